@@ -1,0 +1,178 @@
+"""The seam between what is compared and what runs it.
+
+A method maps a model's outputs to one loss per example. It owns neither model nor optimizer nor step, so all methods
+share them by construction. Its meta-parameters, if it has any, learn from the clean loss after a look-ahead step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Key = tuple[int | str, ...]
+
+
+def seed_of(*key: int | str) -> int:
+    """A seed in [0, 2^63) that depends on every part of the key, and on nothing else."""
+    text = "/".join(map(str, key)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
+
+
+def generator(*key: int | str) -> torch.Generator:
+    """A fresh CPU generator for a key: randomness is keyed, never consumed, so a resumed trial repeats it exactly."""
+    return torch.Generator().manual_seed(seed_of(*key))
+
+
+class Outputs(NamedTuple):
+    """What a model gives for a batch: logits [B, K], and features [B, D] for objectives that need them."""
+
+    logits: Tensor
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training examples of one step.
+
+    x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the data set;
+    trusted [B] whether the example came from the clean pool; key names the step, the source of all randomness;
+    progress in [0, 1] of the phase.
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    trusted: Tensor
+    key: Key
+    progress: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method may know of the data: rows N, classes K, observed labels [N] (-1: not in the pool), counts [K]."""
+
+    rows: int
+    classes: int
+    labels: Tensor
+    counts: Tensor
+
+
+Predict = Callable[[str], Outputs]
+ModelCall = Callable[[Tensor], Outputs]
+
+
+class Objective(nn.Module, ABC):
+    """A per-example training objective. Subclasses are final; memory goes into registered buffers."""
+
+    needs_features: ClassVar[bool] = False
+    #: The meta-parameters are fresh at every step and zero in the look-ahead, which therefore moves nothing (L2RW).
+    per_batch: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Losses [B], never reduced; pure. The loss of a soft target is its expectation over the target."""
+
+    def meta_parameters(self) -> Sequence[Tensor]:
+        """What learns from the clean loss."""
+        return ()
+
+    def train_parameters(self) -> Sequence[Tensor]:
+        """What joins the model's optimizer and learns from the training loss (a noise layer, say)."""
+        return ()
+
+    def meta_step(self, grads: Sequence[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
+        """Move the meta-parameters along their hypergradients."""
+        assert optimizer is not None
+        for parameter, grad in zip(self.meta_parameters(), grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+
+    def bind(self, facts: Facts) -> None:
+        """Called once, before training: allocate buffers."""
+
+    def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
+        """`predict(pool)` gives outputs in eval mode, in the pool's order. May return sampling weights for the pool."""
+        return None
+
+    def before_step(self, batch: Batch, model: ModelCall) -> Batch:
+        """Fresh per-step weights, mixup, relabelling. `model` is differentiable, leaves no trace in BatchNorm."""
+        return batch
+
+    def after_step(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
+        """Memory of past predictions, running percentiles; called without gradient."""
+
+    def predict(self, outputs: Outputs) -> Tensor:
+        """Class probabilities [B, K]: what every accuracy is computed on."""
+        return outputs.logits.softmax(dim=1)
+
+    def learned(self) -> dict[str, Tensor]:
+        """What a person wants to watch: learned hyperparameters by name (scalars), or curves (1-d)."""
+        return {}
+
+
+class Bounded(nn.Module):
+    """A hyperparameter: a constant, or a learnable scalar that cannot leave (low, high).
+
+    Learned values are low + (high - low) * sigmoid(raw), or low + softplus(raw) where high is infinite.
+
+    Raises:
+        ValueError: the value lies outside [low, high]; a learned one must lie strictly inside.
+    """
+
+    def __init__(
+        self, name: str, value: float, low: float, high: float = math.inf, learn: bool = False
+    ) -> None:
+        super().__init__()
+        inside = low < value < high if learn else low <= value <= high
+        if not inside:
+            ends = f"({low}, {high})" if learn else f"[{low}, {high}]"
+            raise ValueError(f"{name} = {value!r} must lie in {ends}")
+        self.name, self.value, self.low, self.high, self.learn = name, float(value), low, high, learn
+        if learn:
+            self.raw = nn.Parameter(torch.tensor(self._inverse(), dtype=torch.get_default_dtype()))
+
+    def _inverse(self) -> float:
+        if math.isinf(self.high):
+            return math.log(math.expm1(self.value - self.low))
+        share = (self.value - self.low) / (self.high - self.low)
+        return math.log(share / (1 - share))
+
+    def forward(self) -> Tensor | float:
+        """The value: a float, or a scalar tensor that carries the gradient to `raw`."""
+        if not self.learn:
+            return self.value
+        if math.isinf(self.high):
+            return self.low + F.softplus(self.raw)
+        return self.low + (self.high - self.low) * self.raw.sigmoid()
+
+
+class LearnedScalars(Objective):
+    """An objective whose hyperparameters are Bounded, and learn where these say so."""
+
+    def hyperparameters(self) -> list[Bounded]:
+        """The Bounded members, in order of definition."""
+        return [module for module in self.children() if isinstance(module, Bounded)]
+
+    def meta_parameters(self) -> Sequence[Tensor]:
+        return [bounded.raw for bounded in self.hyperparameters() if bounded.learn]
+
+    def learned(self) -> dict[str, Tensor]:
+        return {b.name: torch.as_tensor(b()).detach() for b in self.hyperparameters() if b.learn}
+
+
+def expectation(target: Tensor, losses: Tensor) -> Tensor:
+    """sum_k y_k loss_k: [B, K], [B, K] -> [B]."""
+    return (target * losses).sum(dim=1)
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-sum_k y_k log p_k of logits [B, K] and label distribution [B, K]: [B]."""
+    return -expectation(target, logits.log_softmax(dim=1))

@@ -1,0 +1,220 @@
+"""Arms: what a study compares. A list of phases, a published default and a search space."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from optuna import distributions
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from methods.objective import Objective
+from pipelines.errors import UserError
+
+ENTRIES = "search_spaces.arms:ARMS"
+Value = bool | int | float | str
+
+
+def _distribution(value: Any) -> distributions.BaseDistribution:
+    if isinstance(value, distributions.BaseDistribution):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("expected {low, high, log, int} or {choices}")
+    if unknown := set(value) - {"low", "high", "log", "int", "choices"}:
+        raise ValueError(f"unknown {', '.join(sorted(unknown))}; allowed: low, high, log, int, choices")
+    if "choices" in value:
+        return distributions.CategoricalDistribution(value["choices"])
+    try:
+        kind = distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
+        return kind(value["low"], value["high"], log=value.get("log", False))
+    except KeyError as missing:
+        raise ValueError(f"{missing.args[0]} is missing") from None
+
+
+def describe_distribution(d: distributions.BaseDistribution) -> dict[str, Any]:
+    """A distribution as plain values, the form that study files use."""
+    if isinstance(d, distributions.CategoricalDistribution):
+        return {"choices": list(d.choices)}
+    assert isinstance(d, distributions.FloatDistribution | distributions.IntDistribution)
+    integer = isinstance(d, distributions.IntDistribution)
+    return {"low": d.low, "high": d.high, "log": d.log, "int": integer}
+
+
+Range = Annotated[
+    distributions.BaseDistribution,
+    BeforeValidator(_distribution),
+    PlainSerializer(describe_distribution),
+]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values do not change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Meta(Strict):
+    """How a phase meta-learns: the engine of the hypergradient and the optimizer of the meta-parameters."""
+
+    engine: Literal["forward", "finite_difference", "double_backward"] = "forward"
+    lookahead: Literal["rollback", "alternating"] = "rollback"
+    every: int = Field(1, ge=1, description="meta step at every k-th training step")
+    batch_size: int = Field(100, ge=1)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Phase(Strict):
+    """One stretch of training: a method on a pool of examples."""
+
+    name: str = Field("train", pattern=r"^[a-z][a-z0-9_]*$")
+    method: str = Field(description="module:class of an Objective")
+    hyperparameters: dict[str, Value] = {}
+    pool: Literal["train", "train+meta", "meta", "meta+val"] = "train"
+    meta_repeat: int = Field(1, ge=1, description="how often train+meta repeats the meta split")
+    epochs: float = Field(1.0, gt=0, description="length, as a fraction of the schedule's epochs")
+    start: Literal["fresh", "continue"] = "continue"
+    schedule: dict[str, Any] = Field({}, description="entries of the protocol's schedule, overridden")
+    meta: Meta = Meta()
+
+    @model_validator(mode="after")
+    def _epochs_are_a_fraction(self) -> Phase:
+        if "epochs" in self.schedule:
+            raise ValueError("schedule.epochs belongs to the protocol; a phase has `epochs`, a fraction of it")
+        return self
+
+
+class Arm(Strict):
+    """One thing that is compared.
+
+    `default` and `space` address values by name: a hyperparameter of the method ("q"), a phase's field ("meta_repeat",
+    "meta.lr", "schedule.lr"), or either one in a single phase ("finetune.schedule.lr").
+    """
+
+    about: str
+    kind: Literal["plain", "tuned loss", "control", "meta-learned weights", "meta-learned loss"]
+    phases: list[Phase] = Field(min_length=1)
+    default: dict[str, Value] = Field({}, description="the published values: trial 0 of the arm")
+    space: dict[str, Range] = Field({}, description="what is tuned, and within which range")
+
+    @model_validator(mode="after")
+    def _defaults_cover_the_space(self) -> Arm:
+        if missing := set(self.space) - set(self.default):
+            raise ValueError(f"no default for {', '.join(sorted(missing))}")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"phases need different names, found {', '.join(names)}")
+        return self
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is anything to search."""
+        return bool(self.space)
+
+    def resolve(self, config: dict[str, Value]) -> list[Phase]:
+        """The phases with a configuration's values in their places.
+
+        Raises:
+            UserError: an address or a value does not fit.
+        """
+        phases = [phase.model_dump() for phase in self.phases]
+        for address, value in (self.default | config).items():
+            _assign(phases, address, value)
+        try:
+            resolved = [Phase.model_validate(phase) for phase in phases]
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from None
+        for phase in resolved:
+            build_method(phase.method, phase.hyperparameters)
+        return resolved
+
+
+def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:
+    head, *rest = address.split(".")
+    named = [phase for phase in phases if rest and phase["name"] == head]
+    path = rest if named else [head, *rest]
+    for phase in named or phases:
+        target: dict[str, Any] = phase if path[0] in Phase.model_fields else phase["hyperparameters"]
+        for part in path[:-1]:
+            if not isinstance(target.get(part), dict):
+                raise UserError(f"address {address!r}: {part!r} is not a group of values")
+            target = target[part]
+        target[path[-1]] = value
+
+
+@cache
+def method_class(path: str) -> type[Objective]:
+    """The class at `module:class`.
+
+    Raises:
+        UserError: there is none, or it is not an Objective.
+    """
+    try:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"method {path!r}: {error}; expected module:class") from None
+    if not (inspect.isclass(found) and issubclass(found, Objective)):
+        raise UserError(f"method {path!r} is not a subclass of methods.objective.Objective")
+    return found
+
+
+def build_method(path: str, given: dict[str, Value]) -> Objective:
+    """The method of that class; its constructor's signature is the schema of its hyperparameters.
+
+    Raises:
+        UserError: a hyperparameter is unknown, missing or out of range.
+    """
+    signature = inspect.signature(method_class(path)).parameters
+    parameters = {n: p for n, p in signature.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    required = {n for n, p in parameters.items() if p.default is p.empty}
+    for name in [*given, *required]:
+        if name not in parameters or name not in given and name in required:
+            problem = "missing" if name in parameters else "unknown"
+            raise UserError(
+                f"{path}: {problem} hyperparameter {name!r}; it takes {', '.join(parameters) or 'none'}"
+            )
+    try:
+        return method_class(path)(**given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def known_arms() -> dict[str, dict[str, Any]]:
+    """The entries of search_spaces/arms.py."""
+    return pkgutil.resolve_name(ENTRIES)
+
+
+def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
+    """The arm of that name, of the study's own ones or of search_spaces/arms.py; validated.
+
+    Raises:
+        UserError: no such arm, or its entry is wrong.
+    """
+    entries = known_arms() | own
+    if name not in entries:
+        raise UserError(f"arm {name!r} is unknown; there are {', '.join(entries)}")
+    if not name.replace("_", "a").isalnum() or not name.islower():
+        raise UserError(f"arm {name!r}: a name has lower-case letters, digits and underscores")
+    try:
+        arm = Arm.model_validate(entries[name])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"arm {name!r}: {'.'.join(map(str, first['loc']))}: {message}") from None
+    try:
+        arm.resolve({})
+    except UserError as error:
+        raise UserError(f"arm {name!r}: {error}") from None
+    return arm

@@ -1,0 +1,180 @@
+"""The hypergradient: d clean(theta') / d phi after the look-ahead theta' = theta - alpha dL/dtheta(theta, phi).
+
+With outputs z(theta), per-example losses l(z; phi) and L their mean, and g = d clean / d theta at theta':
+
+    d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
+
+Only the loss head is differentiated twice; the network gives one directional derivative, and is never part of a graph
+of a graph. This is exact for the one-step look-ahead of L2RW (Ren et al. 2018), Meta-Weight-Net (Shu et al. 2019) and
+adaptive robust losses (Shu et al. 2020), also where rows of the loss depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pipelines.errors import UserError
+
+Parameters = Mapping[str, Tensor]
+Engine = Literal["forward", "finite_difference", "double_backward"]
+RADIUS = 1e-3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A bilevel problem at one step.
+
+    outputs: parameters -> tuple of output tensors of the training batch; leaves no trace in buffers or random state.
+    losses: outputs -> per-example losses [B]; depends on the meta-parameters.
+    clean: parameters -> the scalar clean loss.
+    moves: False where the look-ahead is known to be the identity (the training loss is zero for every theta: L2RW).
+    """
+
+    outputs: Callable[[Parameters], tuple[Tensor, ...]]
+    losses: Callable[[tuple[Tensor, ...]], Tensor]
+    clean: Callable[[Parameters], Tensor]
+    moves: bool = True
+
+
+def hypergradient(
+    problem: Problem,
+    theta: Parameters,
+    phi: Sequence[Tensor],
+    alpha: float,
+    engine: Engine = "forward",
+    ahead: Parameters | None = None,
+) -> list[Tensor]:
+    """Gradient of the clean loss after the look-ahead, with respect to each of phi.
+
+    theta: the model's parameters; alpha: learning rate of the look-ahead; ahead: theta' where the caller has already
+    taken the step (alternating scheme). Parameters, buffers and their .grad are left as they are.
+    """
+    if engine == "double_backward":
+        if ahead is not None:
+            raise ValueError("double_backward takes the look-ahead itself: use it with rollback")
+        return _double_backward(problem, theta, phi, alpha)
+    if ahead is None:
+        ahead = look_ahead(problem, theta, alpha)
+    direction = clean_gradient(problem, ahead)
+    z, zdot = TANGENTS[engine](problem.outputs, theta, direction)
+    return through_the_head(problem.losses, z, zdot, phi, alpha)
+
+
+def look_ahead(problem: Problem, theta: Parameters, alpha: float) -> dict[str, Tensor]:
+    """theta - alpha dL/dtheta: one step of plain SGD, as in the papers."""
+    if not problem.moves:
+        return dict(theta)
+    grads = torch.autograd.grad(problem.losses(problem.outputs(theta)).mean(), list(theta.values()))
+    with torch.no_grad():
+        return {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
+
+
+def clean_gradient(problem: Problem, theta: Parameters) -> dict[str, Tensor]:
+    """d clean / d theta."""
+    leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+    grads = torch.autograd.grad(problem.clean(leaves), list(leaves.values()))
+    return dict(zip(leaves, grads, strict=True))
+
+
+Tangent = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+OutputsOf = Callable[[Parameters], tuple[Tensor, ...]]
+
+
+def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
+    """z and J z . direction in one pass with dual numbers; no graph is built."""
+    with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no rule
+        dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
+        pairs = [forward_ad.unpack_dual(z) for z in outputs(dual)]
+    tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
+    return tuple(p.primal for p in pairs), tuple(tangents)
+
+
+def _finite_difference(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
+    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps with eps = RADIUS / |g|."""
+    with torch.no_grad():
+        norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in direction.values()]))
+        eps = RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+
+        def at(side: float) -> tuple[Tensor, ...]:
+            return outputs({n: p + side * eps * direction[n] for n, p in theta.items()})
+
+        up, down = at(1.0), at(-1.0)
+        return at(0.0), tuple((u - d) / (2 * eps) for u, d in zip(up, down, strict=True))
+
+
+TANGENTS = {"forward": _forward_mode, "finite_difference": _finite_difference}
+
+
+def through_the_head(
+    losses: Callable[[tuple[Tensor, ...]], Tensor],
+    z: Iterable[Tensor],
+    zdot: Iterable[Tensor],
+    phi: Sequence[Tensor],
+    alpha: float,
+) -> list[Tensor]:
+    """-alpha d/dphi < dL/dz, zdot >, with L the mean of the losses."""
+    leaves = tuple(t.detach().requires_grad_() for t in z)
+    slopes = torch.autograd.grad(losses(leaves).mean(), leaves, create_graph=True, allow_unused=True)
+    used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
+    inner = torch.stack([(s * t).sum() for s, t in used]).sum()
+    grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
+    return [torch.zeros_like(p) if g is None else -alpha * g for p, g in zip(phi, grads, strict=True)]
+
+
+def _double_backward(
+    problem: Problem, theta: Parameters, phi: Sequence[Tensor], alpha: float
+) -> list[Tensor]:
+    """The reference: the look-ahead stays in the graph, which is differentiated once more."""
+    values = list(theta.values())
+    loss = problem.losses(problem.outputs(theta)).mean()
+    grads = torch.autograd.grad(loss, values, create_graph=True)
+    ahead = {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
+    found = torch.autograd.grad(problem.clean(ahead), list(phi), allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(phi, found, strict=True)]
+
+
+def check_engine(problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05) -> None:
+    """Compare an engine's directional derivative with a finite difference, before it is trusted.
+
+    Some operators have no forward-mode rule, and a few (reentrant checkpointing) are silently wrong. Give it a problem
+    in float64 on a few examples.
+
+    Raises:
+        UserError: the engine fails on this model; names the operator and the way out.
+    """
+    direction = clean_gradient(problem, theta)
+    way_out = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
+    try:
+        _, tangent = TANGENTS[engine](problem.outputs, theta, direction)
+    except (NotImplementedError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {way_out}") from None
+    _, reference = _finite_difference(problem.outputs, theta, direction)
+    for found, expected in zip(tangent, reference, strict=True):
+        error = torch.linalg.vector_norm(found - expected)
+        if error > tolerance * torch.linalg.vector_norm(expected) + 1e-8:
+            share = (error / torch.linalg.vector_norm(expected).clamp_min(1e-30)).item()
+            raise UserError(
+                f"meta.engine = {engine!r} is wrong for this model by {share:.0%} against a finite difference; {way_out}"
+            )
+
+
+@contextmanager
+def same_random_state(device: torch.device):
+    """Whatever draws random numbers inside leaves no trace outside."""
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)

@@ -1,0 +1,60 @@
+"""What a person wants to see of a training run: who gets weight, and how the corrupted examples fare."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.objective import Outputs
+
+#: Edges of the histograms of example weights, in units of the mean weight; the last bin is open.
+EDGES = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]
+SNAPSHOTS = 12
+
+
+def observed_epochs(total: int) -> set[int]:
+    """About a dozen epochs, the first and the last among them, in 1 ... total."""
+    count = min(SNAPSHOTS, total)
+    return {round(1 + i * (total - 1) / max(1, count - 1)) for i in range(count)}
+
+
+@torch.no_grad()
+def implicit_weights(outputs: Outputs, target: Tensor) -> Tensor:
+    """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own gradient shows it.
+
+    For a loss g(CE) the gradient in the logits is g'(CE) (p - y): the weight is its projection on p - y. Needs
+    outputs.logits.grad of the mean loss. NaN where p = y, since there is no gradient to weigh.
+    """
+    slope = outputs.logits.grad
+    assert slope is not None
+    plain = outputs.logits.softmax(dim=1) - target
+    norm = plain.square().sum(dim=1)
+    weights = len(target) * (slope * plain).sum(dim=1) / norm
+    return torch.where(norm > 1e-10, weights, torch.nan)
+
+
+def auroc(scores: Tensor, positive: Tensor) -> float | None:
+    """Probability that a positive example scores higher than a negative one, ties counted half; None if one is absent."""
+    _, inverse, counts = scores.unique(return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
+    p, n = int(positive.sum()), int((~positive).sum())
+    if not p or not n:
+        return None
+    return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * n))
+
+
+def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:
+    """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n]; for a row of the history."""
+    weights, corrupted = weights.cpu(), corrupted.cpu()
+    seen = weights.isfinite()
+    weights, corrupted = weights[seen], corrupted[seen]
+    mean = float(weights.mean()) if len(weights) else 0.0
+    relative = (weights / mean if mean > 0 else weights).round(decimals=4)
+    edges = torch.tensor([*EDGES, float("inf")])
+    row: dict[str, object] = {"weights/mean": mean, "weights/zero": float((relative <= 0).float().mean())}
+    for name, group in (("clean", relative[~corrupted]), ("corrupted", relative[corrupted])):
+        bins = torch.bucketize(group.clamp_min(0), edges, right=True) - 1
+        row[f"weights/{name}"] = torch.bincount(bins, minlength=len(EDGES))[: len(EDGES)].tolist()
+        row[f"weights/{name}_mean"] = float(group.mean()) if len(group) else None
+    row["weights/auroc"] = auroc(relative, ~corrupted)
+    return row

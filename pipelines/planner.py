@@ -1,0 +1,228 @@
+"""What a study runs next, as a pure function of the study and of what is finished.
+
+Roles are what trials are for. A tuned arm has, per repeat, `search` trials (index 0: its published default), then
+`curve` trials (each searched configuration once more with a fresh run seed: budget curves), `default` and `final`
+trials (the default, and the configuration chosen on val, with fresh run seeds). Other arms have `final` trials only.
+One trial may serve two roles: then it runs once.
+
+Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final seed s of all arms
+share their run seeds too, so every comparison is paired.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import optuna
+
+from methods.objective import seed_of
+from pipelines.arms import Arm, Value, describe_distribution
+from pipelines.study import Study, digest
+
+Config = dict[str, Value]
+PHASES = ("search", "final", "default", "curve")  # in the order of their urgency
+
+
+class Role(NamedTuple):
+    """What a trial is for; sorts by urgency."""
+
+    urgency: int
+    index: int
+    repeat: int
+    place: int  # of the arm in the request
+    arm: str
+    phase: str
+
+
+class Planner:
+    """Hands out the trials of a study, interleaved so that all arms have equal quotas at any time.
+
+    outcomes: score by key of the trials that are finished (None: failed); suggested: configuration by
+    (arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted one keeps its own.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        protocol: str,
+        outcomes: Mapping[str, float | None],
+        suggested: Mapping[tuple[str, int, int, str], Config],
+    ) -> None:
+        self.study, self.protocol = study, protocol
+        self.arms = study.arms
+        self.outcomes, self.suggested = dict(outcomes), dict(suggested)
+        self.assigned: list[tuple[Role, dict[str, Any]]] = []
+        self.running: dict[str, dict[str, Any]] = {}
+        self._waiting: dict[str, list[Role]] = defaultdict(list)
+        self._searched: dict[tuple[str, int], dict[int, tuple[Config, float | None]]] = defaultdict(dict)
+        self.planned: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        self._heap: list[Role] = []
+        for repeat in range(study.request.repeats):
+            for name in self.arms:
+                self._open(name, repeat)
+
+    def ask(self) -> dict[str, Any] | None:
+        """The spec of a trial to run now; None if there is none, or none before another one ends."""
+        while self._heap:
+            role = heapq.heappop(self._heap)
+            spec = self._spec(role)
+            self.assigned.append((role, spec))
+            key = spec["key"]
+            if key in self.outcomes:
+                self._settle(role, spec["config"], self.outcomes[key])
+            elif key in self.running:
+                self._waiting[key].append(role)
+            else:
+                self.running[key] = spec
+                self._waiting[key].append(role)
+                return spec
+        return None
+
+    def tell(self, key: str, score: float | None) -> None:
+        """A trial ended: its score on val (higher is better), or None if it failed."""
+        spec = self.running.pop(key)
+        self.outcomes[key] = score
+        for role in self._waiting.pop(key):
+            self._settle(role, spec["config"], score)
+
+    def again(self, key: str) -> None:
+        """A trial was lost with its worker: hand it out once more."""
+        del self.running[key]
+        for role in self._waiting.pop(key):
+            heapq.heappush(self._heap, role)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to hand out or to wait for."""
+        return not self._heap and not self.running
+
+    # ---- roles
+
+    def _open(self, name: str, repeat: int) -> None:
+        request, arm = self.study.request, self.arms[name]
+        if not arm.tuned:
+            self._push(name, "final", repeat, request.seeds)
+            return
+        self._push(name, "search", repeat, request.trials + 1)
+        self._push(name, "default", repeat, request.seeds)
+        if self.has_curve:
+            self._push(name, "curve", repeat, request.trials + 1)
+        self.planned[name] += request.seeds  # the final trials, known once the search is done
+
+    @property
+    def has_curve(self) -> bool:
+        """Budget curves are drawn for random search only: its trials are exchangeable."""
+        return self.study.request.curve and self.study.protocol.search == "random"
+
+    def _push(self, name: str, phase: str, repeat: int, count: int, planned: bool = True) -> None:
+        place = list(self.arms).index(name)
+        for index in range(count):
+            heapq.heappush(self._heap, Role(PHASES.index(phase), index, repeat, place, name, phase))
+        if planned:
+            self.planned[name] += count
+
+    def _settle(self, role: Role, config: Config, score: float | None) -> None:
+        self.done[role.arm] += 1
+        if role.phase != "search":
+            return
+        found = self._searched[role.arm, role.repeat]
+        found[role.index] = (config, score)
+        if len(found) == self.study.request.trials + 1:
+            count = self.study.request.seeds
+            if self.chosen(role.arm, role.repeat) is None:
+                self.planned[role.arm] -= count
+            else:
+                self._push(role.arm, "final", role.repeat, count, planned=False)
+
+    def chosen(self, arm: str, repeat: int) -> Config | None:
+        """The configuration with the best score on val; of equals, the one of lowest index. None: all failed."""
+        scored = [
+            (score, -index, config)
+            for index, (config, score) in self._searched[arm, repeat].items()
+            if score is not None and not math.isnan(score)
+        ]
+        return max(scored, key=lambda entry: entry[:2])[2] if scored else None
+
+    # ---- specs
+
+    def _spec(self, role: Role) -> dict[str, Any]:
+        arm = self.arms[role.arm]
+        config = self._config(role, arm)
+        stem = "final" if role.phase == "default" else role.phase
+        seed = self.study.protocol.seed
+        spec: dict[str, Any] = {
+            "arm": role.arm,
+            "phase": role.phase,
+            "repeat": role.repeat,
+            "index": role.index,
+            "config": config,
+            "data_seed": data_seed(self.study, role.repeat),
+            "run_seed": seed_of(seed, "run", stem, role.repeat, role.index),
+            "phases": [phase.model_dump() for phase in arm.resolve(config)],
+            "space": space_digest(arm),
+        }
+        identity = [self.protocol, spec["phases"], spec["data_seed"], spec["run_seed"]]
+        return {"key": f"{role.arm}-{digest(identity)[:16]}"} | spec
+
+    def _config(self, role: Role, arm: Arm) -> Config:
+        if role.phase == "final":
+            return self.chosen(role.arm, role.repeat) or {} if arm.tuned else {}
+        if role.phase == "default" or role.index == 0:
+            return {name: arm.default[name] for name in arm.space}
+        place = (role.arm, role.repeat, role.index, space_digest(arm))
+        if place not in self.suggested:
+            self.suggested[place] = self._suggest(role, arm)
+        return self.suggested[place]
+
+    def _suggest(self, role: Role, arm: Arm) -> Config:
+        """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream to lose."""
+        kind = self.study.protocol.search
+        seed = seed_of(self.study.protocol.seed, kind, role.arm, role.repeat, role.index) % 2**32
+        if kind == "random":
+            return _ask(optuna.samplers.RandomSampler(seed), arm, [], [])
+        found = self._searched[role.arm, role.repeat].values()
+        running = [
+            s["config"]
+            for s in self.running.values()
+            if (s["arm"], s["repeat"], s["phase"]) == (role.arm, role.repeat, "search")
+        ]
+        return _ask(optuna.samplers.TPESampler(seed=seed), arm, found, running)
+
+
+def _ask(
+    sampler: optuna.samplers.BaseSampler,
+    arm: Arm,
+    found: Iterable[tuple[Config, float | None]],
+    running: Iterable[Config],
+) -> Config:
+    """One suggestion from a sampler that knows what was found, and what is still running."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    states = optuna.trial.TrialState
+    told = [(config, score, states.FAIL if score is None else states.COMPLETE) for config, score in found]
+    for config, score, state in [*told, *((config, None, states.RUNNING) for config in running)]:
+        study.add_trial(
+            optuna.trial.create_trial(params=config, distributions=arm.space, value=score, state=state)
+        )
+    return study.ask(arm.space).params
+
+
+def data_seed(study: Study, repeat: int) -> int:
+    """Splits, noise draw and class mapping of a repeat, the same for all arms."""
+    return seed_of(study.protocol.seed, "data", repeat)
+
+
+@cache
+def _digest_of(text: str) -> str:
+    return digest(text)[:12]
+
+
+def space_digest(arm: Arm) -> str:
+    """Identity of an arm's search space: a suggestion belongs to the space it was drawn from."""
+    return _digest_of(repr(sorted((name, describe_distribution(d).items()) for name, d in arm.space.items())))

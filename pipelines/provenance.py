@@ -1,0 +1,84 @@
+"""What a result was computed with: versions, commit, processor, and a digest of the code itself."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
+#: The modules whose code decides a trial's numbers.
+COMPUTING = (
+    "arms augmentation corruption data hypergradient meta_learning metrics models network "
+    "observation schedule sources study training"
+).split()
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Versions, git commit, processor and code digest of this process; plain JSON values."""
+    return {
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "commit": _commit(),
+        "processor": _processor(),
+        "code": code_digest(),
+    }
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the syntax trees of what computes a trial: comments and docstrings do not count."""
+    files = [*sorted((ROOT / "methods").glob("*.py"))]
+    files += [ROOT / "pipelines" / f"{name}.py" for name in COMPUTING]
+    found = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            _drop_docstring(node)
+        found.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
+    return found.hexdigest()
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    body = getattr(node, "body", None)
+    if not isinstance(body, list):
+        return
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        body[0].value.value = None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checked-out commit, with "+" behind it if files were changed; None outside a clone."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

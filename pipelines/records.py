@@ -1,0 +1,155 @@
+"""From a study's ledger to the records that statistics are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.arms import Arm, Phase, build_method, describe_distribution
+from pipelines.campaign import plan
+from pipelines.errors import UserError
+from pipelines.ledger import Ledger, Trial
+from pipelines.pairs import StudyFacts
+from pipelines.planner import Planner, Role
+from pipelines.results import summarise
+from pipelines.statistics import Record
+from pipelines.study import Study, parse_study
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A study as its ledger has it now.
+
+    roles: what each trial is for, with its key, as far as the study has come.
+    """
+
+    study: Study
+    document: dict[str, Any]
+    trials: dict[str, Trial]
+    planner: Planner
+    records: list[Record]
+
+    @property
+    def facts(self) -> StudyFacts:
+        """What statistics need to know of the study."""
+        protocol, request = self.study.protocol, self.study.request
+        return {
+            "metric": protocol.metric,
+            "epoch": protocol.epoch,
+            "search": protocol.search,
+            "margin": request.margin,
+            "arms": {
+                name: {
+                    "kind": arm.kind,
+                    "tuned": arm.tuned,
+                    "space": {n: describe_distribution(d) for n, d in arm.space.items()},
+                    "default": {n: arm.default[n] for n in arm.space},
+                    "planned": self.planner.planned[name],
+                }
+                for name, arm in self.study.arms.items()
+            },
+        }
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json."""
+        return summarise(self.records, self.facts, self.provenance())
+
+    def provenance(self) -> dict[str, Any]:
+        """Which versions, commits, processors and data the results come from, each with its number of trials."""
+        found: dict[str, dict[str, int]] = {"commit": {}, "code": {}, "processor": {}, "versions": {}}
+        rates: dict[int, Any] = {}
+        for trial in self.trials.values():
+            if trial.result is None:
+                continue
+            for name, counts in found.items():
+                value = trial.result["provenance"][name]
+                text = value if isinstance(value, str) else _versions(value)
+                counts[text] = counts.get(text, 0) + 1
+            rates[trial.spec["repeat"]] = trial.result["data"]["noise"]
+        return found | {
+            "study": self.study.name,
+            "protocol": self.document["hash"],
+            "data": self.document["fingerprint"],
+            "noise": {str(repeat): rates[repeat] for repeat in sorted(rates)},
+        }
+
+
+def _versions(value: dict[str, str | None] | None) -> str:
+    return ", ".join(f"{name} {v}" for name, v in (value or {}).items() if v)
+
+
+def open_study(storage: str) -> tuple[Ledger, dict[str, Any], Study]:
+    """The ledger at a storage, what its study.json says, and the study as last requested.
+
+    Raises:
+        UserError: there is no study.
+    """
+    ledger = Ledger.open(storage, create=False)
+    document, request = ledger.study(), ledger.request()
+    assert document is not None
+    if request is None:
+        raise UserError(f"storage {storage!r}: request.json is missing; launch the study again")
+    raw = {"name": document["name"], "protocol": document["protocol"]} | request
+    return ledger, document, parse_study(raw, f"{storage}/request.json")
+
+
+def gather(storage: str) -> tuple[Ledger, Findings]:
+    """All that is known of a study; finished or not, running or not."""
+    ledger, document, study = open_study(storage)
+    trials = ledger.trials()
+    planner = plan(study, document["hash"], trials)
+    while planner.ask() is not None:
+        pass  # what is left open shows as planned
+    records = [
+        _record(study, role, trials[spec["key"]], study.arm(role.arm))
+        for role, spec in planner.assigned
+        if spec["key"] in trials and trials[spec["key"]].state in ("completed", "diverged", "failed")
+    ]
+    return ledger, Findings(study, document, trials, planner, records)
+
+
+def _record(study: Study, role: Role, trial: Trial, arm: Arm) -> Record:
+    spec, result = trial.spec, trial.result or {}
+    rule = study.protocol.epoch
+    val = (result.get("val") or {}).get(rule, math.nan)
+    held_out = result.get("held_out") or {"score": {"last": math.nan, "selected": math.nan}}
+    phases = [Phase.model_validate(phase) for phase in spec["phases"]]
+    return Record(
+        key=trial.key,
+        arm=role.arm,
+        phase=role.phase,
+        repeat=role.repeat,
+        index=role.index,
+        config={name: spec["config"][name] for name in arm.space},
+        status=trial.state,
+        val=val,
+        test=held_out["score"],
+        passes=result.get("passes", 0),
+        seconds=result.get("cost", {}).get("seconds", math.nan),
+        clean_train=clean_labels(study, phases),
+        clean_select=_select_labels(study, arm, phases),
+        data_seed=spec["data_seed"],
+        run_seed=spec["run_seed"],
+    )
+
+
+def clean_labels(study: Study, phases: list[Phase]) -> int:
+    """Clean labels that training uses: trained on, or learned from through the clean loss."""
+    splits = study.protocol.splits
+    meta = any("meta" in phase.pool or _meta_learns(phase) for phase in phases)
+    val = splits.val_labels == "clean" and any("val" in phase.pool for phase in phases)
+    return splits.meta * meta + splits.val * val
+
+
+def _meta_learns(phase: Phase) -> bool:
+    method = build_method(phase.method, phase.hyperparameters)
+    return method.per_batch or bool(method.meta_parameters())
+
+
+def _select_labels(study: Study, arm: Arm, phases: list[Phase]) -> int:
+    """Clean labels that choose a configuration or an epoch."""
+    splits = study.protocol.splits
+    selects = arm.tuned or study.protocol.epoch == "selected"
+    held_out = all("val" not in phase.pool for phase in phases)
+    return splits.val if selects and held_out and splits.val_labels == "clean" else 0

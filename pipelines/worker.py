@@ -1,0 +1,150 @@
+"""Runs one attempt at one trial in this process, whoever asks for it: Ray, the inline executor, or `trial`."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.errors import UserError
+from pipelines.export import artifacts
+from pipelines.ledger import Attempt, Ledger
+from pipelines.observation import EDGES
+from pipelines.provenance import provenance
+from pipelines.study import Protocol
+from pipelines.tracking import Mode, tracker
+from pipelines.training import Progress, trial
+
+Json = dict[str, Any]
+LOSS_GRID = [0.25 * i for i in range(42)]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a launch have in common; travels to every worker."""
+
+    storage: str
+    study: str
+    protocol: Json
+    device: str
+    tracking: Mode
+    tracking_dir: str
+    checkpoint_seconds: float = 60.0
+
+
+class Stopped(Exception):
+    """The launch is ending; the attempt has left a checkpoint."""
+
+
+def run_attempt(
+    setting: Setting,
+    spec: Json,
+    number: int,
+    on_row: Callable[[Json], None] = lambda row: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
+
+    A trial's own exceptions are recorded and go no further.
+
+    Raises:
+        Stopped: `stop` became true.
+    """
+    attempt = Ledger.open(setting.storage).attempt(spec["key"], number)
+    try:
+        _run(setting, spec, attempt, on_row, stop)
+    except (Stopped, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        attempt.fail(error, classify(error))
+
+
+def _run(
+    setting: Setting,
+    spec: Json,
+    attempt: Attempt,
+    on_row: Callable[[Json], None],
+    stop: Callable[[], bool],
+) -> None:
+    state = _load(attempt)
+    history = list(state["history"]) if state else []
+    with tracker(
+        spec,
+        study=setting.study,
+        protocol=setting.protocol,
+        directory=Path(setting.tracking_dir),
+        mode=setting.tracking,
+        history=map(_tracked, history),
+    ) as run:
+        saved = time.monotonic()
+        steps = 0
+        for progress in trial(spec | {"protocol": setting.protocol}, state, setting.device):
+            steps += 1
+            if progress.row is not None:
+                history.append(progress.row)
+                run.log(_tracked(progress.row))
+                on_row(progress.row)
+            if progress.result is not None:
+                result = progress.result | {"attempt": attempt.number, "provenance": provenance()}
+                run.summarize(_summary(result))
+                for name, data in _artifacts(setting, spec, result, progress).items():
+                    attempt.write(name, data)
+                attempt.finish(result, history)
+                return
+            ending = stop()
+            if ending or time.monotonic() - saved > setting.checkpoint_seconds:
+                _save(attempt, progress.snapshot())
+                saved = time.monotonic()
+            if ending:
+                raise Stopped(spec["key"])
+
+
+def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -> dict[str, bytes]:
+    """Models of the final phase are kept: the report, `best` and `suspects` use them."""
+    if spec["phase"] not in ("final", "default") or result["status"] != "completed":
+        return {}
+    return artifacts(spec, Protocol.model_validate(setting.protocol), progress.snapshot())
+
+
+def _load(attempt: Attempt) -> Json | None:
+    found = attempt.load_newest_checkpoint()
+    return torch.load(io.BytesIO(found[1]), weights_only=True) if found else None
+
+
+def _save(attempt: Attempt, state: Json) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    attempt.save_checkpoint(buffer.getvalue(), state["steps"])
+
+
+def _tracked(row: Json) -> Json:
+    """A row of the history as W&B shows it: lists become histograms."""
+    edges = [*EDGES, 10.0]
+    shown = dict(row)
+    for name in ("weights/clean", "weights/corrupted"):
+        if name in row:
+            shown[name] = (row[name], edges)
+    if "learned/weight_function" in row:
+        shown["learned/weight_function"] = (row["learned/weight_function"], LOSS_GRID)
+    return shown
+
+
+def _summary(result: Json) -> Json:
+    """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects by them."""
+    val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}
+    names = ("status", "selected_epoch", "passes", "weights_auroc")
+    return {name: result[name] for name in names if result[name] is not None} | val | result["cost"]
+
+
+def classify(error: Exception) -> str:
+    """Why an attempt failed: memory, user, data or code."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return "memory"
+    if isinstance(error, UserError):
+        return "user"
+    return "data" if isinstance(error, OSError) else "code"
