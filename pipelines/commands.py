@@ -11,9 +11,9 @@ from rich.table import Table
 
 from pipelines.arms import Arm, describe_distribution, known_arms, method_class, resolve_arm
 from pipelines.board import Board, clock
-from pipelines.errors import UserError
+from pipelines.errors import Interrupted, UserError
 from pipelines.export import MODEL
-from pipelines.launch import Interrupted, Options, launch
+from pipelines.launch import Options, launch
 from pipelines.records import gather, open_study
 from pipelines.study import Study, load_study, studies
 
@@ -186,30 +186,34 @@ def _best_arm(findings: Any) -> str:
 
 def list_studies(console: Console) -> None:
     """One line per ready study."""
-    for name in studies():
-        study = load_study(name)
-        console.print(f"{name:24} {study.about}", markup=False, highlight=False, soft_wrap=True)
+    _columns([[name, load_study(name).about] for name in studies()], console)
 
 
 def list_arms(console: Console) -> None:
-    """Class, pools, tuned dimensions and ranges of every arm."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("arm", "method", "pools", "tuned: default in range", "about"):
-        table.add_column(column)
+    """One line per arm: classes, pools, tuned hyperparameters with default and range."""
+    rows = [["ARM", "METHOD", "POOLS", "TUNED: DEFAULT IN RANGE"]]
     for name in known_arms():
         arm = resolve_arm(name, {})
         methods = dict.fromkeys(method_class(p.method).__name__ for p in arm.phases)
-        pools = " → ".join(p.pool for p in arm.phases)
-        table.add_row(name, ", ".join(methods), pools, "\n".join(_ranges(arm)), arm.about)
-    console.print(table)
+        pools = " > ".join(p.pool for p in arm.phases)
+        rows.append([name, ", ".join(methods), pools, "; ".join(_ranges(arm)) or "-"])
+    _columns(rows, console)
+
+
+def _columns(rows: list[list[str]], console: Console) -> None:
+    """Aligned columns, a line a row: wide tables stay usable with grep and less."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _ranges(arm: Arm) -> list[str]:
     lines = []
     for name, distribution in arm.space.items():
         d = describe_distribution(distribution)
-        within = d.get("choices") or f"{d['low']:g} … {d['high']:g}{' log' if d['log'] else ''}"
-        lines.append(f"{name}: {arm.default[name]} in {within}")
+        within = d.get("choices") or f"{d['low']:g}..{d['high']:g}{' log' if d['log'] else ''}"
+        lines.append(f"{name} {arm.default[name]:g} in {within}")
     return lines
 
 

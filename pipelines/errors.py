@@ -1,4 +1,4 @@
-"""The one exception that means: the user asked for something that cannot be done."""
+"""Exceptions that end a command in an orderly way."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the message on standard error and exits with status 2.
     """
+
+
+class Interrupted(Exception):
+    """The user, or the system, asked a launch to stop; what had finished is in the ledger."""

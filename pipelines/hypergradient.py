@@ -11,9 +11,12 @@ adaptive robust losses (Shu et al. 2020), also where rows of the loss depend on 
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -84,12 +87,21 @@ def clean_gradient(problem: Problem, theta: Parameters) -> dict[str, Tensor]:
     return dict(zip(leaves, grads, strict=True))
 
 
+@cache
+def _load_forward_rules() -> None:
+    """PyTorch loads them at the first dual pass, with a deprecation warning about its own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+
 Tangent = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 OutputsOf = Callable[[Parameters], tuple[Tensor, ...]]
 
 
 def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
     """z and J z . direction in one pass with dual numbers; no graph is built."""
+    _load_forward_rules()
     with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no rule
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
         pairs = [forward_ad.unpack_dual(z) for z in outputs(dual)]

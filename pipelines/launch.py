@@ -16,16 +16,15 @@ from rich.live import Live
 from pipelines.board import Board, clock
 from pipelines.campaign import Campaign
 from pipelines.data import prepare
-from pipelines.dataset import load_dataset
-from pipelines.errors import UserError
+from pipelines.errors import Interrupted, UserError
 from pipelines.executor_inline import run_inline
 from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
+from pipelines.sources import load_dataset
 from pipelines.study import Study, protocol_hash
-from pipelines.sweep import Interrupted, Resources, run_on_ray
 from pipelines.tracking import resolve_mode
-from pipelines.worker import Setting
+from pipelines.worker import Resources, Setting
 
 SILENT_SECONDS = 15.0
 
@@ -84,6 +83,8 @@ def _run(campaign: Campaign, setting: Setting, options: Options, console: Consol
             except KeyboardInterrupt:
                 raise Interrupted from None
         else:
+            from pipelines.sweep import run_on_ray  # imports ray, which takes seconds
+
             run_on_ray(campaign, setting, resources, on_end)
 
 

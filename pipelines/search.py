@@ -42,6 +42,10 @@ class CampaignSearch(Searcher):
         if not self._stopping():
             self._on_end(self._campaign.ended(self._live.pop(trial_id)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for a restore that nobody asks for."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Tune expects a file."""
         Path(checkpoint_path).touch()

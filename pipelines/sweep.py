@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +24,13 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
 from pipelines.campaign import Campaign  # noqa: E402
+from pipelines.errors import Interrupted  # noqa: E402
 from pipelines.ledger import Trial  # noqa: E402
 from pipelines.search import CampaignSearch  # noqa: E402
-from pipelines.worker import Setting, run_attempt  # noqa: E402
+from pipelines.worker import Resources, Setting, run_attempt  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 REPORT_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial takes, and how many run at once (None: as many as fit)."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    concurrent: int | None = None
-
-
-class Interrupted(Exception):
-    """The user, or the system, asked the launch to stop."""
 
 
 def run_on_ray(

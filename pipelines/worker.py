@@ -37,6 +37,15 @@ class Setting:
     checkpoint_seconds: float = 60.0
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes, and how many run at once (None: as many as fit)."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    concurrent: int | None = None
+
+
 class Stopped(Exception):
     """The launch is ending; the attempt has left a checkpoint."""
 

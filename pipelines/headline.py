@@ -1,0 +1,146 @@
+"""The answer of a study in plain words, from the plain content of results.json."""
+
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+PERCENT = {"accuracy", "balanced_accuracy", "macro_f1"}
+
+
+def headline(results: Json) -> Json:
+    """The verdict on the self-tuning arm against the tuned arm that uses the same clean labels.
+
+    Both are the best of their side by mean val, never by test: what is reported must not pick
+    itself. Controls that score higher are named with their interval.
+    """
+    arms = results["arms"]
+    ours = _best(arms, lambda a: not a["tuned"] and a["kind"].startswith("meta-learned"))
+    if ours is None:
+        return _answer("No self-tuning arm has finished a final run: there is no answer yet.")
+    labels = arms[ours]["clean_labels"]["train"]
+    theirs = _best(arms, lambda a: a["tuned"] and a["clean_labels"]["train"] == labels)
+    if theirs is None:
+        gap = f"No tuned arm with {labels} clean training labels has finished: no break-even budget"
+        sentences = [gap, f"{ours} scores {_mean(results, ours)}", _price(results, ours)]
+    else:
+        pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
+        sentences = [_verdict(results, pair), _break_even(results, pair)]
+        sentences += [_price(results, ours), _price(results, theirs)]
+    sentences += _controls(results, ours, theirs)
+    return _answer(" ".join(f"{s}." for s in sentences), ours, theirs)
+
+
+def _answer(sentence: str, untuned: str | None = None, tuned: str | None = None) -> Json:
+    return {"sentence": sentence, "untuned": untuned, "tuned": tuned}
+
+
+def _best(arms: Json, eligible: Callable[[Json], bool]) -> str | None:
+    vals = {name: arm["val"]["mean"] for name, arm in arms.items() if eligible(arm)}
+    known = {name: val for name, val in vals.items() if val is not None}
+    return max(known, key=lambda name: known[name], default=None)
+
+
+def _number(results: Json, value: float, sign: str = "") -> str:
+    """A score or a difference of scores; fractions in points of 100."""
+    percent = results["metric"] in PERCENT
+    return f"{100 * value:{sign}.1f}" if percent else f"{value:{sign}.4f}"
+
+
+def _unit(results: Json) -> str:
+    return "points" if results["metric"] in PERCENT else results["metric"]
+
+
+def _interval(results: Json, estimate: Json) -> str:
+    size = f"n = {_count(estimate['n'], 'run')} in {_count(estimate['repeats'], 'repeat')}"
+    if estimate["low"] is None:
+        return f"interval not available, {size}"
+    low, high = (_number(results, estimate[end], "+") for end in ("low", "high"))
+    scope = " and speaks of this data seed and search only" if estimate["repeats"] == 1 else ""
+    return f"95 % interval {low} to {high}, {size}{scope}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _mean(results: Json, name: str) -> str:
+    found = results["arms"][name]["test"][results["selection"]["epoch"]]
+    if found["mean"] is None:
+        return "no finite test score"
+    return f"{_number(results, found['mean'])} ({_interval(results, found)})"
+
+
+def _price(results: Json, name: str) -> str:
+    """What an arm uses: clean labels, and the cost of one run."""
+    arm = results["arms"][name]
+    labels, ratio = arm["clean_labels"], arm["passes"]["ratio_to_ce"]
+    cost = f"; a run costs {ratio:.1f}x the passes of ce" if ratio else ""
+    train, select = labels["train"], labels["select"]
+    return f"{name} uses {train} clean labels to train and {select} to select{cost}"
+
+
+def _verdict(results: Json, pair: Json) -> str:
+    found, ours, theirs = pair["difference"], pair["untuned"], f"tuned {pair['tuned']}"
+    if found["mean"] is None:
+        return f"{ours} and {theirs} have no pair of finished runs to compare"
+    needed = f"about {_count(pair['more'], pair['unit'][:-1])} more would" if pair["more"] else ""
+    words = {
+        "superior": f"{ours} is better than {theirs}",
+        "non-inferior": f"{ours} is non-inferior to {theirs}",
+        "inferior": f"{ours} is worse than {theirs}",
+        "inconclusive": f"Whether {ours} does as well as {theirs} is inconclusive",
+    }[pair["verdict"]]
+    decide = f" ({needed} decide)" if needed else ""
+    return (
+        f"{words}{decide}: difference {_number(results, found['mean'], '+')} {_unit(results)} "
+        f"({_interval(results, found)}; margin {_number(results, results['margin'])}, "
+        f"{results['selection']['epoch']} epoch)"
+    )
+
+
+def _break_even(results: Json, pair: Json) -> str:
+    found = pair["break_even"]
+    tuned, untuned = pair["tuned"], pair["untuned"]
+    if found is None:
+        return f"No break-even budget: {tuned} has no budget curve of a random search"
+    interval = "one search; interval not available"
+    if found["interval"]:
+        ends = (found["low"], found["high"])
+        low, high = (f"> {found['largest']}" if end is None else str(end) for end in ends)
+        interval = f"95 % interval {low} to {high}, {_count(found['repeats'], 'repeat')}"
+    if found["budget"] is None:
+        return (
+            f"{found['largest']} random trials are not enough for {tuned} to match {untuned} "
+            f"({interval})"
+        )
+    if found["budget"] == 0:
+        answer = (
+            f"{tuned} needs no tuning to match {untuned}: its default already does ({interval})"
+        )
+    else:
+        cost = f"with the default {found['trials']} trials or {found['passes']:,.0f} example passes"
+        trials = _count(found["budget"], "random trial")
+        answer = f"{tuned} needs {trials} to match {untuned} ({interval}; {cost})"
+    saved = found["passes_saved"]
+    if saved is None:
+        return answer
+    verb = "saves" if saved >= 0 else "costs"
+    return f"{answer}; its own run counted, {untuned} {verb} {abs(saved):,.0f} passes"
+
+
+def _controls(results: Json, ours: str, theirs: str | None) -> list[str]:
+    """The controls whose mean is higher; "beats" only where the interval says so."""
+    sentences = []
+    for pair in results["controls"]:
+        difference = pair["difference"]
+        if pair["untuned"] != ours or pair["control"] == theirs or not difference["mean"]:
+            continue
+        if difference["mean"] < 0:
+            sure = difference["high"] is not None and difference["high"] < 0
+            verb = "beats" if sure else "scores higher than, but is not shown to beat,"
+            gap = f"{_number(results, difference['mean'], '+')} {_unit(results)}"
+            sentences.append(
+                f"Control {pair['control']} {verb} {ours}: {ours} minus control {gap} "
+                f"({_interval(results, difference)}); {_price(results, pair['control'])}"
+            )
+    return sentences

@@ -1,0 +1,350 @@
+"""One directory per trial is the truth about a study.
+
+    study.json                        the protocol, created once
+    request.json                      what was asked for last
+    lease/                            who drives the study (pipelines/lease.py)
+    trials/KEY/spec.json              what to run, created once
+    trials/KEY/attempts/N/            all that attempt N writes
+        started.json                  created by the driver, who alone hands out attempts
+        checkpoint-STEP-DIGEST.pt     the newest two; removed once there is a result
+        history.json                  all rows; like the trained model, written before the result
+        error.json, traceback.txt     if the attempt failed
+    trials/KEY/result.json            created once
+    index.jsonl                       a copy of specs and results in one file; never the truth
+
+Every file is written atomically and durably, and none but `request.json`, the lease and the index
+is ever written twice. So a process may be killed anywhere, and a worker that outlives its driver
+hurts nobody. A file that cannot be parsed counts as not written. See docs/ledger.md.
+"""
+
+import hashlib
+import json
+import re
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.errors import UserError
+from pipelines.lease import Holder, Lease, acquire_lease, live_holder
+from pipelines.storage import File, Storage, open_storage
+
+State = Literal["planned", "started", "failed", "completed", "diverged"]
+Json = dict[str, Any]
+Files = dict[str, File]  # of one trial, by their path in its folder
+
+KEY = re.compile(r"[a-z0-9_]+(-[a-z0-9]+)*")
+ATTEMPT = re.compile(r"attempts/([0-9]+)/")
+CHECKPOINT = re.compile(
+    r"/attempts/(?P<attempt>\d+)/checkpoint-(?P<step>\d+)-(?P<digest>[0-9a-f]+)\.pt$"
+)
+DIGEST_LENGTH = 16  # hexadecimal digits
+INDEX = "index.jsonl"
+KEPT_CHECKPOINTS = 2
+NOT_COMPARED = ("attempt", "cost", "provenance")  # parts of a result that differ from run to run
+
+
+class LedgerConflict(Exception):
+    """Two attempts of one deterministic trial came to different results."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the ledger knows about one trial; `attempts` is the number of its newest attempt."""
+
+    key: str
+    spec: Json
+    result: Json | None
+    error: Json | None  # of the newest attempt
+    attempts: int
+    history_path: str | None
+
+    @property
+    def state(self) -> State:
+        """`started` is an attempt without an outcome: running, or interrupted."""
+        if self.result is not None:
+            return "diverged" if self.result.get("status") == "diverged" else "completed"
+        if self.error is not None:
+            return "failed"
+        return "started" if self.attempts else "planned"
+
+
+class Ledger:
+    """The study in one storage. Its methods raise the storage's own errors (`STORAGE_ERRORS`)."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    @staticmethod
+    def open(location: str, *, create: bool = True) -> "Ledger":
+        """The ledger at a local path or URL (see `open_storage`).
+
+        Raises `UserError` if it cannot be used, or, without `create`, if there is no study in it.
+        """
+        ledger = Ledger(open_storage(location, create=create))
+        if not create and ledger.study() is None:
+            raise UserError(f"storage {location!r} holds no study: launch one there first")
+        return ledger
+
+    def acquire_lease(self) -> Lease:
+        """The right to be the study's driver. Raises `UserError` while another one is live."""
+        return acquire_lease(self.storage)
+
+    def driver(self) -> Holder | None:
+        """Who drives the study now, if anybody does."""
+        return live_holder(self.storage)
+
+    # The study
+
+    def study(self) -> Json | None:
+        """What `study.json` holds; None before the first launch."""
+        return self._read("study.json")
+
+    def create_study(self, document: Json) -> Json:
+        """Write `study.json` unless it exists; what it holds now."""
+        return self._create("study.json", document) or document
+
+    def request(self) -> Json | None:
+        """What the newest launch asked for."""
+        return self._read("request.json")
+
+    def write_request(self, document: Json) -> None:
+        """Set what is asked for. For the driver."""
+        self.storage.replace("request.json", _encode(document))
+
+    # Trials
+
+    def add_trial(self, spec: Json) -> bool:
+        """Write a trial's spec; False if it has one. `ValueError` if its key is malformed."""
+        return self._create(f"{_folder(spec['key'])}/spec.json", spec) is None
+
+    def trials(self) -> dict[str, Trial]:
+        """All trials, by key, in one pass over the storage; histories are not read."""
+        listings = self._listings("trials")
+        return self._load(listings, self._read_index(listings))
+
+    def trial(self, key: str) -> Trial | None:
+        """One trial, or None if it was never planned."""
+        return self._load(self._listings(_folder(key)), {}).get(key)
+
+    def histories(self, trials: Iterable[Trial]) -> dict[str, list[Json]]:
+        """The rows of those trials that have a history, by key."""
+        paths = {t.key: t.history_path for t in trials if t.history_path}
+        documents = map(_decode, self.storage.read_many(paths.values()))
+        return {key: doc["rows"] for key, doc in zip(paths, documents, strict=True) if doc}
+
+    def new_attempt(self, key: str) -> int:
+        """Number, from 1, of a new attempt at a trial. For the driver: no two share a number."""
+        number = _newest_attempt(self._listings(_folder(key)).get(key, {})) + 1
+        started = _encode({"started": time.time()})
+        while not self.storage.create_once(f"{_attempt_folder(key, number)}/started.json", started):
+            number += 1
+        return number
+
+    def attempt(self, key: str, number: int) -> "Attempt":
+        """A worker's way to write what became of an attempt."""
+        return Attempt(self, key, number)
+
+    def write_index(self) -> None:
+        """Copy the finished trials into one file, which makes `trials` fast. For the driver."""
+        listings = self._listings("trials")
+        rows = [
+            {"key": t.key, "of": _versions(listings[t.key]), "spec": t.spec, "result": t.result}
+            for t in self._load(listings, self._read_index(listings)).values()
+            if t.result is not None
+        ]
+        body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        self.storage.replace(INDEX, _sha256(body).encode() + b"\n" + body)
+
+    def _read_index(self, listings: dict[str, Files]) -> dict[str, tuple[Json, Json]]:
+        """Spec and result of the trials whose files are still those the index was made from."""
+        digest, _, body = (self.storage.read(INDEX) or b"").partition(b"\n")
+        if digest != _sha256(body).encode():
+            return {}
+        return {
+            row["key"]: (row["spec"], row["result"])
+            for row in map(json.loads, body.splitlines())
+            if row["of"] == _versions(listings.get(row["key"], {}))
+        }
+
+    def _listings(self, folder: str) -> dict[str, Files]:
+        listings: dict[str, Files] = defaultdict(dict)
+        for file in self.storage.files(folder):
+            key, _, name = file.path.removeprefix("trials/").partition("/")
+            if KEY.fullmatch(key):
+                listings[key][name] = file
+        return listings
+
+    def _load(
+        self, listings: dict[str, Files], known: dict[str, tuple[Json, Json]]
+    ) -> dict[str, Trial]:
+        paths = [
+            f"{_folder(key)}/{name}"
+            for key, files in listings.items()
+            for name in ("spec.json", "result.json", _error_name(files))
+            if key not in known and name in files
+        ]
+        contents = map(_decode, self.storage.read_many(paths))
+        documents = dict(zip(paths, contents, strict=True))
+        trials = {}
+        for key, files in sorted(listings.items()):
+            folder = _folder(key)
+            found = (documents.get(f"{folder}/{name}.json") for name in ("spec", "result"))
+            spec, result = known.get(key) or found
+            if spec is not None:
+                error = documents.get(f"{folder}/{_error_name(files)}")
+                newest, history = _newest_attempt(files), _history_path(key, files)
+                trials[key] = Trial(key, spec, result, error, newest, history)
+        return trials
+
+    def _read(self, path: str) -> Json | None:
+        return _decode(self.storage.read(path))
+
+    def _create(self, path: str, document: Json) -> Json | None:
+        """Write a file once: None if this call wrote it, else what it holds."""
+        data = _encode(document)
+        if self.storage.create_once(path, data):
+            return None
+        existing = self._read(path)
+        if existing is None:  # damaged, so it does not count as written
+            self.storage.replace(path, data)
+        return existing
+
+
+class Attempt:
+    """One attempt at a trial. It writes only below its own folder, and the trial's result, once.
+
+    Checkpoints are bytes that the caller makes and reads; their file names hold the number of steps
+    done and a digest, so that a damaged one is recognised and skipped.
+    """
+
+    def __init__(self, ledger: Ledger, key: str, number: int):
+        self.ledger, self.storage = ledger, ledger.storage
+        self.key, self.number = key, number
+        self.folder = _attempt_folder(key, number)
+        self._saved: list[str] = []
+
+    def load_newest_checkpoint(self) -> tuple[int, bytes] | None:
+        """Steps done and content of the furthest intact checkpoint of this and earlier attempts."""
+        found = sorted(self._checkpoints())
+        self._saved = [path for _, _, path, _ in found]
+        for step, _, path, digest in reversed(found):
+            data = self.storage.read(path)
+            if data is not None and _sha256(data)[: len(digest)] == digest:
+                return step, data
+        return None
+
+    def save_checkpoint(self, data: bytes, step: int) -> None:
+        """Write a checkpoint made after `step` steps; then drop all but the last two.
+
+        Those of earlier attempts are dropped too, if the newest was loaded from here.
+        """
+        path = f"{self.folder}/checkpoint-{step}-{_sha256(data)[:DIGEST_LENGTH]}.pt"
+        self.storage.replace(path, data)
+        self._saved = [*(other for other in self._saved if other != path), path]
+        while len(self._saved) > KEPT_CHECKPOINTS:
+            self.storage.delete(self._saved.pop(0))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that belongs to the result, before `finish`."""
+        self.storage.replace(f"{self.folder}/{name}", data)
+
+    def fail(self, error: BaseException, error_class: str) -> None:
+        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user"."""
+        self.write("traceback.txt", "".join(traceback.format_exception(error)).encode())
+        kind, message = type(error).__name__, str(error)
+        self.write("error.json", _encode({"type": kind, "message": message, "class": error_class}))
+
+    def finish(self, result: Json, history: list[Json]) -> None:
+        """Record the trial's result: durable on return.
+
+        Raises `LedgerConflict` if the trial has another result, apart from the entries `attempt`,
+        `cost` and `provenance`.
+        """
+        self.write("history.json", _encode({"rows": history}))
+        existing = self.ledger._create(f"{_folder(self.key)}/result.json", result)
+        if existing is not None:
+            _check_equal(self.key, self.number, existing, result)
+        for _, _, path, _ in self._checkpoints():
+            self.storage.delete(path)
+
+    def _checkpoints(self) -> list[tuple[int, int, str, str]]:
+        """Step, attempt, path and digest of each checkpoint of this and earlier attempts."""
+        found = []
+        for file in self.storage.files(f"{_folder(self.key)}/attempts"):
+            match = CHECKPOINT.search(file.path)
+            if match and int(match["attempt"]) <= self.number:
+                step, attempt = int(match["step"]), int(match["attempt"])
+                found.append((step, attempt, file.path, match["digest"]))
+        return found
+
+
+def _folder(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise ValueError(f"trial key {key!r}: must match {KEY.pattern}")
+    return f"trials/{key}"
+
+
+def _attempt_folder(key: str, number: int) -> str:
+    return f"{_folder(key)}/attempts/{number}"
+
+
+def _newest_attempt(files: Files) -> int:
+    return max((int(match[1]) for match in map(ATTEMPT.match, files) if match), default=0)
+
+
+def _error_name(files: Files) -> str:
+    return f"attempts/{_newest_attempt(files)}/error.json"
+
+
+def _history_path(key: str, files: Files) -> str | None:
+    """The newest attempt's history; the result follows it, so a finished trial has one."""
+    for number in range(_newest_attempt(files), 0, -1):
+        if (name := f"attempts/{number}/history.json") in files:
+            return f"{_folder(key)}/{name}"
+    return None
+
+
+def _versions(files: Files) -> list[str | None]:
+    return [files[name].version if name in files else None for name in ("spec.json", "result.json")]
+
+
+def differences(one: Json, other: Json) -> list[str]:
+    """Names of what two results do not share; what differs from run to run does not count."""
+    return sorted(
+        name
+        for name in {*one, *other} - {*NOT_COMPARED}
+        if _canonical(one.get(name)) != _canonical(other.get(name))
+    )
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _check_equal(key: str, attempt: int, existing: Json, result: Json) -> None:
+    if differing := differences(existing, result):
+        name = differing[0]
+        raise LedgerConflict(
+            f"trial {key}: attempt {attempt} came to {name} = {_canonical(result.get(name))}, "
+            f"but its stored result has {_canonical(existing.get(name))}"
+        )
+
+
+def _encode(document: Json) -> bytes:
+    return json.dumps(document, indent=1).encode()
+
+
+def _decode(data: bytes | None) -> Json | None:
+    """A stored JSON object; None if it is missing or damaged."""
+    try:
+        document = json.loads(data or b"")
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,256 @@
+"""Statistics of a study: pure functions on records and arrays, without torch and without ray.
+
+Scores are oriented so that higher is better. An interval is at 95 % (`LEVEL`) and comes from
+repeats: one repeat is one data seed with a whole search of its own (see docs/results.md).
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+POWER = 0.8
+
+Floats = NDArray[np.float64]
+Runs = Mapping[tuple[int, int], float]
+"""Scores of runs by (repeat, index of the run seed); nan where a run failed."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished trial in one role; a trial that serves two roles gives two records, one `key`.
+
+    `config` holds the tuned values only, by dotted address. `val` is the selection score under the
+    study's epoch rule, `test` has one score per epoch rule; both are the worst score where the run
+    diverged and nan where it failed. `passes` counts example passes: forward 1, backward 2,
+    forward mode 3.
+    """
+
+    key: str
+    arm: str
+    phase: str
+    repeat: int
+    index: int
+    config: dict[str, float | int | str]
+    status: str
+    val: float
+    test: dict[str, float]
+    passes: int
+    seconds: float
+    clean_train: int
+    clean_select: int
+    data_seed: int
+    run_seed: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval; `low` and `high` are nan where no interval can be had.
+
+    `n` runs in `repeats` repeats entered, `failed` ones could not; `sd` is over the n runs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    n: int
+    repeats: int
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference and its verdict: superior, non-inferior, inferior or inconclusive.
+
+    `p_superior` and `p_noninferior` are one-sided. `more` is about how many further `unit`s
+    (repeats or seeds) would decide an inconclusive verdict; None where that cannot be said.
+    """
+
+    difference: Estimate
+    verdict: str
+    p_superior: float
+    p_noninferior: float
+    more: int | None
+    unit: str
+
+
+def t_interval(values: ArrayLike) -> tuple[float, float]:
+    """Student's interval of the mean, m ± t_{n-1} s/√n.
+
+    (nan, nan) with fewer than two values, with one that is not finite, or where all are equal:
+    nothing then tells how much they vary.
+    """
+    x = np.asarray(values, dtype=float)
+    error = standard_error(x)
+    if isnan(error):
+        return nan, nan
+    half = float(stdtrit(x.size - 1, (1 + LEVEL) / 2)) * error
+    return float(x.mean()) - half, float(x.mean()) + half
+
+
+def standard_error(x: Floats) -> float:
+    """s/√n; nan where `t_interval` is."""
+    if x.size < 2 or not np.isfinite(x).all() or np.ptp(x) == 0:
+        return nan
+    return float(x.std(ddof=1)) / sqrt(x.size)
+
+
+def by_repeat(runs: Runs) -> dict[int, Floats]:
+    """The scores that are not nan, grouped by repeat and sorted by run seed."""
+    groups: dict[int, list[float]] = {}
+    for (repeat, _), score in sorted(runs.items()):
+        if not isnan(score):
+            groups.setdefault(repeat, []).append(score)
+    return {repeat: np.array(scores) for repeat, scores in groups.items()}
+
+
+def repeat_means(runs: Runs) -> dict[int, float]:
+    """Mean score of each repeat's runs."""
+    return {repeat: float(scores.mean()) for repeat, scores in by_repeat(runs).items()}
+
+
+def difference(new: Runs, baseline: Runs) -> dict[tuple[int, int], float]:
+    """new - baseline, paired by repeat (data seed) and index of the run seed."""
+    return {key: new[key] - baseline[key] for key in sorted(new.keys() & baseline.keys())}
+
+
+def estimate(runs: Runs) -> Estimate:
+    """Mean over repeats of the mean over run seeds, with the t interval over those repeat means.
+
+    Runs of one repeat share their data, so they are one cluster and count once. With a single
+    repeat the interval is over its run seeds: it then speaks of that one data seed only.
+    """
+    groups = list(by_repeat(runs).values())
+    scores = np.concatenate(groups) if groups else np.empty(0)
+    units = _units(groups)
+    low, high = t_interval(units)
+    return Estimate(
+        mean=float(units.mean()) if units.size else nan,
+        low=low,
+        high=high,
+        sd=float(scores.std(ddof=1)) if scores.size > 1 and np.isfinite(scores).all() else nan,
+        n=scores.size,
+        repeats=len(groups),
+        failed=len(runs) - scores.size,
+    )
+
+
+def _units(groups: Sequence[Floats]) -> Floats:
+    """What is independent: the repeats' means, or the runs where all are of one repeat."""
+    if len(groups) == 1:
+        return groups[0]
+    return np.array([g.mean() for g in groups])
+
+
+def verdict(low: float, high: float, margin: float) -> str:
+    """The verdict an interval of (new - baseline) gives; nan bounds are inconclusive.
+
+    superior: low > 0; non-inferior: low > -margin; inferior: high < 0; inconclusive otherwise.
+    """
+    if low > 0:
+        return "superior"
+    if low > -margin:
+        return "non-inferior"
+    return "inferior" if high < 0 else "inconclusive"
+
+
+def units_needed(mean: float, sd: float, margin: float) -> int | None:
+    """Units for a verdict with probability `POWER`, were `mean` and `sd` the truth; None: > 10000.
+
+    Power of the one-sided t test at (1 - LEVEL)/2: P(T > t_{n-1}), T noncentral t with n - 1
+    degrees of freedom and noncentrality δ√n/sd. The distance δ is to whichever bound is farther:
+    -margin (to be non-inferior) or 0 (to be inferior).
+    """
+    distance = max(mean + margin, -mean)
+
+    def power(n: int) -> float:
+        critical = stats.t.ppf((1 + LEVEL) / 2, n - 1)
+        return float(stats.nct.sf(critical, n - 1, distance * sqrt(n) / sd))
+
+    sizes = range(2, 10_001)
+    found = bisect_left(sizes, POWER, key=power)
+    return sizes[found] if found < len(sizes) else None
+
+
+def compare(new: Runs, baseline: Runs, margin: float) -> Comparison:
+    """new - baseline, paired by (repeat, run seed index), judged against `margin` (score units).
+
+    Estimand: the mean over data seeds (two repeats or more; t over the repeats' mean differences),
+    or, with a single repeat, the mean over run seeds on that one data seed.
+    """
+    pairs = difference(new, baseline)
+    units = _units(list(by_repeat(pairs).values()))
+    return _judge(estimate(pairs), margin, standard_error(units), units.size - 1, units.size)
+
+
+def _judge(found: Estimate, margin: float, error: float, freedom: float, units: int) -> Comparison:
+    """The verdict on a difference `found` with standard `error` from `units` repeats (or seeds)."""
+    outcome = verdict(found.low, found.high, margin)
+    needed = None
+    if outcome == "inconclusive" and not isnan(error):
+        needed = units_needed(found.mean, error * sqrt(units), margin)
+    return Comparison(
+        difference=found,
+        verdict=outcome,
+        p_superior=float(stats.t.sf(found.mean / error, freedom)),
+        p_noninferior=float(stats.t.sf((found.mean + margin) / error, freedom)),
+        more=None if needed is None else max(needed - units, 1),
+        unit="repeats" if found.repeats > 1 else "seeds",
+    )
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjusted p-values (Holm 1979): max over j <= i of (m - j + 1) p_(j)."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    steps = np.maximum.accumulate((p.size - np.arange(p.size)) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
+def aggregate(
+    differences: Sequence[ArrayLike], margin: float, resamples: int = 10_000, seed: int = 0
+) -> Comparison:
+    """One verdict over scenarios, each weighted alike, from a stratified bootstrap over repeats.
+
+    `differences`: per scenario [R_c >= 2] the repeats' mean differences, not all equal. Repeats are
+    resampled within their scenario (Agarwal et al. 2021, rliable), so they must be independent
+    between scenarios. A bootstrap of R repeats is too narrow by √((R-1)/R) and ignores that the
+    spread is estimated: deviations are widened by √(R/(R-1)), and by t/z at Welch-Satterthwaite's
+    degrees of freedom.
+    """
+    groups = [np.asarray(d, dtype=float) for d in differences]
+    sizes = np.array([g.size for g in groups])
+    means = np.array([g.mean() for g in groups])
+    errors = np.array([g.var(ddof=1) for g in groups]) / sizes
+    rng = np.random.default_rng(seed)
+    deviations = np.mean(
+        [
+            (rng.choice(g, (resamples, g.size)).mean(axis=1) - g.mean())
+            * sqrt(g.size / (g.size - 1))
+            for g in groups
+        ],
+        axis=0,
+    )
+    freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    widen = stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])
+    low, high = means.mean() + widen * np.quantile(deviations, tails)
+    pooled = np.concatenate(groups)
+    found = Estimate(
+        mean=float(means.mean()),
+        low=float(low),
+        high=float(high),
+        sd=float(pooled.std(ddof=1)),
+        n=pooled.size,
+        repeats=int(sizes.min()),
+    )
+    return _judge(found, margin, sqrt(errors.sum()) / len(groups), freedom, int(sizes.min()))

@@ -1,0 +1,169 @@
+"""The main table of a report, as text: one wording for terminal, Markdown and page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+Json = dict[str, Any]
+Results = dict[str, Any]
+
+FRACTIONS = {"accuracy", "balanced_accuracy", "macro_f1"}
+METRICS = {
+    "accuracy": "accuracy, %",
+    "balanced_accuracy": "balanced accuracy, %",
+    "macro_f1": "macro F1, %",
+    "nll": "log-likelihood, nats",
+}
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading, what it means, and whether it holds numbers."""
+
+    name: str
+    heading: str
+    meaning: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and the number it sorts by (None: by its text, or last in numbers)."""
+
+    text: str
+    order: float | None = None
+
+
+def scale(metric: str) -> float:
+    """What scores are multiplied by to be shown: fractions become points of 100."""
+    return 100.0 if metric in FRACTIONS else 1.0
+
+
+def number(metric: str, value: float | None, sign: str = "") -> str:
+    """A score or a difference of scores, in the units shown."""
+    if value is None:
+        return MISSING
+    return f"{scale(metric) * value:{sign}.{1 if metric in FRACTIONS else 3}f}"
+
+
+def score(metric: str, estimate: Json) -> str:
+    """A mean and the half-width of its 95 % interval; says so where there is none."""
+    if estimate["mean"] is None:
+        return MISSING
+    mean = number(metric, estimate["mean"])
+    if estimate["high"] is None:
+        return f"{mean} (no interval)"
+    return f"{mean} ± {number(metric, estimate['high'] - estimate['mean'])}"
+
+
+def columns(results: Results) -> list[Column]:
+    """The columns of the main table."""
+    metric = METRICS[results["metric"]]
+    headline = results["headline"]
+    against = ""
+    if headline["tuned"] and headline["untuned"]:
+        against = (
+            f"; of a tuned arm against {headline['untuned']}, "
+            f"of another one that {headline['tuned']} needs against it"
+        )
+    return [
+        Column("arm", "arm", "what is compared", numeric=False),
+        Column("kind", "kind", "what sort of method it is", numeric=False),
+        Column(
+            "test",
+            f"test {metric}",
+            "mean over repeats of the final runs, with its 95 % interval",
+        ),
+        Column("n", "n", "final runs / repeats"),
+        Column("labels", "clean labels", "used to train / to select configurations and epochs"),
+        Column("default", "default", "test of the published default, retrained alike"),
+        Column("break_even", "b*", f"break-even budget in random trials, 95 % interval{against}"),
+        Column("dimensions", "tuned", "number of hyperparameters that the search tunes"),
+        Column("ratio", "passes", "example passes of one run, relative to ce"),
+        Column("lost", "lost", "trials that diverged / failed"),
+    ]
+
+
+def rows(results: Results) -> list[dict[str, Cell]]:
+    """One row per arm, in the study's order."""
+    return [_row(name, arm, results) for name, arm in results["arms"].items()]
+
+
+def _row(name: str, arm: Json, results: Results) -> dict[str, Cell]:
+    metric, epoch = results["metric"], results["selection"]["epoch"]
+    test, labels, trials = arm["test"][epoch], arm["clean_labels"], arm["trials"]
+    default = arm["default"]["test"][epoch] if arm["tuned"] else None
+    ratio = arm["passes"]["ratio_to_ce"]
+    return {
+        "arm": Cell(name),
+        "kind": Cell(arm["kind"]),
+        "dimensions": Cell(str(len(arm["space"]) or MISSING), len(arm["space"])),
+        "labels": _pair(labels["train"], labels["select"]),
+        "test": Cell(score(metric, test), test["mean"]),
+        "n": Cell(f"{test['n']} / {test['repeats']}", test["n"]),
+        "default": Cell(score(metric, default), default["mean"]) if default else Cell(MISSING),
+        "break_even": _break_even(name, results),
+        "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
+        "lost": _pair(trials["diverged"], trials["failed"]),
+    }
+
+
+def _pair(first: int | None, second: int | None) -> Cell:
+    texts = [MISSING if value is None else str(value) for value in (first, second)]
+    return Cell(" / ".join(texts), None if first is None else first + (second or 0) / 1e6)
+
+
+def _break_even(name: str, results: Results) -> Cell:
+    """b* against the arm that the headline puts on the other side."""
+    headline = results["headline"]
+    for pair in results["pairs"]:
+        sides = (pair["tuned"], pair["untuned"])
+        if sides in ((name, headline["untuned"]), (headline["tuned"], name)):
+            found = pair["break_even"]
+            if found is None:
+                return Cell(MISSING)
+            order = found["largest"] + 1 if found["budget"] is None else found["budget"]
+            return Cell(budget(found), order)
+    return Cell(MISSING)
+
+
+def budget(found: Json) -> str:
+    """b* with its interval."""
+    beyond = f"> {found['largest']}"
+    value, low, high = (
+        beyond if found[end] is None else str(found[end]) for end in ("budget", "low", "high")
+    )
+    if not found["interval"]:
+        return f"{value} (no interval: one search)"
+    return f"{value} [{low}, {high}]"
+
+
+def selection_rule(results: Results) -> str:
+    """How what is shown was chosen."""
+    chosen = results["selection"]
+    return (
+        f"Configurations: {chosen['rule']}; {chosen['search']} search. Weights: of the "
+        f"{chosen['epoch']} epoch, for search and report of all arms. Intervals: 95 %, over repeats."
+    )
+
+
+def terminal_table(results: Results) -> Table:
+    """The main table for a terminal of 100 columns or more."""
+    shown = [c for c in columns(results) if c.name != "kind"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold", collapse_padding=True)
+    for column in shown:
+        table.add_column(
+            column.heading,
+            justify="right" if column.numeric else "left",
+            no_wrap=column.name == "arm",
+        )
+    found = rows(results)
+    for kind in dict.fromkeys(row["kind"].text for row in found):
+        table.add_row(f"[dim]{escape(kind)}[/dim]")
+        for row in found:
+            if row["kind"].text == kind:
+                table.add_row(*(escape(row[column.name].text) for column in shown))
+    return table
