@@ -137,8 +137,20 @@ class Arm(Strict):
             first = error.errors()[0]
             raise UserError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from None
         for phase in resolved:
-            build_method(phase.method, phase.hyperparameters)
+            _check(phase)
         return resolved
+
+
+def _check(phase: Phase) -> None:
+    method = build_method(phase.method, phase.hyperparameters)
+    for field, only in (("every", 1), ("lookahead", "rollback")):
+        value = getattr(phase.meta, field)
+        if method.per_batch and value != only:
+            raise UserError(
+                f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, it allows {only!r} only"
+            )
+    if phase.meta.lookahead == "alternating" and phase.meta.engine == "double_backward":
+        raise UserError("meta.engine = 'double_backward' takes its own look-ahead; use lookahead: rollback")
 
 
 def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:

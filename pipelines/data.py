@@ -88,7 +88,7 @@ def prepare(protocol: Protocol, data_seed: int) -> Task:
     return _prepare(protocol.model_dump_json(), data_seed)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _prepare(protocol_json: str, data_seed: int) -> Task:
     protocol = Protocol.model_validate_json(protocol_json)
     dataset = load_dataset(protocol.data)

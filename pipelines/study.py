@@ -54,12 +54,24 @@ class Noise(Strict):
     kind: Literal["none", "uniform", "symmetric", "asymmetric", "flip", "flip2"] = "none"
     rate: float = Field(0.0, ge=0.0, le=1.0)
 
+    @model_validator(mode="after")
+    def _rate_needs_a_kind(self) -> Noise:
+        if self.kind == "none" and self.rate:
+            raise ValueError(f"rate = {self.rate} without a kind of noise")
+        return self
+
 
 class Imbalance(Strict):
-    """Class imbalance of the training split: the largest class has `factor` times the smallest."""
+    """Class imbalance of the training split: the largest class has about `factor` times the smallest."""
 
     kind: Literal["none", "exponential", "step"] = "none"
     factor: float = Field(1.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _factor_needs_a_kind(self) -> Imbalance:
+        if self.kind == "none" and self.factor != 1:
+            raise ValueError(f"factor = {self.factor} without a kind of imbalance")
+        return self
 
 
 class Splits(Strict):
@@ -209,7 +221,12 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error)}") from None
     for name in study.request.arms:
-        study.arm(name)
+        for phase in study.arm(name).resolve({}):
+            if phase.meta.engine == "finite_difference" and study.protocol.precision == "bfloat16":
+                raise UserError(
+                    f"arm {name!r}: meta.engine = 'finite_difference' needs precision float32: a difference of "
+                    "bfloat16 outputs is 60-110 % off"
+                )
     return study
 
 

@@ -1,0 +1,34 @@
+# Two commands set everything up: `make sweep` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+export RAY_AUTH_MODE ?= disabled
+
+.PHONY: sweep test test-all lint install
+
+sweep: .venv/installed
+	$(BIN)/python run_sweep.py
+
+test: .venv/tested
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: .venv/tested
+	$(BIN)/python -m pytest -q -m slow
+
+lint: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+install: .venv/installed
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "untuned needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	touch $@
