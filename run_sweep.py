@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
@@ -14,26 +13,34 @@ from pipelines.errors import UserError
 
 DEFAULT_STUDY = "digits"
 app = typer.Typer(
-    no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 console = Console()
 
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
-    """Compare tuned robust losses with methods that tune themselves. Without a command: launch the default study."""
+    """Compare tuned robust losses with methods that tune themselves. Without a command: launch the
+    default study."""
     if context.invoked_subcommand is None:
         launch(DEFAULT_STUDY)
 
 
 @app.command()
 def launch(
-    study: Annotated[str, typer.Argument(help="a ready study's name, or a YAML file")] = DEFAULT_STUDY,
+    study: Annotated[
+        str, typer.Argument(help="a ready study's name, or a YAML file")
+    ] = DEFAULT_STUDY,
     arms: Annotated[str | None, typer.Option(help="only these, comma-separated")] = None,
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
     repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
     seeds: Annotated[int | None, typer.Option(help="fresh run seeds per repeat")] = None,
-    storage: Annotated[str | None, typer.Option(help="directory or URI; default runs/STUDY")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="directory or URI; default runs/STUDY")
+    ] = None,
     executor: Annotated[str, typer.Option(help="ray or inline")] = "ray",
     wandb: Annotated[str | None, typer.Option(help="online, offline or disabled")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -42,10 +49,16 @@ def launch(
     gpus_per_trial: Annotated[float | None, typer.Option(min=0.0)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
 ) -> None:
-    """Run what is missing of a study, then report. The same command resumes, extends, or says it is complete."""
+    """Run what is missing of a study, then report. The same command resumes, extends, or says it is
+    complete."""
     from pipelines.commands import run_launch
 
-    overrides = {"arms": arms and arms.split(","), "trials": trials, "repeats": repeats, "seeds": seeds}
+    overrides = {
+        "arms": arms and arms.split(","),
+        "trials": trials,
+        "repeats": repeats,
+        "seeds": seeds,
+    }
     options = {
         "storage": storage,
         "executor": executor,

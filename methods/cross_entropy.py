@@ -1,4 +1,5 @@
-"""Cross-entropy with label smoothing. Szegedy et al., "Rethinking the Inception architecture", CVPR 2016."""
+"""Cross-entropy with label smoothing. Szegedy et al., "Rethinking the Inception architecture", CVPR
+2016."""
 
 from torch import Tensor
 

@@ -1,5 +1,7 @@
-"""Generalized cross-entropy. Zhang & Sabuncu, "Generalized cross entropy loss for training deep neural networks with
-noisy labels", NeurIPS 2018. Learned q: Shu et al., "Learning adaptive loss for robust learning with noisy labels", 2020.
+"""Generalized cross-entropy. Zhang & Sabuncu, "Generalized cross entropy loss for training deep
+neural networks with
+noisy labels", NeurIPS 2018. Learned q: Shu et al., "Learning adaptive loss for robust learning with
+noisy labels", 2020.
 """
 
 import torch
@@ -11,7 +13,8 @@ from methods.objective import Batch, Bounded, LearnedScalars, Outputs, expectati
 class GeneralizedCrossEntropy(LearnedScalars):
     """(1 - p_y^q) / q.
 
-    q in [0.01, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p_y (half the mean absolute error). The implicit
+    q in [0.01, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p_y (half the mean absolute
+    error). The implicit
     weight of an example on the gradient of cross-entropy is p_y^q.
     """
 

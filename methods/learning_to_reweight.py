@@ -1,4 +1,5 @@
-"""Learning to reweight examples. Ren, Zeng, Yang & Urtasun, "Learning to reweight examples for robust deep learning",
+"""Learning to reweight examples. Ren, Zeng, Yang & Urtasun, "Learning to reweight examples for
+robust deep learning",
 ICML 2018.
 """
 
@@ -11,16 +12,19 @@ from methods.objective import Batch, ModelCall, Objective, Outputs, cross_entrop
 
 
 def rectified(weights: Tensor) -> Tensor:
-    """Negative entries cut off, then scaled to sum 1; all zero where nothing is positive. No host synchronisation."""
+    """Negative entries cut off, then scaled to sum 1; all zero where nothing is positive. No host
+    synchronisation."""
     positive = weights.clamp_min(0)
     total = positive.sum()
     return positive / torch.where(total > 0, total, 1.0)
 
 
 class LearningToReweight(Objective):
-    """Cross-entropy with weights that are fresh at every step: w_i proportional to max(0, -d clean / d w_i) at w = 0.
+    """Cross-entropy with weights that are fresh at every step: w_i proportional to max(0, -d clean
+    / d w_i) at w = 0.
 
-    The losses are B * w_i * CE_i, since the loop takes their mean and the weights of a batch sum to 1.
+    The losses are B * w_i * CE_i, since the loop takes their mean and the weights of a batch sum to
+    1.
     """
 
     per_batch = True

@@ -1,4 +1,5 @@
-"""Meta-Weight-Net. Shu et al., "Meta-Weight-Net: learning an explicit mapping for sample weighting", NeurIPS 2019."""
+"""Meta-Weight-Net. Shu et al., "Meta-Weight-Net: learning an explicit mapping for sample
+weighting", NeurIPS 2019."""
 
 from collections.abc import Sequence
 
@@ -9,9 +10,11 @@ from methods.objective import Batch, Objective, Outputs, cross_entropy
 
 
 class MetaWeightNet(Objective):
-    """Cross-entropy weighted by V(CE_i), a network 1 - hidden - 1 with a sigmoid at its end; its input is detached.
+    """Cross-entropy weighted by V(CE_i), a network 1 - hidden - 1 with a sigmoid at its end; its
+    input is detached.
 
-    normalize: weights divided by their sum over the batch (the code of the paper's time, and robust against all
+    normalize: weights divided by their sum over the batch (the code of the paper's time, and robust
+    against all
     weights drifting to zero); otherwise the mean of V(CE_i) CE_i (the authors' later code).
     """
 
@@ -20,7 +23,9 @@ class MetaWeightNet(Objective):
         if hidden < 1:
             raise ValueError(f"hidden = {hidden!r} must be at least 1")
         self.normalize = normalize
-        self.net = nn.Sequential(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+        self.net = nn.Sequential(
+            nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid()
+        )
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         losses = cross_entropy(outputs.logits, batch.y)

@@ -1,7 +1,9 @@
 """The seam between what is compared and what runs it.
 
-A method maps a model's outputs to one loss per example. It owns neither model nor optimizer nor step, so all methods
-share them by construction. Its meta-parameters, if it has any, learn from the clean loss after a look-ahead step.
+A method maps a model's outputs to one loss per example. It owns neither model nor optimizer nor
+step, so all methods
+share them by construction. Its meta-parameters, if it has any, learn from the clean loss after a
+look-ahead step.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Key = tuple[int | str, ...]
+Pool = Literal["train", "train+meta", "meta", "meta+val"]
 
 
 def seed_of(*key: int | str) -> int:
@@ -27,24 +30,32 @@ def seed_of(*key: int | str) -> int:
 
 
 def generator(*key: int | str) -> torch.Generator:
-    """A fresh CPU generator for a key: randomness is keyed, never consumed, so a resumed trial repeats it exactly."""
+    """A fresh CPU generator for a key: randomness is keyed, never consumed, so a resumed trial
+    repeats it exactly."""
     return torch.Generator().manual_seed(seed_of(*key))
 
 
 class Outputs(NamedTuple):
-    """What a model gives for a batch: logits [B, K], and features [B, D] for objectives that need them."""
+    """What a model gives for a batch: logits [B, K], and features [B, D] for objectives that need
+    them."""
 
     logits: Tensor
     features: Tensor | None = None
+
+    def detach(self) -> Outputs:
+        """The same values, without their graph."""
+        return Outputs(
+            self.logits.detach(), None if self.features is None else self.features.detach()
+        )
 
 
 @dataclass(frozen=True)
 class Batch:
     """Training examples of one step.
 
-    x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the data set;
-    trusted [B] whether the example came from the clean pool; key names the step, the source of all randomness;
-    progress in [0, 1] of the phase.
+    x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the
+    data set; trusted [B] whether the example came from the clean pool; key names the step, and is
+    the source of all randomness; progress in [0, 1] of the phase.
     """
 
     x: Tensor
@@ -57,7 +68,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a method may know of the data: rows N, classes K, observed labels [N] (-1: not in the pool), counts [K]."""
+    """What a method may know of the data: rows N, classes K, observed labels [N] (-1: not in the
+    pool), counts [K]."""
 
     rows: int
     classes: int
@@ -65,27 +77,31 @@ class Facts:
     counts: Tensor
 
 
-Predict = Callable[[str], Outputs]
+Predict = Callable[[Pool], Outputs]
 ModelCall = Callable[[Tensor], Outputs]
 
 
 class Objective(nn.Module, ABC):
-    """A per-example training objective. Subclasses are final; memory goes into registered buffers."""
+    """A per-example training objective. Subclasses are final; memory goes into registered
+    buffers."""
 
     needs_features: ClassVar[bool] = False
-    #: The meta-parameters are fresh at every step and zero in the look-ahead, which therefore moves nothing (L2RW).
+    # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
+    # moves nothing (L2RW).
     per_batch: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Losses [B], never reduced; pure. The loss of a soft target is its expectation over the target."""
+        """Losses [B], never reduced; pure. The loss of a soft target is its expectation over the
+        target."""
 
     def meta_parameters(self) -> Sequence[Tensor]:
         """What learns from the clean loss."""
         return ()
 
     def train_parameters(self) -> Sequence[Tensor]:
-        """What joins the model's optimizer and learns from the training loss (a noise layer, say)."""
+        """What joins the model's optimizer and learns from the training loss (a noise layer,
+        say)."""
         return ()
 
     def meta_step(self, grads: Sequence[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
@@ -99,11 +115,13 @@ class Objective(nn.Module, ABC):
         """Called once, before training: allocate buffers."""
 
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
-        """`predict(pool)` gives outputs in eval mode, in the pool's order. May return sampling weights for the pool."""
+        """`predict(pool)` gives outputs in eval mode, in the pool's order. May return sampling
+        weights for the pool."""
         return None
 
     def before_step(self, batch: Batch, model: ModelCall) -> Batch:
-        """Fresh per-step weights, mixup, relabelling. `model` is differentiable, leaves no trace in BatchNorm."""
+        """Fresh per-step weights, mixup, relabelling. `model` is differentiable, leaves no trace in
+        BatchNorm."""
         return batch
 
     def after_step(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
@@ -114,14 +132,16 @@ class Objective(nn.Module, ABC):
         return outputs.logits.softmax(dim=1)
 
     def learned(self) -> dict[str, Tensor]:
-        """What a person wants to watch: learned hyperparameters by name (scalars), or curves (1-d)."""
+        """What a person wants to watch: learned hyperparameters by name (scalars), or curves
+        (1-d)."""
         return {}
 
 
 class Bounded(nn.Module):
     """A hyperparameter: a constant, or a learnable scalar that cannot leave (low, high).
 
-    Learned values are low + (high - low) * sigmoid(raw), or low + softplus(raw) where high is infinite.
+    Learned values are low + (high - low) * sigmoid(raw), or low + softplus(raw) where high is
+    infinite.
 
     Raises:
         ValueError: the value lies outside [low, high]; a learned one must lie strictly inside.
@@ -135,7 +155,8 @@ class Bounded(nn.Module):
         if not inside:
             ends = f"({low}, {high})" if learn else f"[{low}, {high}]"
             raise ValueError(f"{name} = {value!r} must lie in {ends}")
-        self.name, self.value, self.low, self.high, self.learn = name, float(value), low, high, learn
+        self.name, self.learn = name, learn
+        self.value, self.low, self.high = float(value), low, high
         if learn:
             self.raw = nn.Parameter(torch.tensor(self._inverse(), dtype=torch.get_default_dtype()))
 

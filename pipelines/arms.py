@@ -31,11 +31,15 @@ def _distribution(value: Any) -> distributions.BaseDistribution:
     if not isinstance(value, dict):
         raise ValueError("expected {low, high, log, int} or {choices}")
     if unknown := set(value) - {"low", "high", "log", "int", "choices"}:
-        raise ValueError(f"unknown {', '.join(sorted(unknown))}; allowed: low, high, log, int, choices")
+        raise ValueError(
+            f"unknown {', '.join(sorted(unknown))}; allowed: low, high, log, int, choices"
+        )
     if "choices" in value:
         return distributions.CategoricalDistribution(value["choices"])
     try:
-        kind = distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
+        kind = (
+            distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
+        )
         return kind(value["low"], value["high"], log=value.get("log", False))
     except KeyError as missing:
         raise ValueError(f"{missing.args[0]} is missing") from None
@@ -64,49 +68,61 @@ class Strict(BaseModel):
 
 
 class Meta(Strict):
-    """How a phase meta-learns: the engine of the hypergradient and the optimizer of the meta-parameters."""
+    """How a phase meta-learns: the engine of the hypergradient and the optimizer of the
+    meta-parameters."""
 
     engine: Literal["forward", "finite_difference", "double_backward"] = "forward"
     lookahead: Literal["rollback", "alternating"] = "rollback"
-    every: int = Field(1, ge=1, description="meta step at every k-th training step")
-    batch_size: int = Field(100, ge=1)
+    every: int = Field(default=1, ge=1, description="meta step at every k-th training step")
+    batch_size: int = Field(default=100, ge=1)
     optimizer: Literal["adam", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
 class Phase(Strict):
     """One stretch of training: a method on a pool of examples."""
 
-    name: str = Field("train", pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(default="train", pattern=r"^[a-z][a-z0-9_]*$")
     method: str = Field(description="module:class of an Objective")
     hyperparameters: dict[str, Value] = {}
     pool: Literal["train", "train+meta", "meta", "meta+val"] = "train"
-    meta_repeat: int = Field(1, ge=1, description="how often train+meta repeats the meta split")
-    epochs: float = Field(1.0, gt=0, description="length, as a fraction of the schedule's epochs")
+    meta_repeat: int = Field(
+        default=1, ge=1, description="how often train+meta repeats the meta split"
+    )
+    epochs: float = Field(
+        default=1.0, gt=0, description="length, as a fraction of the schedule's epochs"
+    )
     start: Literal["fresh", "continue"] = "continue"
-    schedule: dict[str, Any] = Field({}, description="entries of the protocol's schedule, overridden")
+    schedule: dict[str, Any] = Field(
+        {}, description="entries of the protocol's schedule, overridden"
+    )
     meta: Meta = Meta()
 
     @model_validator(mode="after")
     def _epochs_are_a_fraction(self) -> Phase:
         if "epochs" in self.schedule:
-            raise ValueError("schedule.epochs belongs to the protocol; a phase has `epochs`, a fraction of it")
+            raise ValueError(
+                "schedule.epochs belongs to the protocol; a phase has `epochs`, a fraction of it"
+            )
         return self
 
 
 class Arm(Strict):
     """One thing that is compared.
 
-    `default` and `space` address values by name: a hyperparameter of the method ("q"), a phase's field ("meta_repeat",
-    "meta.lr", "schedule.lr"), or either one in a single phase ("finetune.schedule.lr").
+    `default` and `space` address values by name: a hyperparameter of the method ("q"), a phase's
+    field ("meta_repeat", "meta.lr", "schedule.lr"), or either one in a single phase
+    ("finetune.schedule.lr").
     """
 
     about: str
     kind: Literal["plain", "tuned loss", "control", "meta-learned weights", "meta-learned loss"]
     phases: list[Phase] = Field(min_length=1)
-    default: dict[str, Value] = Field({}, description="the published values: trial 0 of the arm")
-    space: dict[str, Range] = Field({}, description="what is tuned, and within which range")
+    default: dict[str, Value] = Field(
+        default={}, description="the published values: trial 0 of the arm"
+    )
+    space: dict[str, Range] = Field(default={}, description="what is tuned, and within which range")
 
     @model_validator(mode="after")
     def _defaults_cover_the_space(self) -> Arm:
@@ -135,7 +151,9 @@ class Arm(Strict):
             resolved = [Phase.model_validate(phase) for phase in phases]
         except ValidationError as error:
             first = error.errors()[0]
-            raise UserError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from None
+            raise UserError(
+                f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+            ) from None
         for phase in resolved:
             _check(phase)
         return resolved
@@ -147,10 +165,13 @@ def _check(phase: Phase) -> None:
         value = getattr(phase.meta, field)
         if method.per_batch and value != only:
             raise UserError(
-                f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, it allows {only!r} only"
+                f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, "
+                f"it allows {only!r} only"
             )
     if phase.meta.lookahead == "alternating" and phase.meta.engine == "double_backward":
-        raise UserError("meta.engine = 'double_backward' takes its own look-ahead; use lookahead: rollback")
+        raise UserError(
+            "meta.engine = 'double_backward' takes its own look-ahead; use lookahead: rollback"
+        )
 
 
 def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:
@@ -158,7 +179,9 @@ def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:
     named = [phase for phase in phases if rest and phase["name"] == head]
     path = rest if named else [head, *rest]
     for phase in named or phases:
-        target: dict[str, Any] = phase if path[0] in Phase.model_fields else phase["hyperparameters"]
+        target: dict[str, Any] = (
+            phase if path[0] in Phase.model_fields else phase["hyperparameters"]
+        )
         for part in path[:-1]:
             if not isinstance(target.get(part), dict):
                 raise UserError(f"address {address!r}: {part!r} is not a group of values")
@@ -192,11 +215,10 @@ def build_method(path: str, given: dict[str, Value]) -> Objective:
     parameters = {n: p for n, p in signature.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
     required = {n for n, p in parameters.items() if p.default is p.empty}
     for name in [*given, *required]:
-        if name not in parameters or name not in given and name in required:
+        if name not in parameters or (name not in given and name in required):
             problem = "missing" if name in parameters else "unknown"
-            raise UserError(
-                f"{path}: {problem} hyperparameter {name!r}; it takes {', '.join(parameters) or 'none'}"
-            )
+            takes = ", ".join(parameters) or "none"
+            raise UserError(f"{path}: {problem} hyperparameter {name!r}; it takes {takes}")
     try:
         return method_class(path)(**given)
     except (TypeError, ValueError) as error:

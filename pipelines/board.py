@@ -64,7 +64,8 @@ class Board:
         return [self._lines[name] for name in self.planner.arms]
 
     def eta(self) -> float | None:
-        """Seconds until all is done, with the trials in flight spread over all workers; None before the first run."""
+        """Seconds until all is done, with the trials in flight spread over all workers; None before
+        the first run."""
         lines = self.lines()
         known = [r for line in lines if (r := line.remaining_seconds()) is not None]
         if not known:
@@ -81,7 +82,9 @@ class Board:
             "done": sum(line.done for line in lines),
             "planned": sum(line.planned for line in lines),
             "running": len(self.planner.running),
-            "arms": [asdict(line) | {"remaining_seconds": line.remaining_seconds()} for line in lines],
+            "arms": [
+                asdict(line) | {"remaining_seconds": line.remaining_seconds()} for line in lines
+            ],
         }
 
     def table(self) -> Table:
@@ -95,7 +98,9 @@ class Board:
             table.add_row(*_cells(line), style="dim" if line.done == line.planned else None)
         done, planned = sum(x.done for x in lines), sum(x.planned for x in lines)
         eta, cost = self.eta(), sum(x.seconds for x in lines)
-        table.add_row("all", f"{done}/{planned}", "", f"ETA {clock(eta)}", clock(cost), style="bold")
+        table.add_row(
+            "all", f"{done}/{planned}", "", f"ETA {clock(eta)}", clock(cost), style="bold"
+        )
         return table
 
 

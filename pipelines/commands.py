@@ -34,7 +34,9 @@ def run_launch(
         storage = launch(study, Options(**options), console)
     except Interrupted:
         where = options["storage"] or f"runs/{study.name}"
-        console.print(f"Stopped; what had finished is kept in {where}. The same command goes on from there.")
+        console.print(
+            f"Stopped; what had finished is kept in {where}. The same command goes on from there."
+        )
         return INTERRUPTED
     show_report(storage, console)
     return 0
@@ -77,7 +79,9 @@ def show_plan(name: str, console: Console) -> None:
         style="bold",
     )
     console.print(table)
-    console.print("Passes: an example forward counts 1, backward 2. Time: measured on this CPU, one worker.")
+    console.print(
+        "Passes: an example forward counts 1, backward 2. Time: measured on this CPU, one worker."
+    )
 
 
 def show_status(storage: str, as_json: bool, console: Console) -> None:
@@ -135,18 +139,24 @@ def run_trial(storage: str, key: str, console: Console) -> int:
         console.print(f"{key}: {result['status']}; the ledger has no result to compare with")
         return 0
     differing = differences(recorded.result, result)
-    verdict = "differs in " + ", ".join(differing) if differing else "is identical to the recorded one"
+    verdict = (
+        "differs in " + ", ".join(differing) if differing else "is identical to the recorded one"
+    )
     console.print(f"{key}: {result['status']}; the result {verdict}")
     return 1 if differing else 0
 
 
 def show_best(storage: str, arm: str | None) -> None:
     """The chosen configuration of an arm as JSON, where its model is, and how to load it."""
-    ledger, findings = gather(storage)
+    _, findings = gather(storage)
     name = arm or _best_arm(findings)
     if name not in findings.study.arms:
-        raise UserError(f"arm {name!r} is not in this study; it has {', '.join(findings.study.arms)}")
-    finals = [r for r in findings.records if r.arm == name and r.phase == "final" and r.val == r.val]
+        raise UserError(
+            f"arm {name!r} is not in this study; it has {', '.join(findings.study.arms)}"
+        )
+    finals = [
+        r for r in findings.records if r.arm == name and r.phase == "final" and r.val == r.val
+    ]
     if not finals:
         raise UserError(f"arm {name!r} has no finished final trial yet")
     chosen = max(finals, key=lambda r: (r.val, -r.repeat, -r.index))

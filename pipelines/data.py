@@ -10,20 +10,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from methods.objective import Pool
 from pipelines.corruption import class_sizes, corrupt, thin, transition
 from pipelines.errors import UserError
 from pipelines.sources import Dataset, load_dataset
 from pipelines.study import Protocol, Splits
 
 Rows = NDArray[np.int64]
-Pool = Literal["train", "train+meta", "meta", "meta+val"]
 
 
 @dataclass(frozen=True)

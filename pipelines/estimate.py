@@ -16,7 +16,9 @@ from pipelines.study import Schedule, Study
 from pipelines.training import Trial
 
 STEPS = 40
-LEDGER_BYTES = 60_000  # a trial's spec, result and history, and its W&B run, as measured on the ready studies
+LEDGER_BYTES = (
+    60_000  # a trial's spec, result and history, and its W&B run, as measured on the ready studies
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
     total = 0
     for phase in arm.resolve(config):
         schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
-        size = len(task.train) if "train" in phase.pool else len(task.pool(phase.pool, phase.meta_repeat))
+        size = (
+            len(task.train)
+            if "train" in phase.pool
+            else len(task.pool(phase.pool, phase.meta_repeat))
+        )
         steps = math.ceil(size / schedule.batch_size)
         epochs = max(1, round(phase.epochs * protocol.schedule.epochs))
         total += epochs * (3 * size + _meta_passes(phase, size, steps, len(task.meta)))

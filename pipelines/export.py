@@ -1,4 +1,5 @@
-"""What a final trial leaves beside its numbers: a model that can be loaded, and what it thought of each example."""
+"""What a final trial leaves beside its numbers: a model that can be loaded, and what it thought of
+each example."""
 
 from __future__ import annotations
 
@@ -17,15 +18,16 @@ MODEL, EXAMPLES = "model.pt", "examples.pt"
 
 
 class Classifier(nn.Module):
-    """A trained network with its normalisation: stored values x [B, ...] -> logits [B, K]; `classes` names them."""
+    """A trained network with its normalisation: stored values x [B, ...] -> logits [B, K];
+    `classes` names them."""
 
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, classes: list[str]) -> None:
         super().__init__()
         self.network, self.classes = network, classes
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
+        self.mean, self.std = nn.Buffer(mean), nn.Buffer(std)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of stored values."""
         return self.network((x.float() - self.mean) / self.std)
 
 
@@ -40,8 +42,10 @@ def load_model(file: str | Path | BinaryIO) -> Classifier:
 def artifacts(spec: dict[str, Any], protocol: Protocol, state: dict[str, Any]) -> dict[str, bytes]:
     """Files of a final trial by name, from its last state.
 
-    model.pt: the weights of the study's epoch rule, and what is needed to use them. examples.pt: rows of the training
-    split in the data set, with label as given, true label (-1: unknown), and loss and weight when last observed.
+    model.pt: the weights of the study's epoch rule, and what is needed to use them. examples.pt:
+    rows of the training
+    split in the data set, with label as given, true label (-1: unknown), and loss and weight when
+    last observed.
     """
     task = prepare(protocol, spec["data_seed"])
     best = state["best"] if protocol.epoch == "selected" else None

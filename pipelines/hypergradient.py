@@ -1,11 +1,15 @@
-"""The hypergradient: d clean(theta') / d phi after the look-ahead theta' = theta - alpha dL/dtheta(theta, phi).
+"""The hypergradient: d clean(theta') / d phi after the look-ahead theta' = theta - alpha
+dL/dtheta(theta, phi).
 
-With outputs z(theta), per-example losses l(z; phi) and L their mean, and g = d clean / d theta at theta':
+With outputs z(theta), per-example losses l(z; phi) and L their mean, and g = d clean / d theta at
+theta':
 
     d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
 
-Only the loss head is differentiated twice; the network gives one directional derivative, and is never part of a graph
-of a graph. This is exact for the one-step look-ahead of L2RW (Ren et al. 2018), Meta-Weight-Net (Shu et al. 2019) and
+Only the loss head is differentiated twice; the network gives one directional derivative, and is
+never part of a graph
+of a graph. This is exact for the one-step look-ahead of L2RW (Ren et al. 2018), Meta-Weight-Net
+(Shu et al. 2019) and
 adaptive robust losses (Shu et al. 2020), also where rows of the loss depend on each other.
 """
 
@@ -20,8 +24,8 @@ from functools import cache
 from typing import Literal
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.errors import UserError
@@ -35,10 +39,12 @@ RADIUS = 1e-3
 class Problem:
     """A bilevel problem at one step.
 
-    outputs: parameters -> tuple of output tensors of the training batch; leaves no trace in buffers or random state.
+    outputs: parameters -> tuple of output tensors of the training batch; leaves no trace in buffers
+    or random state.
     losses: outputs -> per-example losses [B]; depends on the meta-parameters.
     clean: parameters -> the scalar clean loss.
-    moves: False where the look-ahead is known to be the identity (the training loss is zero for every theta: L2RW).
+    moves: False where the look-ahead is known to be the identity (the training loss is zero for
+    every theta: L2RW).
     """
 
     outputs: Callable[[Parameters], tuple[Tensor, ...]]
@@ -57,7 +63,8 @@ def hypergradient(
 ) -> list[Tensor]:
     """Gradient of the clean loss after the look-ahead, with respect to each of phi.
 
-    theta: the model's parameters; alpha: learning rate of the look-ahead; ahead: theta' where the caller has already
+    theta: the model's parameters; alpha: learning rate of the look-ahead; ahead: theta' where the
+    caller has already
     taken the step (alternating scheme). Parameters, buffers and their .grad are left as they are.
     """
     if engine == "double_backward":
@@ -102,7 +109,11 @@ OutputsOf = Callable[[Parameters], tuple[Tensor, ...]]
 def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
     """z and J z . direction in one pass with dual numbers; no graph is built."""
     _load_forward_rules()
-    with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no rule
+    with (
+        torch.no_grad(),
+        forward_ad.dual_level(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):  # fused attention has no rule
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
         pairs = [forward_ad.unpack_dual(z) for z in outputs(dual)]
     tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
@@ -110,7 +121,8 @@ def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) 
 
 
 def _finite_difference(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
-    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps with eps = RADIUS / |g|."""
+    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps with eps = RADIUS
+    / |g|."""
     with torch.no_grad():
         norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in direction.values()]))
         eps = RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny)
@@ -134,11 +146,15 @@ def through_the_head(
 ) -> list[Tensor]:
     """-alpha d/dphi < dL/dz, zdot >, with L the mean of the losses."""
     leaves = tuple(t.detach().requires_grad_() for t in z)
-    slopes = torch.autograd.grad(losses(leaves).mean(), leaves, create_graph=True, allow_unused=True)
+    slopes = torch.autograd.grad(
+        losses(leaves).mean(), leaves, create_graph=True, allow_unused=True
+    )
     used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
     inner = torch.stack([(s * t).sum() for s, t in used]).sum()
     grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
-    return [torch.zeros_like(p) if g is None else -alpha * g for p, g in zip(phi, grads, strict=True)]
+    return [
+        torch.zeros_like(p) if g is None else -alpha * g for p, g in zip(phi, grads, strict=True)
+    ]
 
 
 def _double_backward(
@@ -153,10 +169,13 @@ def _double_backward(
     return [torch.zeros_like(p) if g is None else g for p, g in zip(phi, found, strict=True)]
 
 
-def check_engine(problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05) -> None:
+def check_engine(
+    problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05
+) -> None:
     """Compare an engine's directional derivative with a finite difference, before it is trusted.
 
-    Some operators have no forward-mode rule, and a few (reentrant checkpointing) are silently wrong. Give it a problem
+    Some operators have no forward-mode rule, and a few (reentrant checkpointing) are silently
+    wrong. Give it a problem
     in float64 on a few examples.
 
     Raises:
@@ -168,14 +187,17 @@ def check_engine(problem: Problem, theta: Parameters, engine: Engine, tolerance:
         _, tangent = TANGENTS[engine](problem.outputs, theta, direction)
     except (NotImplementedError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
-        raise UserError(f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {way_out}") from None
+        raise UserError(
+            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {way_out}"
+        ) from None
     _, reference = _finite_difference(problem.outputs, theta, direction)
     for found, expected in zip(tangent, reference, strict=True):
         error = torch.linalg.vector_norm(found - expected)
         if error > tolerance * torch.linalg.vector_norm(expected) + 1e-8:
             share = (error / torch.linalg.vector_norm(expected).clamp_min(1e-30)).item()
             raise UserError(
-                f"meta.engine = {engine!r} is wrong for this model by {share:.0%} against a finite difference; {way_out}"
+                f"meta.engine = {engine!r} is wrong for this model by {share:.0%} "
+                f"against a finite difference; {way_out}"
             )
 
 

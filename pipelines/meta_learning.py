@@ -1,4 +1,5 @@
-"""The meta step of a training step: hypergradient of the clean loss, then a move of the meta-parameters."""
+"""The meta step of a training step: hypergradient of the clean loss, then a move of the
+meta-parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from torch.nn import functional as F
 from methods.objective import Batch, Objective, Outputs, cross_entropy, generator
 from pipelines.arms import Meta
 from pipelines.data import Task
-from pipelines.hypergradient import Parameters, Problem, check_engine, hypergradient, same_random_state
+from pipelines.hypergradient import (
+    Parameters,
+    Problem,
+    check_engine,
+    hypergradient,
+    same_random_state,
+)
 from pipelines.network import Network
 
 CHECK_EXAMPLES = 8
@@ -75,7 +82,8 @@ class MetaLearner:
         return x, F.one_hot(meta.y[rows], self.classes).float()
 
     def _passes(self, batch: int, taken: bool) -> int:
-        """Example passes of a meta step: a forward counts 1, a backward 2, a forward in forward mode 3."""
+        """Example passes of a meta step: a forward counts 1, a backward 2, a forward in forward
+        mode 3."""
         look_ahead = 0 if taken or self.objective.per_batch else 3 * batch
         tangent = {"forward": 3, "finite_difference": 3, "double_backward": 6}[self.meta.engine]
         return look_ahead + 3 * self.size + tangent * batch

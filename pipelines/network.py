@@ -1,4 +1,5 @@
-"""A model as the training loop calls it: with its own parameters, at other ones, and in eval mode."""
+"""A model as the training loop calls it: with its own parameters, at other ones, and in eval
+mode."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ class Network:
         self.device = next(model.parameters()).device
         self._captured: list[Tensor] = []
         self._features = features
-        self._hook = _last_linear(model).register_forward_pre_hook(self._capture) if features else None
+        self._hook = (
+            _last_linear(model).register_forward_pre_hook(self._capture) if features else None
+        )
 
     def close(self) -> None:
         """Take the hook off the model again."""
@@ -58,7 +61,11 @@ class Network:
             parts = [self(part) for part in x.split(EVALUATION_BATCH)]
         finally:
             self.model.train()
-        features = torch.cat([p.features for p in parts if p.features is not None]) if self._features else None
+        features = (
+            torch.cat([p.features for p in parts if p.features is not None])
+            if self._features
+            else None
+        )
         return Outputs(torch.cat([p.logits for p in parts]), features)
 
     def reseed(self, *key: int | str) -> None:

@@ -1,4 +1,5 @@
-"""What a person wants to see of a training run: who gets weight, and how the corrupted examples fare."""
+"""What a person wants to see of a training run: who gets weight, and how the corrupted examples
+fare."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ def observed_epochs(total: int) -> set[int]:
 
 @torch.no_grad()
 def implicit_weights(outputs: Outputs, target: Tensor) -> Tensor:
-    """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own gradient shows it.
+    """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own
+    gradient shows it.
 
-    For a loss g(CE) the gradient in the logits is g'(CE) (p - y): the weight is its projection on p - y. Needs
+    For a loss g(CE) the gradient in the logits is g'(CE) (p - y): the weight is its projection on p
+    - y. Needs
     outputs.logits.grad of the mean loss. NaN where p = y, since there is no gradient to weigh.
     """
     slope = outputs.logits.grad
@@ -34,7 +37,8 @@ def implicit_weights(outputs: Outputs, target: Tensor) -> Tensor:
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
-    """Probability that a positive example scores higher than a negative one, ties counted half; None if one is absent."""
+    """Probability that a positive example scores higher than a negative one, ties counted half;
+    None if one is absent."""
     _, inverse, counts = scores.unique(return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
     p, n = int(positive.sum()), int((~positive).sum())
@@ -44,14 +48,18 @@ def auroc(scores: Tensor, positive: Tensor) -> float | None:
 
 
 def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:
-    """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n]; for a row of the history."""
+    """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n]; for a
+    row of the history."""
     weights, corrupted = weights.cpu(), corrupted.cpu()
     seen = weights.isfinite()
     weights, corrupted = weights[seen], corrupted[seen]
     mean = float(weights.mean()) if len(weights) else 0.0
     relative = (weights / mean if mean > 0 else weights).round(decimals=4)
     edges = torch.tensor([*EDGES, float("inf")])
-    row: dict[str, object] = {"weights/mean": mean, "weights/zero": float((relative <= 0).float().mean())}
+    row: dict[str, object] = {
+        "weights/mean": mean,
+        "weights/zero": float((relative <= 0).float().mean()),
+    }
     for name, group in (("clean", relative[~corrupted]), ("corrupted", relative[corrupted])):
         bins = torch.bucketize(group.clamp_min(0), edges, right=True) - 1
         row[f"weights/{name}"] = torch.bincount(bins, minlength=len(EDGES))[: len(EDGES)].tolist()

@@ -1,11 +1,15 @@
 """What a study runs next, as a pure function of the study and of what is finished.
 
-Roles are what trials are for. A tuned arm has, per repeat, `search` trials (index 0: its published default), then
-`curve` trials (each searched configuration once more with a fresh run seed: budget curves), `default` and `final`
-trials (the default, and the configuration chosen on val, with fresh run seeds). Other arms have `final` trials only.
+Roles are what trials are for. A tuned arm has, per repeat, `search` trials (index 0: its published
+default), then
+`curve` trials (each searched configuration once more with a fresh run seed: budget curves),
+`default` and `final`
+trials (the default, and the configuration chosen on val, with fresh run seeds). Other arms have
+`final` trials only.
 One trial may serve two roles: then it runs once.
 
-Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final seed s of all arms
+Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final
+seed s of all arms
 share their run seeds too, so every comparison is paired.
 """
 
@@ -42,8 +46,10 @@ class Role(NamedTuple):
 class Planner:
     """Hands out the trials of a study, interleaved so that all arms have equal quotas at any time.
 
-    outcomes: score by key of the trials that are finished (None: failed); suggested: configuration by
-    (arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted one keeps its own.
+    outcomes: score by key of the trials that are finished (None: failed); suggested: configuration
+    by
+    (arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted
+    one keeps its own.
     """
 
     def __init__(
@@ -59,7 +65,9 @@ class Planner:
         self.assigned: list[tuple[Role, dict[str, Any]]] = []
         self.running: dict[str, dict[str, Any]] = {}
         self._waiting: dict[str, list[Role]] = defaultdict(list)
-        self._searched: dict[tuple[str, int], dict[int, tuple[Config, float | None]]] = defaultdict(dict)
+        self._searched: dict[tuple[str, int], dict[int, tuple[Config, float | None]]] = defaultdict(
+            dict
+        )
         self.planned: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self._heap: list[Role] = []
@@ -68,7 +76,8 @@ class Planner:
                 self._open(name, repeat)
 
     def ask(self) -> dict[str, Any] | None:
-        """The spec of a trial to run now; None if there is none, or none before another one ends."""
+        """The spec of a trial to run now; None if there is none, or none before another one
+        ends."""
         while self._heap:
             role = heapq.heappop(self._heap)
             spec = self._spec(role)
@@ -141,7 +150,8 @@ class Planner:
                 self._push(role.arm, "final", role.repeat, count, planned=False)
 
     def chosen(self, arm: str, repeat: int) -> Config | None:
-        """The configuration with the best score on val; of equals, the one of lowest index. None: all failed."""
+        """The configuration with the best score on val; of equals, the one of lowest index. None:
+        all failed."""
         scored = [
             (score, -index, config)
             for index, (config, score) in self._searched[arm, repeat].items()
@@ -181,7 +191,8 @@ class Planner:
         return self.suggested[place]
 
     def _suggest(self, role: Role, arm: Arm) -> Config:
-        """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream to lose."""
+        """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream
+        to lose."""
         kind = self.study.protocol.search
         seed = seed_of(self.study.protocol.seed, kind, role.arm, role.repeat, role.index) % 2**32
         if kind == "random":
@@ -205,10 +216,15 @@ def _ask(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     states = optuna.trial.TrialState
-    told = [(config, score, states.FAIL if score is None else states.COMPLETE) for config, score in found]
+    told = [
+        (config, score, states.FAIL if score is None else states.COMPLETE)
+        for config, score in found
+    ]
     for config, score, state in [*told, *((config, None, states.RUNNING) for config in running)]:
         study.add_trial(
-            optuna.trial.create_trial(params=config, distributions=arm.space, value=score, state=state)
+            optuna.trial.create_trial(
+                params=config, distributions=arm.space, value=score, state=state
+            )
         )
     return study.ask(arm.space).params
 
@@ -225,4 +241,6 @@ def _digest_of(text: str) -> str:
 
 def space_digest(arm: Arm) -> str:
     """Identity of an arm's search space: a suggestion belongs to the space it was drawn from."""
-    return _digest_of(repr(sorted((name, describe_distribution(d).items()) for name, d in arm.space.items())))
+    return _digest_of(
+        repr(sorted((name, describe_distribution(d).items()) for name, d in arm.space.items()))
+    )

@@ -14,10 +14,22 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
 #: The modules whose code decides a trial's numbers.
-COMPUTING = (
-    "arms augmentation corruption data hypergradient meta_learning metrics models network "
-    "observation schedule sources study training"
-).split()
+COMPUTING = [
+    "arms",
+    "augmentation",
+    "corruption",
+    "data",
+    "hypergradient",
+    "meta_learning",
+    "metrics",
+    "models",
+    "network",
+    "observation",
+    "schedule",
+    "sources",
+    "study",
+    "training",
+]
 
 
 @cache
@@ -31,9 +43,16 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def origin(of: dict[str, Any] | None = None) -> dict[str, str]:
+    """What a trial's numbers depend on beside its spec: of a provenance, or of this process."""
+    found = of or provenance()
+    return {"code": found["code"], "torch": found["versions"]["torch"]}
+
+
 @cache
 def code_digest() -> str:
-    """SHA-256 of the syntax trees of what computes a trial: comments and docstrings do not count."""
+    """SHA-256 of the syntax trees of what computes a trial: comments and docstrings do not
+    count."""
     files = [*sorted((ROOT / "methods").glob("*.py"))]
     files += [ROOT / "pipelines" / f"{name}.py" for name in COMPUTING]
     found = hashlib.sha256()
@@ -69,6 +88,7 @@ def _commit() -> str | None:
             capture_output=True,
             text=True,
             timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -56,8 +56,14 @@ class Findings:
         return summarise(self.records, self.facts, self.provenance())
 
     def provenance(self) -> dict[str, Any]:
-        """Which versions, commits, processors and data the results come from, each with its number of trials."""
-        found: dict[str, dict[str, int]] = {"commit": {}, "code": {}, "processor": {}, "versions": {}}
+        """Which versions, commits, processors and data the results come from, each with its number
+        of trials."""
+        found: dict[str, dict[str, int]] = {
+            "commit": {},
+            "code": {},
+            "processor": {},
+            "versions": {},
+        }
         rates: dict[int, Any] = {}
         for trial in self.trials.values():
             if trial.result is None:
@@ -104,7 +110,8 @@ def gather(storage: str) -> tuple[Ledger, Findings]:
     records = [
         _record(study, role, trials[spec["key"]], study.arm(role.arm))
         for role, spec in planner.assigned
-        if spec["key"] in trials and trials[spec["key"]].state in ("completed", "diverged", "failed")
+        if spec["key"] in trials
+        and trials[spec["key"]].state in ("completed", "diverged", "failed")
     ]
     return ledger, Findings(study, document, trials, planner, records)
 

@@ -1,7 +1,9 @@
 """The study file: what is compared, on what, and how much of it.
 
-A study is one YAML file with two parts. The *protocol* (data, corruption, splits, model, schedule, metric, kind of
-search) is hashed into every trial's key and fixed for a study directory; the *request* (arms, trials, repeats,
+A study is one YAML file with two parts. The *protocol* (data, corruption, splits, model, schedule,
+metric, kind of
+search) is hashed into every trial's key and fixed for a study directory; the *request* (arms,
+trials, repeats,
 seeds) may grow or shrink at any launch. Unknown keys are refused; docs/study.md is the reference.
 """
 
@@ -31,28 +33,39 @@ class LabelsFile(Strict):
     """A CSV file that overrides the observed labels: one row per example."""
 
     file: Path
-    path: str = Field("path", description="column that names the example: its path, or its row number")
-    label: str = Field("label", description="column that holds the observed label: a class name or number")
+    path: str = Field(
+        "path", description="column that names the example: its path, or its row number"
+    )
+    label: str = Field(
+        "label", description="column that holds the observed label: a class name or number"
+    )
 
 
 class Data(Strict):
     """Where examples and labels come from."""
 
-    source: str = Field("digits", description="a built-in source, or package.module:function")
-    path: Path | None = Field(None, description="folder or file of the source; downloads go here")
+    source: str = Field(
+        default="digits", description="a built-in source, or package.module:function"
+    )
+    path: Path | None = Field(
+        default=None, description="folder or file of the source; downloads go here"
+    )
     labels: LabelsFile | None = None
     trusted: LabelsFile | None = Field(
-        None, description="examples whose label was verified: meta, val and test come from these only"
+        default=None,
+        description="examples whose label was verified: meta, val and test come from these only",
     )
-    target: str = Field("label", description="label column of a table")
-    size: int | None = Field(None, ge=1, description="side in pixels that folder images are resized to")
+    target: str = Field(default="label", description="label column of a table")
+    size: int | None = Field(
+        default=None, ge=1, description="side in pixels that folder images are resized to"
+    )
 
 
 class Noise(Strict):
     """Label noise on the training split (and on val, where it asks for corrupted labels)."""
 
     kind: Literal["none", "uniform", "symmetric", "asymmetric", "flip", "flip2"] = "none"
-    rate: float = Field(0.0, ge=0.0, le=1.0)
+    rate: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _rate_needs_a_kind(self) -> Noise:
@@ -62,10 +75,11 @@ class Noise(Strict):
 
 
 class Imbalance(Strict):
-    """Class imbalance of the training split: the largest class has about `factor` times the smallest."""
+    """Class imbalance of the training split: the largest class has about `factor` times the
+    smallest."""
 
     kind: Literal["none", "exponential", "step"] = "none"
-    factor: float = Field(1.0, ge=1.0)
+    factor: float = Field(default=1.0, ge=1.0)
 
     @model_validator(mode="after")
     def _factor_needs_a_kind(self) -> Imbalance:
@@ -77,9 +91,9 @@ class Imbalance(Strict):
 class Splits(Strict):
     """Numbers of examples; what is left is the training split."""
 
-    meta: int = Field(100, ge=1)
-    val: int = Field(100, ge=1)
-    test: int | None = Field(None, ge=1, description="none: the source's own test set")
+    meta: int = Field(default=100, ge=1)
+    val: int = Field(default=100, ge=1)
+    test: int | None = Field(default=None, ge=1, description="none: the source's own test set")
     val_labels: Literal["clean", "corrupted"] = "clean"
 
 
@@ -93,23 +107,29 @@ class Model(Strict):
 class Schedule(Strict):
     """SGD with momentum; every arm shares it unless its search space says otherwise."""
 
-    epochs: int = Field(60, ge=1)
-    batch_size: int = Field(100, ge=1)
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=100, ge=1)
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
-    warmup_epochs: float = Field(0, ge=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_epochs: float = Field(default=0, ge=0)
     decay: Literal["constant", "cosine", "steps"] = "cosine"
-    milestones: list[float] = Field([0.5, 0.75], description="of `steps`, as fractions of a phase")
-    factor: float = Field(0.1, gt=0, le=1, description="of `steps`: lr is multiplied by this")
-    clip: float | None = Field(None, gt=0, description="largest gradient norm")
+    milestones: list[float] = Field(
+        default=[0.5, 0.75], description="of `steps`, as fractions of a phase"
+    )
+    factor: float = Field(
+        default=0.1, gt=0, le=1, description="of `steps`: lr is multiplied by this"
+    )
+    clip: float | None = Field(default=None, gt=0, description="largest gradient norm")
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0")
-        if any(not 0 < m < 1 for m in self.milestones) or self.milestones != sorted(self.milestones):
+        if any(not 0 < m < 1 for m in self.milestones) or self.milestones != sorted(
+            self.milestones
+        ):
             raise ValueError(f"milestones {self.milestones} must rise and lie between 0 and 1")
         return self
 
@@ -128,19 +148,29 @@ class Protocol(Strict):
     epoch: Literal["last", "selected"] = "last"
     search: Literal["random", "tpe"] = "random"
     precision: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0)
+    threads: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
 
 
 class Request(Strict):
     """How much to run. May change from launch to launch; finished trials are never repeated."""
 
     arms: list[str] = Field(min_length=1)
-    trials: int = Field(20, ge=0, description="random (or TPE) trials per tuned arm and repeat, beside its default")
-    repeats: int = Field(3, ge=1, description="repeats of the whole search, each with its own data seed")
-    seeds: int = Field(2, ge=1, description="fresh run seeds per repeat for the final phase")
-    curve: bool = Field(True, description="retrain every searched configuration once: budget curves, b*")
-    margin: float = Field(0.01, gt=0, description="of non-inferiority, in units of the metric")
+    trials: int = Field(
+        20, ge=0, description="random (or TPE) trials per tuned arm and repeat, beside its default"
+    )
+    repeats: int = Field(
+        3, ge=1, description="repeats of the whole search, each with its own data seed"
+    )
+    seeds: int = Field(
+        default=2, ge=1, description="fresh run seeds per repeat for the final phase"
+    )
+    curve: bool = Field(
+        True, description="retrain every searched configuration once: budget curves, b*"
+    )
+    margin: float = Field(
+        default=0.01, gt=0, description="of non-inferiority, in units of the metric"
+    )
 
     @field_validator("arms")
     @classmethod
@@ -158,7 +188,9 @@ class Study(Strict):
     about: str = ""
     protocol: Protocol
     request: Request
-    own_arms: dict[str, dict[str, Any]] = Field({}, alias="arms", description="arms of this study's own")
+    own_arms: dict[str, dict[str, Any]] = Field(
+        {}, alias="arms", description="arms of this study's own"
+    )
 
     def arm(self, name: str) -> Arm:
         """The arm of that name: the study's own, or one of search_spaces/arms.py."""
@@ -172,7 +204,9 @@ class Study(Strict):
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def protocol_hash(protocol: Protocol, fingerprint: str) -> str:
@@ -221,12 +255,12 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error)}") from None
     for name in study.request.arms:
-        for phase in study.arm(name).resolve({}):
-            if phase.meta.engine == "finite_difference" and study.protocol.precision == "bfloat16":
-                raise UserError(
-                    f"arm {name!r}: meta.engine = 'finite_difference' needs precision float32: a difference of "
-                    "bfloat16 outputs is 60-110 % off"
-                )
+        engines = {phase.meta.engine for phase in study.arm(name).resolve({})}
+        if "finite_difference" in engines and study.protocol.precision == "bfloat16":
+            raise UserError(
+                f"arm {name!r}: meta.engine = 'finite_difference' needs precision float32: "
+                "a difference of bfloat16 outputs is 60-110 % off"
+            )
     return study
 
 
@@ -250,8 +284,10 @@ def _absolute(study: Study, base: Path) -> Study:
         return labels and labels.model_copy(update={"file": place(labels.file)})
 
     moved = data.model_copy(
-        update={"path": place(data.path), "labels": file(data.labels), "trusted": file(data.trusted)}
+        update={
+            "path": place(data.path),
+            "labels": file(data.labels),
+            "trusted": file(data.trusted),
+        }
     )
-    return study.model_copy(
-        update={"protocol": study.protocol.model_copy(update={"data": moved})}
-    )
+    return study.model_copy(update={"protocol": study.protocol.model_copy(update={"data": moved})})

@@ -1,8 +1,11 @@
 """One trial, from its plain configuration to its result: the one training loop.
 
-`trial` is a generator; Ray, a plain loop and the tests only consume it. It needs torch and nothing else: no Ray, no
-W&B, no files. All randomness is keyed by (run seed, purpose, phase, epoch, step), so a trial that goes on from a
-snapshot is bit-identical to one that was never interrupted (on a CPU, at the protocol's number of threads).
+`trial` is a generator; Ray, a plain loop and the tests only consume it. It needs torch and nothing
+else: no Ray, no
+W&B, no files. All randomness is keyed by (run seed, purpose, phase, epoch, step), so a trial that
+goes on from a
+snapshot is bit-identical to one that was never interrupted (on a CPU, at the protocol's number of
+threads).
 """
 
 from __future__ import annotations
@@ -17,7 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.objective import Batch, Facts, Objective, Outputs, cross_entropy, generator, seed_of
+from methods.objective import (
+    Batch,
+    Facts,
+    Objective,
+    Outputs,
+    Pool,
+    cross_entropy,
+    generator,
+    seed_of,
+)
 from pipelines.arms import Phase, build_method
 from pipelines.augmentation import crop_flip
 from pipelines.data import Task, prepare
@@ -34,14 +46,17 @@ State = dict[str, Any]
 
 
 class Progress(NamedTuple):
-    """What a trial yields after each step: a row at the end of an epoch, the result at its end, and a way to its state."""
+    """What a trial yields after each step: a row at the end of an epoch, the result at its end, and
+    a way to its state."""
 
     row: dict[str, Any] | None
     result: dict[str, Any] | None
     snapshot: Callable[[], State]
 
 
-def trial(spec: dict[str, Any], state: State | None = None, device: str = "cpu") -> Iterator[Progress]:
+def trial(
+    spec: dict[str, Any], state: State | None = None, device: str = "cpu"
+) -> Iterator[Progress]:
     """Train and evaluate one trial.
 
     spec: protocol, phases, data_seed, run_seed; plain JSON values. state: a snapshot to go on from.
@@ -65,7 +80,9 @@ class Trial:
         torch.set_num_threads(self.protocol.threads)
         self.task: Task = prepare(self.protocol, spec["data_seed"]).to(device)
         self.classes = len(self.task.classes)
-        self.lengths = [max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases]
+        self.lengths = [
+            max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
+        ]
         self.selects = all(phase.pool != "meta+val" for phase in self.phases)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
         self.history: list[dict[str, Any]] = []
@@ -91,14 +108,19 @@ class Trial:
         if phase.start == "fresh" and self.phase_index:
             self.model = self._build_model()
         self.phase = phase
-        self.schedule = Schedule.model_validate(self.protocol.schedule.model_dump() | phase.schedule)
+        self.schedule = Schedule.model_validate(
+            self.protocol.schedule.model_dump() | phase.schedule
+        )
         self.pool = self.task.pool(phase.pool, phase.meta_repeat)
-        # Pools that hold the training split have its epoch, however often meta is repeated: all arms
+        # Pools that hold the training split have its epoch, however often meta is repeated: all
+        # arms
         # that learn from noisy labels take the same number of steps.
         self.epoch_size = len(self.task.train if "train" in phase.pool else self.pool)
         self.steps_per_epoch = math.ceil(self.epoch_size / self.schedule.batch_size)
         self.objective = self._build_objective(self.phase_index)
-        network = Network(self.model, self.objective.needs_features, self.protocol.precision == "bfloat16")
+        network = Network(
+            self.model, self.objective.needs_features, self.protocol.precision == "bfloat16"
+        )
         self.network = network
         self.theta = network.parameters()
         self.optimizer = torch.optim.SGD(
@@ -125,7 +147,8 @@ class Trial:
 
     def _begin_sums(self) -> None:
         self.sums = {
-            name: torch.zeros((), device=self.device) for name in ("loss", "examples", "meta_norm", "meta_steps")
+            name: torch.zeros((), device=self.device)
+            for name in ("loss", "examples", "meta_norm", "meta_steps")
         }
 
     # ---- the loop
@@ -162,15 +185,18 @@ class Trial:
         return sum(self.lengths[: self.phase_index]) + self.epoch + 1
 
     def _order(self) -> Tensor:
-        """Rows of the pool in this epoch's order: drawn without replacement, or with the method's own weights."""
+        """Rows of the pool in this epoch's order: drawn without replacement, or with the method's
+        own weights."""
         gen = generator(self.seed, "order", self.phase_index, self.epoch)
         with torch.no_grad():
             weights = self.objective.begin_epoch(self.epoch, self._predict)
         if weights is not None:
-            return torch.multinomial(weights.cpu(), self.epoch_size, replacement=True, generator=gen)
+            return torch.multinomial(
+                weights.cpu(), self.epoch_size, replacement=True, generator=gen
+            )
         return torch.randperm(len(self.pool), generator=gen)[: self.epoch_size]
 
-    def _predict(self, pool: str) -> Outputs:
+    def _predict(self, pool: Pool) -> Outputs:
         return self.network.evaluate(self.task.normalise(self.task.pool(pool, 1).x))
 
     def _train_step(self, rows: Tensor, observed: bool) -> None:
@@ -181,7 +207,9 @@ class Trial:
         alternating = self.phase.meta.lookahead == "alternating"
         if meta and not alternating:
             self._meta_step(batch, self.theta, alpha)
-        before = {n: p.detach().clone() for n, p in self.theta.items()} if meta and alternating else None
+        before = (
+            {n: p.detach().clone() for n, p in self.theta.items()} if meta and alternating else None
+        )
         self.network.reseed(*key, "forward")
         outputs = self.network(batch.x)
         if observed:
@@ -193,7 +221,8 @@ class Trial:
             torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
         self.optimizer.step()
         if before is not None:
-            # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov scales what does.
+            # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
+            # scales what does.
             scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
             self._meta_step(batch, before, scale * alpha, ahead=self.theta)
         self._account(outputs, losses.detach(), batch, observed)
@@ -213,7 +242,7 @@ class Trial:
 
     def _account(self, outputs: Outputs, losses: Tensor, batch: Batch, observed: bool) -> None:
         with torch.no_grad():
-            self.objective.after_step(Outputs(*(t if t is None else t.detach() for t in outputs)), losses, batch)
+            self.objective.after_step(outputs.detach(), losses, batch)
             self.sums["loss"] += losses.sum()
             self.sums["examples"] += len(losses)
             if observed:
@@ -343,7 +372,8 @@ class Trial:
         return {"score": scores, "last": last, "selected": selected}
 
     def examples(self) -> dict[str, list]:
-        """Weight and loss of each training example at its last observed epoch, with its row in the data set."""
+        """Weight and loss of each training example at its last observed epoch, with its row in the
+        data set."""
         index = self.task.train.index
         return {
             "index": index.tolist(),
@@ -363,7 +393,8 @@ class Trial:
     # ---- state
 
     def state_dict(self) -> State:
-        """Everything needed to go on bit-identically; tensors and plain values only. Later steps do not change it."""
+        """Everything needed to go on bit-identically; tensors and plain values only. Later steps do
+        not change it."""
         self._tick()
         return _clone(
             {
@@ -394,7 +425,16 @@ class Trial:
         self.optimizer.load_state_dict(state["optimizer"])
         self.meta.load_state_dict(state["meta_optimizer"])
         self.steps_done = state["steps"]
-        for name in ("sums", "example_weights", "example_losses", "best", "history", "passes", "seconds", "diverged"):
+        for name in (
+            "sums",
+            "example_weights",
+            "example_losses",
+            "best",
+            "history",
+            "passes",
+            "seconds",
+            "diverged",
+        ):
             setattr(self, name, state[name])
 
 

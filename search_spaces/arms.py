@@ -1,6 +1,7 @@
 """The table of contents of every study: one entry per arm.
 
-An arm is one or more phases (method, pool, how it meta-learns), its published defaults, and the space that is tuned.
+An arm is one or more phases (method, pool, how it meta-learns), its published defaults, and the
+space that is tuned.
 Ranges are those of the papers and their follow-ups; where a paper gives a grid, its ends.
 """
 
@@ -14,7 +15,8 @@ FOCAL = "methods.focal:Focal"
 
 # Zhang & Sabuncu 2018: q = 0.7; the usual grid is 0.1 ... 1.
 Q = {"q": Float(0.05, 1.0)}
-# Wang et al. 2019: alpha 0.1, beta 1 on CIFAR-10; the authors advise alpha 0.01 ... 10, beta 0.1 ... 10. A is the paper's.
+# Wang et al. 2019: alpha 0.1, beta 1 on CIFAR-10; the authors advise alpha 0.01 ... 10, beta 0.1
+# ... 10. A is the paper's.
 ALPHA_BETA = {"alpha": Float(0.01, 10.0, log=True), "beta": Float(0.1, 10.0, log=True)}
 # Lin et al. 2017: gamma = 2, tried 0 ... 5.
 GAMMA = {"gamma": Float(0.0, 5.0)}
@@ -155,7 +157,11 @@ ARMS = {
         "about": "focal loss whose gamma learns itself from the clean loss (after Shu et al. 2020)",
         "kind": "meta-learned loss",
         "phases": [
-            {"method": FOCAL, "hyperparameters": {"gamma": 2.0, "learn": True}, "meta": {"lr": 1e-2}}
+            {
+                "method": FOCAL,
+                "hyperparameters": {"gamma": 2.0, "learn": True},
+                "meta": {"lr": 1e-2},
+            }
         ],
     },
 }

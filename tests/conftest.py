@@ -1,14 +1,15 @@
-"""Shared by all tests: one thread, no Ray tokens, no W&B account, nothing written outside of tmp_path."""
+"""Shared by all tests: one thread, no Ray tokens, no W&B account, nothing written outside of
+tmp_path."""
 
 import os
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.setdefault("WANDB_MODE", "offline")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
-from pipelines.study import Study, parse_study  # noqa: E402
+from pipelines.study import Study, parse_study
 
 torch.set_num_threads(1)
 

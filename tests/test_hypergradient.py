@@ -1,4 +1,5 @@
-"""The hypergradient against closed forms, double backward and finite differences; float64 throughout."""
+"""The hypergradient against closed forms, double backward and finite differences; float64
+throughout."""
 
 import pytest
 import torch
@@ -12,7 +13,13 @@ from methods.meta_weight_net import MetaWeightNet
 from methods.objective import Batch, Outputs, cross_entropy
 from methods.symmetric_cross_entropy import SymmetricCrossEntropy
 from pipelines.errors import UserError
-from pipelines.hypergradient import Problem, check_engine, hypergradient, look_ahead, same_random_state
+from pipelines.hypergradient import (
+    Problem,
+    check_engine,
+    hypergradient,
+    look_ahead,
+    same_random_state,
+)
 
 ALPHA = 0.3
 ENGINES = ["forward", "finite_difference", "double_backward"]
@@ -29,7 +36,8 @@ def quadratic(a, b, phi):
 
 
 def closed_form(a, b, phi, w):
-    """theta' = w - alpha A^T diag(phi) A w / n; d clean / d phi_i = -alpha/n <theta' - b, a_i> <a_i, w>."""
+    """theta' = w - alpha A^T diag(phi) A w / n; d clean / d phi_i = -alpha/n <theta' - b, a_i>
+    <a_i, w>."""
     n = len(phi)
     ahead = w - ALPHA * a.T @ (phi * (a @ w)) / n
     return -ALPHA / n * (a @ (ahead - b)) * (a @ w)
@@ -162,7 +170,8 @@ def test_an_alternating_step_uses_the_parameters_that_were_reached():
 
 
 def test_l2rw_weights_follow_the_agreement_of_gradients():
-    """w_i is proportional to max(0, <grad l_i, grad clean>): computed here one example at a time."""
+    """w_i is proportional to max(0, <grad l_i, grad clean>): computed here one example at a
+    time."""
     setting = Setting(LearningToReweight())
     theta = list(setting.theta.values())
     clean = torch.autograd.grad(setting.problem.clean(setting.theta), theta)
@@ -226,7 +235,7 @@ def test_the_self_check_names_an_operator_without_a_rule():
         losses=lambda z: z[0].sum(1),
         clean=lambda theta: theta["w"].square().mean(),
     )
-    with pytest.raises(UserError, match="_embedding_bag.*finite_difference"):
+    with pytest.raises(UserError, match=r"_embedding_bag.*finite_difference"):
         check_engine(problem, weights(), "forward")
 
 

@@ -1,4 +1,5 @@
-"""Losses against their formulas, end points and closed-form weights; every method through the same generic checks."""
+"""Losses against their formulas, end points and closed-form weights; every method through the same
+generic checks."""
 
 import copy
 import math
@@ -89,7 +90,8 @@ def test_focal_is_its_formula_and_cross_entropy_at_gamma_0():
 
 
 def test_focal_has_the_gradient_of_the_paper():
-    """Weight on cross-entropy's gradient: (1-p)^g + g (1-p)^(g-1) p l (a detached factor lacks the second term)."""
+    """Weight on cross-entropy's gradient: (1-p)^g + g (1-p)^(g-1) p l (a detached factor lacks the
+    second term)."""
     z, gamma = logits().requires_grad_(), 2.0
     (found,) = torch.autograd.grad(losses(Focal(gamma), z).sum(), z)
     (plain,) = torch.autograd.grad(losses(CrossEntropy(), z).sum(), z)
@@ -181,14 +183,14 @@ def test_the_default_meta_step_is_the_optimizers(make):
     optimizer = torch.optim.SGD(objective.meta_parameters(), lr=0.5)
     before = [p.item() for p in objective.meta_parameters()]
     objective.meta_step([torch.ones(()) for _ in before], optimizer)
-    assert [p.item() for p in objective.meta_parameters()] == pytest.approx([b - 0.5 for b in before])
+    assert [p.item() for p in objective.meta_parameters()] == pytest.approx(
+        [b - 0.5 for b in before]
+    )
 
 
 # ---- what holds for every method in the catalogue
 
-METHODS = {
-    name: next(p for p in resolve_arm(name, {}).resolve({})) for name in known_arms()
-}
+METHODS = {name: next(p for p in resolve_arm(name, {}).resolve({})) for name in known_arms()}
 WEIGHTING = {"l2rw", "random_weights", "mw_net"}  # the expectation is inside their cross-entropy
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -213,8 +215,8 @@ def test_losses_have_one_value_per_example_and_are_pure(name):
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"mw_net"}))  # its weights are detached
 def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
     objective, soft = build(name), logits(2.0).roll(1, 0).softmax(1)
-    for batch in (hard(), batch_of(soft)):
-        batch = objective.before_step(batch, lambda x: Outputs(x))
+    for given in (hard(), batch_of(soft)):
+        batch = objective.before_step(given, Outputs)
         assert gradcheck(lambda z, b=batch: objective(Outputs(z), b), logits().requires_grad_())
 
 

@@ -98,7 +98,10 @@ def test_what_is_finished_is_not_asked_for_again():
     done = {s["key"]: s["config"].get("q", 0.5) for s in everything[:7]}
     rest = drain(planner(study, outcomes=done))
     assert [s["key"] for s in rest] == [s["key"] for s in everything[7:]]
-    assert planner(study, outcomes={s["key"]: s["config"].get("q", 0.5) for s in everything}).ask() is None
+    assert (
+        planner(study, outcomes={s["key"]: s["config"].get("q", 0.5) for s in everything}).ask()
+        is None
+    )
 
 
 @pytest.mark.parametrize(

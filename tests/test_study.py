@@ -10,7 +10,10 @@ from tests.conftest import DIGITS, small_study
 MISTAKES = [
     ({"protocol": {"epochs": 3}}, r"protocol\.epochs: Extra inputs"),
     ({"protocol": {"noise": {"kind": "flop"}}}, r"protocol\.noise\.kind = 'flop'.*'symmetric'"),
-    ({"protocol": {"noise": {"rate": 1.5}}}, r"protocol\.noise\.rate = 1\.5.*less than or equal to 1"),
+    (
+        {"protocol": {"noise": {"rate": 1.5}}},
+        r"protocol\.noise\.rate = 1\.5.*less than or equal to 1",
+    ),
     ({"protocol": {"noise": {"rate": 0.4}}}, "rate = 0.4 without a kind"),
     ({"protocol": {"imbalance": {"factor": 10}}}, "factor = 10.0 without a kind"),
     ({"protocol": {"schedule": {"lr": 0}}}, r"protocol\.schedule\.lr = 0.*greater than 0"),
@@ -34,7 +37,8 @@ def test_a_mistake_is_named_with_key_value_and_what_is_allowed(change, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[1, 2]", "expected keys"), ("a: [", "cannot be read"), (None, "neither a file")]
+    ("text", "message"),
+    [("[1, 2]", "expected keys"), ("a: [", "cannot be read"), (None, "neither a file")],
 )
 def test_a_file_that_is_no_study_is_named(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
@@ -51,7 +55,10 @@ def test_ready_studies_are_valid(name):
 
 
 def test_paths_are_relative_to_the_study_file(tmp_path):
-    raw = {"protocol": {"data": {"source": "image_folder", "path": "images"}}, "request": {"arms": ["ce"]}}
+    raw = {
+        "protocol": {"data": {"source": "image_folder", "path": "images"}},
+        "request": {"arms": ["ce"]},
+    }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
     study = load_study(str(tmp_path / "mine.yaml"))
     assert study.name == "mine" and study.protocol.data.path == tmp_path / "images"
@@ -89,7 +96,10 @@ def test_a_study_may_have_arms_of_its_own():
             "kind": "tuned loss",
             "phases": [{"method": "methods.generalized_cross_entropy:GeneralizedCrossEntropy"}],
             "default": {"q": 0.5, "schedule.lr": 0.05},
-            "space": {"q": {"low": 0.1, "high": 1.0}, "schedule.lr": {"low": 0.01, "high": 1, "log": True}},
+            "space": {
+                "q": {"low": 0.1, "high": 1.0},
+                "schedule.lr": {"low": 0.01, "high": 1, "log": True},
+            },
         }
     }
     raw = {"name": "s", "protocol": DIGITS, "request": {"arms": ["gce_wide"]}, "arms": own}

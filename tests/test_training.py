@@ -7,7 +7,6 @@ from itertools import islice
 
 import pytest
 import torch
-from tests.conftest import DIGITS, small_study, trial_spec
 
 from methods.objective import Objective, Outputs, cross_entropy
 from pipelines import training
@@ -16,6 +15,7 @@ from pipelines.data import prepare
 from pipelines.estimate import passes_of
 from pipelines.study import Protocol, parse_study
 from pipelines.training import Trial, trial
+from tests.conftest import DIGITS, small_study, trial_spec
 
 NOT_COMPARED = ("cost",)
 
@@ -224,7 +224,8 @@ def test_gradient_clipping_bounds_the_step():
 
 
 class Remembering(Objective):
-    """Uses every hook: features, memory, sampling weights, its own prediction, a train parameter."""
+    """Uses every hook: features, memory, sampling weights, its own prediction, a train
+    parameter."""
 
     needs_features = True
 
