@@ -11,7 +11,7 @@ def headline(results: Json) -> Json:
     """The verdict on the self-tuning arm against the tuned arm that uses the same clean labels.
 
     Both are the best of their side by mean val, never by test: what is reported must not pick
-    itself. Controls that score higher are named with their interval.
+    itself. Controls that the self-tuning arm is not shown to beat are named with their interval.
     """
     arms = results["arms"]
     ours = _best(arms, lambda a: not a["tuned"] and a["kind"].startswith("meta-learned"))
@@ -129,18 +129,19 @@ def _break_even(results: Json, pair: Json) -> str:
 
 
 def _controls(results: Json, ours: str, theirs: str | None) -> list[str]:
-    """The controls whose mean is higher; "beats" only where the interval says so."""
+    """The controls that our arm is not shown to beat: simple uses of the same clean labels."""
     sentences = []
     for pair in results["controls"]:
-        difference = pair["difference"]
-        if pair["untuned"] != ours or pair["control"] == theirs or not difference["mean"]:
+        found, control = pair["difference"], pair["control"]
+        if pair["untuned"] != ours or control == theirs or found["mean"] is None:
             continue
-        if difference["mean"] < 0:
-            sure = difference["high"] is not None and difference["high"] < 0
-            verb = "beats" if sure else "scores higher than, but is not shown to beat,"
-            gap = f"{_number(results, difference['mean'], '+')} {_unit(results)}"
-            sentences.append(
-                f"Control {pair['control']} {verb} {ours}: {ours} minus control {gap} "
-                f"({_interval(results, difference)}); {_price(results, pair['control'])}"
-            )
+        if found["low"] is not None and found["low"] > 0:
+            continue
+        beaten = found["high"] is not None and found["high"] < 0
+        claim = "does better than" if beaten else "is not shown to do worse than"
+        gap = f"{_number(results, found['mean'], '+')} {_unit(results)}"
+        sentences.append(
+            f"Control {control} {claim} {ours}: {ours} minus {control} {gap} "
+            f"({_interval(results, found)}); {_price(results, control)}"
+        )
     return sentences

@@ -199,7 +199,7 @@ class TestHeadline:
     def test_compares_at_equal_clean_labels_and_names_a_control_that_wins(self, results):
         headline = results["headline"]
         assert (headline["untuned"], headline["tuned"]) == ("l2rw", "gce_plus_meta")
-        assert "Control finetune beats l2rw" in headline["sentence"]
+        assert "Control finetune does better than l2rw" in headline["sentence"]
         assert "clean_only" not in headline["sentence"]
 
     def test_no_claim_without_n_interval_clean_labels_and_cost(self, results):
