@@ -122,6 +122,10 @@ class Arm(Strict):
     default: dict[str, Value] = Field(
         default={}, description="the published values: trial 0 of the arm"
     )
+    knobs: list[str] = Field(
+        default=["schedule.lr", "schedule.weight_decay"],
+        description="what a sensitivity study moves",
+    )
     space: dict[str, Range] = Field(default={}, description="what is tuned, and within which range")
 
     @model_validator(mode="after")
@@ -137,6 +141,27 @@ class Arm(Strict):
     def tuned(self) -> bool:
         """Whether there is anything to search."""
         return bool(self.space)
+
+    def value(self, address: str, schedule: dict[str, Value]) -> float:
+        """The default at an address; `schedule` holds what phases do not override.
+
+        Raises:
+            UserError: there is no number.
+        """
+        phases = {phase.name: phase for phase in self.resolve({})}
+        head, *rest = address.split(".")
+        phase, path = (
+            (phases[head], rest) if head in phases else (self.resolve({})[0], [head, *rest])
+        )
+        place = phase.model_dump() | {"schedule": schedule | phase.schedule}
+        method = inspect.signature(method_class(phase.method)).parameters
+        place |= {n: p.default for n, p in method.items()} | phase.hyperparameters
+        found: Any = place
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise UserError(f"knob {address!r}: {found!r} is not a number")
+        return found
 
     def resolve(self, config: dict[str, Value]) -> list[Phase]:
         """The phases with a configuration's values in their places.

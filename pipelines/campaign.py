@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 from pipelines.ledger import Ledger, Trial
 from pipelines.planner import Planner
 from pipelines.study import Protocol, Study
 
-LOSSES = 3
+Loss = Literal["node", "memory", "worker"]  # what an attempt without an outcome was lost with
+
+TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
+DEATHS = 5  # of the worker at one trial; a lost node is never held against the trial
+PASSING = (
+    "memory",
+    "data",
+    "time",
+)  # classes of errors that may pass; code and settings stay as they are
+
+
+class LostAttempt(Exception):
+    """An attempt ended without an outcome too often."""
 
 
 class Job(NamedTuple):
@@ -28,15 +41,17 @@ def score_of(trial: Trial, protocol: Protocol) -> float | None:
     return math.nan if val is None else val[protocol.epoch]
 
 
-def plan(study: Study, protocol: str, trials: dict[str, Trial]) -> Planner:
-    """A planner that knows what the ledger holds."""
+def plan(
+    study: Study, protocol: str, trials: dict[str, Trial], retry: Collection[str] = ()
+) -> Planner:
+    """A planner that knows what the ledger holds; trials whose state is in `retry` count as not finished."""
     outcomes = {
         key: score_of(trial, study.protocol)
         for key, trial in trials.items()
-        if trial.state in ("completed", "diverged", "failed")
+        if trial.state in ("completed", "diverged", "failed") and trial.state not in retry
     }
     suggested = {
-        (s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
+        (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
         for s in (trial.spec for trial in trials.values())
         if s["phase"] == "search"
     }
@@ -44,13 +59,23 @@ def plan(study: Study, protocol: str, trials: dict[str, Trial]) -> Planner:
 
 
 class Campaign:
-    """Hands out jobs. Specs are written before they run, and only here are attempts numbered."""
+    """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
 
-    def __init__(self, study: Study, protocol: str, ledger: Ledger) -> None:
+    retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their own keys.
+    """
+
+    def __init__(
+        self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
+    ) -> None:
         self.study, self.ledger = study, ledger
-        self.trials = ledger.trials()
-        self.planner = plan(study, protocol, self.trials)
-        self._losses: Counter[str] = Counter()
+        found = ledger.trials()
+        self.planner = plan(study, protocol, found, retry)
+        self._diverged = (
+            {k for k, t in found.items() if t.state == "diverged"} if "diverged" in retry else set()
+        )
+        self.trials = {key: trial for key, trial in found.items() if trial.state not in retry}
+        self._tries: Counter[str] = Counter()
+        self._deaths: Counter[str] = Counter()
         self._jobs: dict[str, Job] = {}
 
     def next(self) -> Job | None:
@@ -58,27 +83,49 @@ class Campaign:
         spec = self.planner.ask()
         if spec is None:
             return None
+        key = spec["key"]
         self.ledger.add_trial(spec)
-        job = Job(spec, self.ledger.new_attempt(spec["key"]))
-        self._jobs[spec["key"]] = job
-        return job
+        if key in self._diverged:
+            self._diverged.remove(key)
+            self.ledger.set_result_aside(key)
+        self._jobs[key] = Job(spec, self.ledger.new_attempt(key))
+        self._tries[key] += 1
+        return self._jobs[key]
 
-    def ended(self, key: str) -> Trial:
-        """A job ended: take its outcome from the ledger. One without an outcome was lost with its worker."""
+    def ended(self, key: str, lost: Loss | None = None) -> Trial | None:
+        """A job ended: take its outcome from the ledger. None if it has none yet: it runs again, now or later.
+
+        lost: what the attempt was lost with; None if it ended by itself.
+        """
         job = self._jobs.pop(key)
         trial = self.ledger.trial(key)
         assert trial is not None
         if trial.state == "started":
-            self._losses[key] += 1
-            if self._losses[key] < LOSSES:
+            if lost is None:  # it was asked to stop
+                return None
+            self._tries[key] -= 1
+            self._deaths[key] += lost != "node"
+            if self._deaths[key] < DEATHS:
                 self.planner.again(key)
-                return trial
-            lost = RuntimeError(f"the worker died {LOSSES} times; see the log of the node")
-            self.ledger.attempt(key, job.attempt).fail(lost, "node")
-            trial = self.ledger.trial(key)
-            assert trial is not None
+                return None
+            trial = self._give_up(job, "memory" if lost == "memory" else "node")
+        elif trial.state == "failed" and self._may_pass(trial):
+            self.planner.again(key)
+            return None
         self.trials[key] = trial
         self.planner.tell(key, score_of(trial, self.study.protocol))
+        return trial
+
+    def _may_pass(self, trial: Trial) -> bool:
+        assert trial.error is not None
+        return trial.error["class"] in PASSING and self._tries[trial.key] < TRIES
+
+    def _give_up(self, job: Job, error_class: str) -> Trial:
+        key = job.spec["key"]
+        reason = LostAttempt(f"its worker died {DEATHS} times ({error_class}); see the node's log")
+        self.ledger.attempt(key, job.attempt).fail(reason, error_class)
+        trial = self.ledger.trial(key)
+        assert trial is not None
         return trial
 
     @property

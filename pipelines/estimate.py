@@ -80,6 +80,7 @@ def _measure(study: Study, arm: Arm) -> tuple[float, int]:
     spec = {
         "protocol": study.protocol.model_dump(mode="json"),
         "phases": [phase.model_dump() for phase in arm.resolve({})],
+        "change": {},
         "data_seed": data_seed(study, 0),
         "run_seed": 0,
     }

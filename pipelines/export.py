@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipelines.data import prepare
 from pipelines.models import build
-from pipelines.study import Model, Protocol
+from pipelines.study import Model, Protocol, varied
 
 MODEL, EXAMPLES = "model.pt", "examples.pt"
 
@@ -47,6 +47,7 @@ def artifacts(spec: dict[str, Any], protocol: Protocol, state: dict[str, Any]) -
     split in the data set, with label as given, true label (-1: unknown), and loss and weight when
     last observed.
     """
+    protocol = varied(protocol, spec["change"])
     task = prepare(protocol, spec["data_seed"])
     best = state["best"] if protocol.epoch == "selected" else None
     model = {

@@ -6,7 +6,8 @@ default), then
 `default` and `final`
 trials (the default, and the configuration chosen on val, with fresh run seeds). Other arms have
 `final` trials only.
-One trial may serve two roles: then it runs once.
+One trial may serve two roles: then it runs once. Where the request asks for it, `sensitivity`
+trials move one knob of an arm's default at a time, and all of this is done again in every scenario.
 
 Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final
 seed s of all arms
@@ -29,16 +30,20 @@ from pipelines.arms import Arm, Value, describe_distribution
 from pipelines.study import Study, digest
 
 Config = dict[str, Value]
-PHASES = ("search", "final", "default", "curve")  # in the order of their urgency
+Search = tuple[str, str, int]  # scenario, arm, repeat
+PHASES = ("search", "final", "default", "curve", "sensitivity")  # in the order of their urgency
+FACTORS = (0.25, 0.5, 2.0, 4.0)
 
 
 class Role(NamedTuple):
-    """What a trial is for; sorts by urgency."""
+    """What a trial is for; sorts by urgency, the study's own protocol before its scenarios."""
 
+    place_of_scenario: int
     urgency: int
     index: int
     repeat: int
     place: int  # of the arm in the request
+    scenario: str
     arm: str
     phase: str
 
@@ -48,7 +53,7 @@ class Planner:
 
     outcomes: score by key of the trials that are finished (None: failed); suggested: configuration
     by
-    (arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted
+    (scenario, arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted
     one keeps its own.
     """
 
@@ -57,7 +62,7 @@ class Planner:
         study: Study,
         protocol: str,
         outcomes: Mapping[str, float | None],
-        suggested: Mapping[tuple[str, int, int, str], Config],
+        suggested: Mapping[tuple[str, str, int, int, str], Config],
     ) -> None:
         self.study, self.protocol = study, protocol
         self.arms = study.arms
@@ -65,15 +70,15 @@ class Planner:
         self.assigned: list[tuple[Role, dict[str, Any]]] = []
         self.running: dict[str, dict[str, Any]] = {}
         self._waiting: dict[str, list[Role]] = defaultdict(list)
-        self._searched: dict[tuple[str, int], dict[int, tuple[Config, float | None]]] = defaultdict(
-            dict
-        )
-        self.planned: Counter[str] = Counter()
-        self.done: Counter[str] = Counter()
+        self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
+        self.planned_in: Counter[tuple[str, str]] = Counter()
+        self.done_in: Counter[tuple[str, str]] = Counter()
         self._heap: list[Role] = []
-        for repeat in range(study.request.repeats):
-            for name in self.arms:
-                self._open(name, repeat)
+        self.scenarios = study.scenarios
+        for scenario in self.scenarios:
+            for repeat in range(study.request.repeats):
+                for name in self.arms:
+                    self._open((scenario, name, repeat))
 
     def ask(self) -> dict[str, Any] | None:
         """The spec of a trial to run now; None if there is none, or none before another one
@@ -107,54 +112,73 @@ class Planner:
             heapq.heappush(self._heap, role)
 
     @property
+    def planned(self) -> Counter[str]:
+        """Roles by arm, over all scenarios."""
+        return _by_arm(self.planned_in)
+
+    @property
+    def done(self) -> Counter[str]:
+        """Roles whose trial ended, by arm, over all scenarios."""
+        return _by_arm(self.done_in)
+
+    @property
     def finished(self) -> bool:
         """Nothing is left to hand out or to wait for."""
         return not self._heap and not self.running
 
     # ---- roles
 
-    def _open(self, name: str, repeat: int) -> None:
-        request, arm = self.study.request, self.arms[name]
-        if not arm.tuned:
-            self._push(name, "final", repeat, request.seeds)
-            return
-        self._push(name, "search", repeat, request.trials + 1)
-        self._push(name, "default", repeat, request.seeds)
-        if self.has_curve:
-            self._push(name, "curve", repeat, request.trials + 1)
-        self.planned[name] += request.seeds  # the final trials, known once the search is done
+    def _open(self, search: Search) -> None:
+        request, arm = self.study.request, self.arms[search[1]]
+        if arm.tuned:
+            self._push(search, "search", request.trials + 1)
+            self._push(search, "default", request.seeds)
+            if self.has_curve:
+                self._push(search, "curve", request.trials + 1)
+            self.planned_in[search[:2]] += request.seeds  # the final trials, once searched
+        else:
+            self._push(search, "final", request.seeds)
+        if search[1] in request.sensitivity:
+            self._push(search, "sensitivity", len(arm.knobs) * len(FACTORS))
 
     @property
     def has_curve(self) -> bool:
         """Budget curves are drawn for random search only: its trials are exchangeable."""
         return self.study.request.curve and self.study.protocol.search == "random"
 
-    def _push(self, name: str, phase: str, repeat: int, count: int, planned: bool = True) -> None:
-        place = list(self.arms).index(name)
+    def _push(self, search: Search, phase: str, count: int, planned: bool = True) -> None:
+        scenario, name, repeat = search
+        places = list(self.scenarios).index(scenario), list(self.arms).index(name)
         for index in range(count):
-            heapq.heappush(self._heap, Role(PHASES.index(phase), index, repeat, place, name, phase))
+            role = Role(
+                places[0], PHASES.index(phase), index, repeat, places[1], scenario, name, phase
+            )
+            heapq.heappush(self._heap, role)
         if planned:
-            self.planned[name] += count
+            self.planned_in[scenario, name] += count
 
     def _settle(self, role: Role, config: Config, score: float | None) -> None:
-        self.done[role.arm] += 1
+        self.done_in[role.scenario, role.arm] += 1
         if role.phase != "search":
             return
-        found = self._searched[role.arm, role.repeat]
+        search = (role.scenario, role.arm, role.repeat)
+        found = self._searched[search]
         found[role.index] = (config, score)
         if len(found) == self.study.request.trials + 1:
             count = self.study.request.seeds
-            if self.chosen(role.arm, role.repeat) is None:
-                self.planned[role.arm] -= count
+            if self.chosen(*search) is None:
+                self.planned_in[search[:2]] -= count
             else:
-                self._push(role.arm, "final", role.repeat, count, planned=False)
+                self._push(search, "final", count, planned=False)
 
-    def chosen(self, arm: str, repeat: int) -> Config | None:
-        """The configuration with the best score on val; of equals, the one of lowest index. None:
-        all failed."""
+    def chosen(self, scenario: str, arm: str, repeat: int) -> Config | None:
+        """The configuration with the best score on val; of equals, the one of lowest index.
+
+        None: all failed.
+        """
         scored = [
             (score, -index, config)
-            for index, (config, score) in self._searched[arm, repeat].items()
+            for index, (config, score) in self._searched[scenario, arm, repeat].items()
             if score is not None and not math.isnan(score)
         ]
         return max(scored, key=lambda entry: entry[:2])[2] if scored else None
@@ -162,33 +186,49 @@ class Planner:
     # ---- specs
 
     def _spec(self, role: Role) -> dict[str, Any]:
-        arm = self.arms[role.arm]
-        config = self._config(role, arm)
-        stem = "final" if role.phase == "default" else role.phase
+        arm, config = self.arms[role.arm], self._config(role)
+        change = self.scenarios[role.scenario]
         seed = self.study.protocol.seed
+        # Default and sensitivity trials are compared with final ones, so they share their seeds.
+        stem, number = {
+            "default": ("final", role.index),
+            "sensitivity": ("final", 0),
+        }.get(role.phase, (role.phase, role.index))
         spec: dict[str, Any] = {
             "arm": role.arm,
             "phase": role.phase,
             "repeat": role.repeat,
             "index": role.index,
             "config": config,
-            "data_seed": data_seed(self.study, role.repeat),
-            "run_seed": seed_of(seed, "run", stem, role.repeat, role.index),
+            "scenario": role.scenario,
+            "change": change,
+            "data_seed": data_seed(self.study, role.repeat, role.scenario),
+            "run_seed": seed_of(seed, "run", stem, role.repeat, number),
             "phases": [phase.model_dump() for phase in arm.resolve(config)],
             "space": space_digest(arm),
         }
-        identity = [self.protocol, spec["phases"], spec["data_seed"], spec["run_seed"]]
+        identity = [self.protocol, change, spec["phases"], spec["data_seed"], spec["run_seed"]]
         return {"key": f"{role.arm}-{digest(identity)[:16]}"} | spec
 
-    def _config(self, role: Role, arm: Arm) -> Config:
+    def _config(self, role: Role) -> Config:
+        arm = self.arms[role.arm]
+        default = {name: arm.default[name] for name in arm.space}
+        if role.phase == "sensitivity":
+            return default | self._moved(arm, role.index)
         if role.phase == "final":
-            return self.chosen(role.arm, role.repeat) or {} if arm.tuned else {}
+            return (self.chosen(role.scenario, role.arm, role.repeat) or {}) if arm.tuned else {}
         if role.phase == "default" or role.index == 0:
-            return {name: arm.default[name] for name in arm.space}
-        place = (role.arm, role.repeat, role.index, space_digest(arm))
+            return default
+        place = (role.scenario, role.arm, role.repeat, role.index, space_digest(arm))
         if place not in self.suggested:
             self.suggested[place] = self._suggest(role, arm)
         return self.suggested[place]
+
+    def _moved(self, arm: Arm, index: int) -> Config:
+        """One knob, times one factor; whole numbers stay whole and above 0."""
+        knob, factor = arm.knobs[index // len(FACTORS)], FACTORS[index % len(FACTORS)]
+        value = arm.value(knob, self.study.protocol.schedule.model_dump())
+        return {knob: max(1, round(value * factor)) if isinstance(value, int) else value * factor}
 
     def _suggest(self, role: Role, arm: Arm) -> Config:
         """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream
@@ -197,11 +237,12 @@ class Planner:
         seed = seed_of(self.study.protocol.seed, kind, role.arm, role.repeat, role.index) % 2**32
         if kind == "random":
             return _ask(optuna.samplers.RandomSampler(seed), arm, [], [])
-        found = self._searched[role.arm, role.repeat].values()
+        found = self._searched[role.scenario, role.arm, role.repeat].values()
         running = [
             s["config"]
             for s in self.running.values()
-            if (s["arm"], s["repeat"], s["phase"]) == (role.arm, role.repeat, "search")
+            if (s["scenario"], s["arm"], s["repeat"], s["phase"])
+            == (role.scenario, role.arm, role.repeat, "search")
         ]
         return _ask(optuna.samplers.TPESampler(seed=seed), arm, found, running)
 
@@ -229,9 +270,16 @@ def _ask(
     return study.ask(arm.space).params
 
 
-def data_seed(study: Study, repeat: int) -> int:
-    """Splits, noise draw and class mapping of a repeat, the same for all arms."""
-    return seed_of(study.protocol.seed, "data", repeat)
+def data_seed(study: Study, repeat: int, scenario: str = "") -> int:
+    """Splits, noise draw and class mapping of a repeat, the same for all arms of a scenario."""
+    return seed_of(study.protocol.seed, "data", *filter(None, [scenario]), repeat)
+
+
+def _by_arm(counts: Counter[tuple[str, str]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for (_, arm), count in counts.items():
+        totals[arm] += count
+    return totals
 
 
 @cache

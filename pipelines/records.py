@@ -13,22 +13,28 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.pairs import StudyFacts
 from pipelines.planner import Planner, Role
 from pipelines.results import summarise
+from pipelines.scenarios import summarise_scenarios
 from pipelines.statistics import Record
-from pipelines.study import Study, parse_study
+from pipelines.study import Protocol, Study, parse_study, varied
 
 
 @dataclass(frozen=True)
 class Findings:
     """A study as its ledger has it now.
 
-    roles: what each trial is for, with its key, as far as the study has come.
+    planner: has assigned a role to every trial, as far as the study has come. records_in: by scenario.
     """
 
     study: Study
     document: dict[str, Any]
     trials: dict[str, Trial]
     planner: Planner
-    records: list[Record]
+    records_in: dict[str, list[Record]]
+
+    @property
+    def records(self) -> list[Record]:
+        """The records under the study's own protocol."""
+        return self.records_in[""]
 
     @property
     def facts(self) -> StudyFacts:
@@ -44,16 +50,26 @@ class Findings:
                     "kind": arm.kind,
                     "tuned": arm.tuned,
                     "space": {n: describe_distribution(d) for n, d in arm.space.items()},
-                    "default": {n: arm.default[n] for n in arm.space},
-                    "planned": self.planner.planned[name],
+                    "default": self._default(name, arm),
+                    "planned": self.planner.planned_in["", name],
                 }
                 for name, arm in self.study.arms.items()
             },
         }
 
+    def _default(self, name: str, arm: Arm) -> dict[str, Any]:
+        """An arm's default configuration, and its knobs' values where these are moved."""
+        moved = arm.knobs if name in self.study.request.sensitivity else []
+        schedule = self.study.protocol.schedule.model_dump()
+        values = {knob: arm.value(knob, schedule) for knob in moved}
+        return {n: arm.default[n] for n in arm.space} | values
+
     def results(self) -> dict[str, Any]:
-        """The content of results.json."""
-        return summarise(self.records, self.facts, self.provenance())
+        """The content of results.json; with the scenarios' own, where the study has axes."""
+        results = summarise(self.records, self.facts, self.provenance())
+        if len(self.records_in) == 1:
+            return results
+        return results | {"scenarios": summarise_scenarios(self.records_in, self.facts)}
 
     def provenance(self) -> dict[str, Any]:
         """Which versions, commits, processors and data the results come from, each with its number
@@ -107,18 +123,19 @@ def gather(storage: str) -> tuple[Ledger, Findings]:
     planner = plan(study, document["hash"], trials)
     while planner.ask() is not None:
         pass  # what is left open shows as planned
-    records = [
-        _record(study, role, trials[spec["key"]], study.arm(role.arm))
-        for role, spec in planner.assigned
-        if spec["key"] in trials
-        and trials[spec["key"]].state in ("completed", "diverged", "failed")
-    ]
+    records: dict[str, list[Record]] = {name: [] for name in study.scenarios}
+    for role, spec in planner.assigned:
+        trial = trials.get(spec["key"])
+        if trial is not None and trial.state in ("completed", "diverged", "failed"):
+            records[role.scenario].append(_record(study, role, trial))
     return ledger, Findings(study, document, trials, planner, records)
 
 
-def _record(study: Study, role: Role, trial: Trial, arm: Arm) -> Record:
+def _record(study: Study, role: Role, trial: Trial) -> Record:
     spec, result = trial.spec, trial.result or {}
-    rule = study.protocol.epoch
+    arm = study.arm(role.arm)
+    protocol = varied(study.protocol, spec["change"])
+    rule = protocol.epoch
     val = (result.get("val") or {}).get(rule, math.nan)
     held_out = result.get("held_out") or {"score": {"last": math.nan, "selected": math.nan}}
     phases = [Phase.model_validate(phase) for phase in spec["phases"]]
@@ -128,22 +145,22 @@ def _record(study: Study, role: Role, trial: Trial, arm: Arm) -> Record:
         phase=role.phase,
         repeat=role.repeat,
         index=role.index,
-        config={name: spec["config"][name] for name in arm.space},
+        config=spec["config"],
         status=trial.state,
         val=val,
         test=held_out["score"],
         passes=result.get("passes", 0),
         seconds=result.get("cost", {}).get("seconds", math.nan),
-        clean_train=clean_labels(study, phases),
-        clean_select=_select_labels(study, arm, phases),
+        clean_train=clean_labels(protocol, phases),
+        clean_select=_select_labels(protocol, arm, phases),
         data_seed=spec["data_seed"],
         run_seed=spec["run_seed"],
     )
 
 
-def clean_labels(study: Study, phases: list[Phase]) -> int:
+def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
     """Clean labels that training uses: trained on, or learned from through the clean loss."""
-    splits = study.protocol.splits
+    splits = protocol.splits
     meta = any("meta" in phase.pool or _meta_learns(phase) for phase in phases)
     val = splits.val_labels == "clean" and any("val" in phase.pool for phase in phases)
     return splits.meta * meta + splits.val * val
@@ -154,9 +171,9 @@ def _meta_learns(phase: Phase) -> bool:
     return method.per_batch or bool(method.meta_parameters())
 
 
-def _select_labels(study: Study, arm: Arm, phases: list[Phase]) -> int:
+def _select_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:
     """Clean labels that choose a configuration or an epoch."""
-    splits = study.protocol.splits
-    selects = arm.tuned or study.protocol.epoch == "selected"
+    splits = protocol.splits
+    selects = arm.tuned or protocol.epoch == "selected"
     held_out = all("val" not in phase.pool for phase in phases)
     return splits.val if selects and held_out and splits.val_labels == "clean" else 0

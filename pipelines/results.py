@@ -88,7 +88,7 @@ def _arm(runs: ArmRuns, facts: StudyFacts) -> Json:
         entry |= {
             "selected": runs.selections(),
             "default": {
-                "config": arm["default"],
+                "config": {name: arm["default"][name] for name in arm["space"]},
                 "val": estimate(runs.scores("default", "val")),
                 "test": {rule: estimate(runs.scores("default", rule)) for rule in EPOCH_RULES},
             },

@@ -168,6 +168,12 @@ class Request(Strict):
     curve: bool = Field(
         True, description="retrain every searched configuration once: budget curves, b*"
     )
+    sensitivity: list[str] = Field(
+        default=[], description="arms whose knobs are moved by 1/4, 1/2, 2 and 4, one at a time"
+    )
+    axes: dict[str, list[Any]] = Field(
+        default={}, description="protocol entries that are varied, one at a time: scenarios"
+    )
     margin: float = Field(
         default=0.01, gt=0, description="of non-inferiority, in units of the metric"
     )
@@ -182,7 +188,10 @@ class Request(Strict):
 
 
 class Study(Strict):
-    """A validated study file."""
+    """A validated study file.
+
+    A scenario is a change of the protocol along one axis, {address: value}; the study itself is {}.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     about: str = ""
@@ -197,9 +206,41 @@ class Study(Strict):
         return resolve_arm(name, self.own_arms)
 
     @property
+    def scenarios(self) -> dict[str, dict[str, Any]]:
+        """The changes of the protocol, by name; the study's own protocol, "", comes first."""
+        found: dict[str, dict[str, Any]] = {"": {}}
+        for address, values in self.request.axes.items():
+            for value in values:
+                change = {address: value}
+                if varied(self.protocol, change) != self.protocol:
+                    found[f"{address}={value}"] = change
+        return found
+
+    @property
     def arms(self) -> dict[str, Arm]:
         """The requested arms, in order."""
         return {name: self.arm(name) for name in self.request.arms}
+
+
+def varied(protocol: Protocol, change: dict[str, Any]) -> Protocol:
+    """A protocol with entries changed, by dotted address: {"noise.rate": 0.2}.
+
+    Raises:
+        UserError: there is no such entry, or the value is not allowed.
+    """
+    values = protocol.model_dump(mode="json")
+    for address, value in change.items():
+        *groups, name = address.split(".")
+        target = values
+        for group in groups:
+            target = target.get(group)
+            if not isinstance(target, dict):
+                raise UserError(f"axes: the protocol has no entry {address!r}")
+        target[name] = value
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"axes: {describe(error)}") from None
 
 
 def digest(value: Any) -> str:
@@ -254,6 +295,9 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
         study = Study.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{origin}: {describe(error)}") from None
+    if strangers := set(study.request.sensitivity) - set(study.request.arms):
+        raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
+    _ = study.scenarios  # every value on an axis must be allowed
     for name in study.request.arms:
         engines = {phase.meta.engine for phase in study.arm(name).resolve({})}
         if "finite_difference" in engines and study.protocol.precision == "bfloat16":

@@ -40,7 +40,7 @@ from pipelines.models import build
 from pipelines.network import Network
 from pipelines.observation import implicit_weights, observed_epochs, weight_row
 from pipelines.schedule import learning_rate
-from pipelines.study import Protocol, Schedule
+from pipelines.study import Protocol, Schedule, varied
 
 State = dict[str, Any]
 
@@ -59,7 +59,7 @@ def trial(
 ) -> Iterator[Progress]:
     """Train and evaluate one trial.
 
-    spec: protocol, phases, data_seed, run_seed; plain JSON values. state: a snapshot to go on from.
+    spec: protocol, change (of the protocol, see `varied`), phases, data_seed, run_seed; plain JSON. state: a snapshot to go on from.
     Yields after every step; the last one carries the result.
     """
     run = Trial(spec, torch.device(device))
@@ -73,7 +73,7 @@ class Trial:
     """The state of a running trial: where it stands, what it trains, what it has seen."""
 
     def __init__(self, spec: dict[str, Any], device: torch.device) -> None:
-        self.protocol = Protocol.model_validate(spec["protocol"])
+        self.protocol = varied(Protocol.model_validate(spec["protocol"]), spec["change"])
         self.phases = [Phase.model_validate(phase) for phase in spec["phases"]]
         self.seed: int = spec["run_seed"]
         self.device = device

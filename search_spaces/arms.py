@@ -114,6 +114,7 @@ ARMS = {
                 "schedule": {"lr": 0.01, "decay": "constant", "warmup_epochs": 0},
             },
         ],
+        "knobs": ["noisy.schedule.lr", "finetune.schedule.lr", "finetune.epochs"],
     },
     "random_weights": {
         "about": "control: L2RW's weights replaced by rectified noise (Ren et al. 2018)",
@@ -124,6 +125,7 @@ ARMS = {
         "about": "learning to reweight examples (Ren et al. 2018)",
         "kind": "meta-learned weights",
         "phases": [{"method": "methods.learning_to_reweight:LearningToReweight"}],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.batch_size"],
     },
     "mw_net": {
         "about": "Meta-Weight-Net (Shu et al. 2019)",
@@ -134,6 +136,7 @@ ARMS = {
                 "meta": {"lr": 1e-3, "weight_decay": 1e-4},
             }
         ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
     },
     "gce_learned": {
         "about": "GCE whose q learns itself from the clean loss (Shu et al. 2020)",
@@ -141,6 +144,7 @@ ARMS = {
         "phases": [
             {"method": GCE, "hyperparameters": {"q": 0.7, "learn": True}, "meta": {"lr": 1e-2}}
         ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
     "sce_learned": {
         "about": "SCE whose alpha and beta learn themselves from the clean loss (Shu et al. 2020)",
@@ -152,6 +156,7 @@ ARMS = {
                 "meta": {"lr": 1e-2},
             }
         ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
     "focal_learned": {
         "about": "focal loss whose gamma learns itself from the clean loss (after Shu et al. 2020)",
@@ -163,5 +168,6 @@ ARMS = {
                 "meta": {"lr": 1e-2},
             }
         ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
 }

@@ -41,6 +41,7 @@ def trial_spec(arm: str, study: Study | None = None, **config) -> dict:
     return {
         "protocol": study.protocol.model_dump(mode="json"),
         "phases": [phase.model_dump() for phase in study.arm(arm).resolve(config)],
+        "change": {},
         "data_seed": 1,
         "run_seed": 2,
     }

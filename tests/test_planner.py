@@ -56,7 +56,7 @@ def test_the_final_phase_runs_the_configuration_with_the_best_val_with_fresh_see
 def test_of_equal_scores_the_lowest_index_is_chosen():
     plan = planner(small_study(["gce"], trials=4, repeats=1))
     drain(plan, score=lambda spec: 0.5)
-    assert plan.chosen("gce", 0) == {"q": 0.7}
+    assert plan.chosen("", "gce", 0) == {"q": 0.7}
 
 
 def test_a_trial_that_serves_two_roles_runs_once():
@@ -120,7 +120,7 @@ def test_a_larger_request_runs_only_what_is_missing(more):
 def test_a_failed_search_trial_is_never_chosen():
     plan = planner(small_study(["gce"], trials=2, repeats=1))
     drain(plan, score=lambda spec: None if spec["config"]["q"] == 0.7 else 0.1)
-    assert plan.chosen("gce", 0)["q"] != 0.7
+    assert plan.chosen("", "gce", 0)["q"] != 0.7
 
 
 def test_an_arm_whose_search_failed_altogether_has_no_final_phase():
@@ -159,16 +159,77 @@ def test_an_interrupted_tpe_trial_keeps_its_configuration():
     done, suggested = {}, {}
     for _ in range(11):
         spec = plan.ask()
-        suggested[spec["arm"], spec["repeat"], spec["index"], spec["space"]] = spec["config"]
+        suggested["", spec["arm"], spec["repeat"], spec["index"], spec["space"]] = spec["config"]
         plan.tell(spec["key"], spec["config"]["q"])
         done[spec["key"]] = spec["config"]["q"]
     interrupted = plan.ask()
-    place = (interrupted["arm"], interrupted["repeat"], interrupted["index"], interrupted["space"])
+    place = (
+        "",
+        interrupted["arm"],
+        interrupted["repeat"],
+        interrupted["index"],
+        interrupted["space"],
+    )
     again = planner(study, done, suggested | {place: interrupted["config"]})
     assert again.ask() == interrupted
 
 
 def test_a_suggestion_of_another_space_is_not_reused():
     study = small_study(["gce"], repeats=1)
-    suggested = {("gce", 0, k, "another space"): {"q": 0.123} for k in range(3)}
+    suggested = {("", "gce", 0, k, "another space"): {"q": 0.123} for k in range(3)}
     assert 0.123 not in [s["config"]["q"] for s in drain(planner(study, suggested=suggested))]
+
+
+def test_a_sensitivity_study_moves_one_knob_at_a_time():
+    plan = planner(small_study(["gce", "mw_net"], repeats=1, sensitivity=["gce", "mw_net"]))
+    specs = [s for s in drain(plan) if s["phase"] == "sensitivity"]
+    moved = {
+        (s["arm"], knob, s["config"][knob]) for s in specs for knob in s["config"] if knob != "q"
+    }
+    assert {value for arm, knob, value in moved if (arm, knob) == ("gce", "schedule.lr")} == {
+        0.0125,
+        0.025,
+        0.1,
+        0.2,
+    }
+    assert {v for arm, knob, v in moved if knob == "hidden"} == {25, 50, 200, 400}
+    assert len(specs) == 2 * 4 + 4 * 4
+    assert all(s["config"]["q"] == 0.7 for s in specs if s["arm"] == "gce")
+    wide = next(s for s in specs if s["config"].get("hidden") == 400)
+    assert wide["phases"][0]["hyperparameters"]["hidden"] == 400
+
+
+def test_sensitivity_and_default_trials_share_the_seeds_of_final_ones():
+    specs = drain(planner(small_study(["gce", "ce"], repeats=1, sensitivity=["gce"])))
+    first = {s["run_seed"] for s in specs if s["phase"] in ("default", "sensitivity")}
+    assert first == {s["run_seed"] for s in specs if s["arm"] == "ce"}
+
+
+AXES = {"noise.rate": [0.0, 0.4], "splits.meta": [20, 50]}
+
+
+def test_every_scenario_is_the_whole_study_under_a_changed_protocol():
+    study = small_study(["gce", "ce"], axes=AXES)
+    plan = planner(study)
+    specs = drain(plan)
+    assert list(study.scenarios) == ["", "noise.rate=0.0", "splits.meta=20"]
+    per_scenario = Counter(s["scenario"] for s in specs)
+    assert len(set(per_scenario.values())) == 1 and len({s["key"] for s in specs}) == len(specs)
+    assert {s["scenario"]: s["change"] for s in specs} == study.scenarios
+    assert [s["scenario"] for s in specs] == sorted(s["scenario"] for s in specs)
+    seeds = {s["scenario"]: s["data_seed"] for s in specs if s["repeat"] == 0}
+    assert len(set(seeds.values())) == 3
+    assert plan.planned == plan.done
+
+
+def test_scenarios_search_the_same_configurations_and_leave_the_studys_own_trials_alone():
+    plain = drain(planner(small_study(["gce"])))
+    with_axes = drain(planner(small_study(["gce"], axes=AXES)))
+    assert [s["key"] for s in with_axes[: len(plain)]] == [s["key"] for s in plain]
+    searched = {
+        (s["scenario"], s["repeat"], s["index"]): s["config"]
+        for s in with_axes
+        if s["phase"] == "search"
+    }
+    for (_, repeat, index), config in searched.items():
+        assert searched["", repeat, index] == config

@@ -24,6 +24,10 @@ MISTAKES = [
     ({"request": {"arms": ["cee"]}}, "arm 'cee' is unknown; there are ce, "),
     ({"request": {"arms": ["ce"], "trials": "many"}}, r"request\.trials = 'many'.*integer"),
     ({"request": {"arms": ["ce"], "arm": 1}}, r"request\.arm: Extra inputs"),
+    ({"request": {"arms": ["ce"], "axes": {"noise.rat": [1]}}}, r"noise\.rat: Extra inputs"),
+    ({"request": {"arms": ["ce"], "axes": {"noise.rate": [2]}}}, r"axes: noise\.rate = 2"),
+    ({"request": {"arms": ["ce"], "axes": {"epochs.x": [2]}}}, "no entry 'epochs.x'"),
+    ({"request": {"arms": ["ce"], "sensitivity": ["gce"]}}, "'gce' is not among the arms"),
     ({"name": "../x"}, r"name = '\.\./x'"),
 ]
 
