@@ -83,20 +83,28 @@ class Planner:
     def ask(self) -> dict[str, Any] | None:
         """The spec of a trial to run now; None if there is none, or none before another one
         ends."""
-        while self._heap:
+        while self._skip_known():
             role = heapq.heappop(self._heap)
             spec = self._spec(role)
-            self.assigned.append((role, spec))
             key = spec["key"]
-            if key in self.outcomes:
-                self._settle(role, spec["config"], self.outcomes[key])
-            elif key in self.running:
-                self._waiting[key].append(role)
-            else:
+            self.assigned.append((role, spec))
+            self._waiting[key].append(role)
+            if key not in self.running:
                 self.running[key] = spec
-                self._waiting[key].append(role)
                 return spec
         return None
+
+    def _skip_known(self) -> bool:
+        """Settle the next roles as long as their trials are finished; whether one is left."""
+        while self._heap:
+            role = self._heap[0]
+            spec = self._spec(role)
+            if spec["key"] not in self.outcomes:
+                return True
+            heapq.heappop(self._heap)
+            self.assigned.append((role, spec))
+            self._settle(role, spec["config"], self.outcomes[spec["key"]])
+        return False
 
     def tell(self, key: str, score: float | None) -> None:
         """A trial ended: its score on val (higher is better), or None if it failed."""
@@ -124,6 +132,7 @@ class Planner:
     @property
     def finished(self) -> bool:
         """Nothing is left to hand out or to wait for."""
+        self._skip_known()
         return not self._heap and not self.running
 
     # ---- roles
