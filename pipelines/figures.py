@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipelines import figures_search, figures_training
+from pipelines import figures_across, figures_learned, figures_search, figures_training
 from pipelines.ledger import Ledger
 from pipelines.material import Material, collect
 from pipelines.plot import Figure, Panel, axis, band, intervals, line, rounded
@@ -27,12 +27,12 @@ def study_figures(ledger: Ledger, findings: Findings, results: Json) -> list[Fig
         accuracy(material),
         budget(material),
         figures_training.epochs(material),
-        axes(material),
+        figures_across.axes(material),
         figures_search.hyperparameters(material),
         figures_search.parallel(material),
-        figures_training.weight_function(material),
-        figures_training.weights(material),
-        figures_training.learned(material),
+        figures_learned.weight_function(material),
+        figures_learned.weights(material),
+        figures_learned.learned(material),
         figures_training.confusion(material),
         cost(material),
     ]
@@ -62,8 +62,8 @@ def accuracy(material: Material) -> Figure:
     return Figure(
         "test",
         title,
-        f"Mean over repeats of the final runs ({_counts(found)}) with 95 % intervals, {material.epoch} "
-        "epoch; no bar where there is no interval.",
+        f"Mean over repeats of the final runs ({_counts(found)}) with 95 % intervals, "
+        f"{material.epoch} epoch; no bar where there is no interval.",
         {"": [Panel("", data, layout)]},
     )
 
@@ -79,7 +79,9 @@ def _points(material: Material, kind: str, names: list[str], found: dict[str, Js
         "y": names,
         "error_x": intervals((found[name] for name in names), material.factor),
         "marker": {"size": 10, "color": material.looks[names[0]].colour},
-        "text": [f"{number(material.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names],
+        "text": [
+            f"{number(material.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names
+        ],
         "hovertemplate": "%{y}: %{text}<extra></extra>",
     }
 
@@ -109,8 +111,8 @@ def budget(material: Material) -> Figure:
         title,
         "Expected test score, retrained with a fresh run seed, of what a random search selects "
         f"(n = {' or '.join(map(str, searches))} searches), against what it costs; shaded: 95 % "
-        "intervals, which one search does not give. Level bands: arms without tuning. The legend adds "
-        "arms to the two that the verdict is about.",
+        "intervals, which one search does not give. Level bands: arms without tuning. The legend "
+        "shows and hides arms; the verdict's two come first.",
         {unit: [_budget_panel(material, curves, unit)] for unit in COST_AXES},
     )
 
@@ -135,11 +137,9 @@ def _budget_panel(material: Material, curves: dict[str, list[Json]], unit: str) 
         if any(value is not None for value in low):
             bands.append(band(x, low, high, name, look) | {"visible": shown})
         lines.append(line(x, mean, name, look, visible=shown))
-    means = [y for curve in lines for y in curve["y"] if y is not None]
-    room = 0.15 * (max(means) - min(means)) or 1.0
     layout = {
         "xaxis": axis(f"tuning cost: {COST_AXES[unit]}", rangemode="tozero"),
-        "yaxis": axis(f"expected test {material.unit}", range=[min(means) - room, max(means) + room]),
+        "yaxis": axis(f"expected test {material.unit}"),
         "height": 440,
     }
     return Panel("", bands + lines, layout)
@@ -150,18 +150,6 @@ def _tuning_cost(material: Material, name: str, curve: list[Json], unit: str) ->
     if unit == "seconds":
         return material.runs[name].budget_cost("seconds")[: len(curve)]
     return [point["budget" if unit == "trials" else "passes"] for point in curve]
-
-
-def axes(material: Material) -> Figure:
-    """One study has one value of each; `figures_across` compares several."""
-    protocol = material.findings.study.protocol
-    return Figure(
-        "axes",
-        "Clean labels and noise rates",
-        f"Left out: one study has one number of clean labels ({protocol.splits.meta} to train with) "
-        f"and one noise rate ({protocol.noise.kind}, {protocol.noise.rate:.0%}). A report of several "
-        "studies that differ in either compares them at its top.",
-    )
 
 
 def cost(material: Material) -> Figure:
@@ -183,8 +171,8 @@ def cost(material: Material) -> Figure:
     return Figure(
         "cost",
         title,
-        "Test score against the cost of one final run and, for tuned arms, the whole search before it; "
-        "hollow: the published default, which costs one run. "
+        "Test score against the cost of one final run and, for tuned arms, the whole search "
+        "before it; hollow: the published default, which costs one run. "
         f"{_counts(found)}; bars: 95 % intervals.",
         {unit: [_cost_panel(material, arms, unit, of)] for unit, of in views.items()},
     )
@@ -218,11 +206,9 @@ def _cost_panel(
                 "marker": {"size": 10, "color": look.colour, "symbol": symbols},
             }
         )
-    means = [y for trace in data for y in trace["y"]]
-    room = 0.15 * (max(means) - min(means)) or 1.0
     layout = {
         "xaxis": axis(f"{COST_AXES[unit]}, tuning included", type="log", dtick="D2"),
-        "yaxis": axis(f"test {material.unit}", range=[min(means) - room, max(means) + room]),
+        "yaxis": axis(f"test {material.unit}"),
         "height": 440,
     }
     return Panel("", data, layout)

@@ -1,97 +1,136 @@
-"""Figures across studies: test score against what they differ in, clean labels or the noise rate."""
+"""Figures across protocols: test score against what one study varies, or several differ in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.plot import Figure, Panel, axis, intervals, line, styles
+from pipelines.material import Material
+from pipelines.plot import Figure, Panel, axis, intervals, line, plain, styles
 from pipelines.records import Findings
-from pipelines.study import Protocol
 from pipelines.tables import METRICS, scale
 
 Json = dict[str, Any]
 Member = tuple[Findings, Json]  # a study and its results
+Point = tuple[Any, Json]  # a value on an axis, and the results there
 
-AXES: dict[str, tuple[str, str, str, Callable[[Protocol], float]]] = {
-    "clean-labels": (
-        "Accuracy and clean labels",
-        "clean labels to train with (meta)",
-        "splits.meta",
-        lambda protocol: protocol.splits.meta,
-    ),
-    "noise-rate": (
-        "Accuracy and noise",
-        "nominal noise rate",
-        "noise.rate",
-        lambda protocol: protocol.noise.rate,
-    ),
-}
+#: What several studies are compared along, by the address in the protocol.
+ADDRESSES = {"splits.meta": "Clean labels", "noise.rate": "Noise rate"}
+
+
+def axes(material: Material) -> Figure:
+    """Test score along the axes of one study."""
+    study = material.findings.study
+    title = "Clean labels, noise rates and other axes"
+    if not study.request.axes:
+        noise = study.protocol.noise
+        return Figure(
+            "axes",
+            title,
+            f"Left out: the study has no axes, so one number of clean labels "
+            f"({study.protocol.splits.meta} to train with) and one noise rate ({noise.kind}, "
+            f"{noise.rate:.0%}).",
+        )
+    found = material.results.get("scenarios", {"scenarios": {"": material.results}})["scenarios"]
+    protocol = study.protocol.model_dump(mode="json")
+    groups = {}
+    for address in study.request.axes:
+        own = (_entry(protocol, address), found[""])
+        varied = [
+            (change[address], found[name])
+            for name, change in study.scenarios.items()
+            if address in change
+        ]
+        groups[address] = _ordered([own, *varied])
+    return _figure("axes", title, "over the study's scenarios", groups)
 
 
 def compare_studies(members: Sequence[Member]) -> list[Figure]:
-    """One figure per axis, with a view for every set of studies that differ in that alone."""
-    return [_figure(name, members) for name in AXES]
+    """One figure per address, with a view for every set of studies that differ in that alone."""
+    return [_compare(members, address, title) for address, title in ADDRESSES.items()]
 
 
-def _figure(name: str, members: Sequence[Member]) -> Figure:
-    title, label, key, value = AXES[name]
-    views = {
-        f"{group[0][0].study.name} and {len(group) - 1} more": [_panel(group, label, value)]
-        for group in _families(members, key, value)
-    }
-    if not views:
-        return Figure(name, title, f"Left out: no two of these studies differ in {key} alone.")
+def _compare(members: Sequence[Member], address: str, title: str) -> Figure:
+    name = title.lower().replace(" ", "-")
+    groups = dict(_families(members, address))
+    if not groups:
+        return Figure(name, title, f"Left out: no two of these studies differ in {address} alone.")
+    return _figure(name, title, f"over studies that differ in {address} alone", groups, address)
+
+
+def _families(members: Sequence[Member], address: str) -> Iterator[tuple[str, list[Point]]]:
+    """Sets of two studies or more whose protocols are equal but for `address`, with a name."""
+    families: dict[str, dict[float, Member]] = {}
+    for member in members:
+        protocol = member[0].study.protocol.model_dump(mode="json")
+        value = _entry(protocol, address)
+        group, _, entry = address.partition(".")
+        del protocol[group][entry]
+        if address == "noise.rate":
+            del protocol[group]["kind"]  # rate 0 has kind none
+        families.setdefault(json.dumps(protocol, sort_keys=True), {})[value] = member
+    for family in families.values():
+        if len(family) > 1:
+            first = family[min(family)][0].study.name
+            points = _ordered([(value, results) for value, (_, results) in family.items()])
+            yield f"{first} and {len(family) - 1} more", points
+
+
+def _entry(protocol: Json, address: str) -> Any:
+    """The value at a dotted address."""
+    value: Any = protocol
+    for part in address.split("."):
+        value = value[part]
+    return value
+
+
+def _ordered(points: list[Point]) -> list[Point]:
+    """Numbers rising; other values as they are given."""
+    numbers = all(isinstance(value, int | float) for value, _ in points)
+    return sorted(points, key=lambda point: point[0]) if numbers else points
+
+
+def _figure(
+    name: str, title: str, where: str, groups: dict[str, list[Point]], label: str = ""
+) -> Figure:
+    tests = [e for points in groups.values() for _, results in points for _, e in _tests(results)]
+    if not tests:
+        return Figure(name, title, "Left out: no final run has finished.")
+    counts = sorted({(test["n"], test["repeats"]) for test in tests})
+    runs = "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in counts)
     return Figure(
         name,
         title,
-        f"Final test score of each arm by {label}, over studies that differ in {key} alone; mean over "
-        "repeats with 95 % intervals, n as in each study's table.",
-        views,
+        f"Final test score of each arm {where}; mean over repeats ({runs}) with 95 % intervals.",
+        {group: [_panel(points, label or group)] for group, points in groups.items()},
     )
 
 
-def _families(
-    members: Sequence[Member], key: str, value: Callable[[Protocol], float]
-) -> Iterator[list[Member]]:
-    """Sets of two studies or more whose protocols are equal but for `key`, by its rising value."""
-    families: dict[str, dict[float, Member]] = {}
-    for member in members:
-        protocol = member[0].study.protocol
-        fixed = protocol.model_dump(mode="json")
-        group, _, entry = key.partition(".")
-        del fixed[group][entry]
-        if key == "noise.rate":
-            del fixed[group]["kind"]  # rate 0 has kind none
-        family = families.setdefault(json.dumps(fixed, sort_keys=True), {})
-        family[value(protocol)] = member
-    return (
-        [family[at] for at in sorted(family)] for family in families.values() if len(family) > 1
-    )
+def _tests(results: Json) -> Iterator[tuple[str, Json]]:
+    """The test score of each arm that has one."""
+    for name, arm in results["arms"].items():
+        test = arm["test"][results["selection"]["epoch"]]
+        if test["mean"] is not None:
+            yield name, test
 
 
-def _panel(group: list[Member], label: str, value: Callable[[Protocol], float]) -> Panel:
-    metric = group[0][1]["metric"]
-    kinds = {name: arm["kind"] for _, results in group for name, arm in results["arms"].items()}
+def _panel(points: list[Point], label: str) -> Panel:
+    metric = points[0][1]["metric"]
+    kinds = {name: arm["kind"] for _, results in points for name, arm in results["arms"].items()}
     data = []
     for name, look in styles(kinds).items():
-        points = [
-            (value(findings.study.protocol), test)
-            for findings, results in group
-            if name in results["arms"]
-            and (test := results["arms"][name]["test"][results["selection"]["epoch"]])["mean"] is not None
-        ]
-        if points:
+        found = [(x, test) for x, results in points for arm, test in _tests(results) if arm == name]
+        if found:
             data.append(
                 line(
-                    [x for x, _ in points],
-                    [scale(metric) * test["mean"] for _, test in points],
+                    [x if isinstance(x, int | float) else plain(x) for x, _ in found],
+                    [scale(metric) * test["mean"] for _, test in found],
                     name,
                     look,
                     mode="lines+markers",
                     marker={"size": 8, "color": look.colour, "symbol": look.symbol},
-                    error_y=intervals((test for _, test in points), scale(metric)),
+                    error_y=intervals((test for _, test in found), scale(metric)),
                 )
             )
     layout = {"xaxis": axis(label), "yaxis": axis(f"test {METRICS[metric]}"), "height": 440}

@@ -26,8 +26,8 @@ def hyperparameters(material: Material) -> Figure:
     return Figure(
         "hyperparameters",
         title,
-        f"One point per search trial ({_trials(material, views)}), all repeats together; single runs, so "
-        "no interval. Star: the published default. Crosses on the floor: diverged.",
+        f"One point per search trial ({_trials(material, views)}), all repeats together; single "
+        "runs, so no interval. Star: the published default. Crosses on the floor: diverged.",
         views,
     )
 
@@ -99,8 +99,9 @@ def parallel(material: Material) -> Figure:
     return Figure(
         "parallel",
         title,
-        f"One line per finished search trial ({_trials(material, views)}), through its hyperparameters "
-        "to its validation score, and coloured by fifths of that; single runs, so no interval.",
+        f"One line per finished search trial ({_trials(material, views)}), through its "
+        "hyperparameters to its validation score, and coloured by fifths of that; single runs, "
+        "so no interval.",
         views,
     )
 

@@ -1,4 +1,4 @@
-"""What figures are drawn from: a study's results, its runs by arm, and the histories of its final runs."""
+"""What figures are drawn from: a study's results, its runs by arm, its final runs' histories."""
 
 from __future__ import annotations
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 Json = dict[str, Any]
 
-#: Okabe & Ito's colours, told apart with every common kind of colour blindness; one per kind of arm.
+#: After Okabe & Ito: told apart with every common colour blindness. One per kind of arm.
 COLOURS = {
     "plain": "#8c8c8c",
     "tuned loss": "#2f8fcb",
@@ -36,7 +36,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one heading. `views` holds them by the label of a switch; with none, the caption says why."""
+    """Panels under one heading.
+
+    `views` holds them by the label of a switch; where there are none, the caption says why.
+    """
 
     name: str
     title: str
@@ -100,7 +103,11 @@ def line(x: Sequence[Any], y: Sequence[Any], name: str, style: Style, **more: An
 
 
 def band(
-    x: Sequence[Any], low: Sequence[float | None], high: Sequence[float | None], name: str, style: Style
+    x: Sequence[Any],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+    name: str,
+    style: Style,
 ) -> Json:
     """The area between two curves; points without an interval are skipped."""
     known = [
@@ -144,10 +151,9 @@ def axis(title: str, **more: Any) -> Json:
 
 
 def rounded(values: Iterable[Any]) -> list[Any]:
-    """Five significant digits: enough to draw, and half the size."""
-    return [float(f"{v:.5g}") if isinstance(v, float) else v for v in values]
+    """Five significant digits: enough to draw, and half the size. None for what is not finite."""
+    return [_rounded(v) if isinstance(v, float) else v for v in values]
 
 
-def slug(text: str) -> str:
-    """Text as part of an element's id."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.5g}") if isfinite(value) else None

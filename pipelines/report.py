@@ -1,4 +1,4 @@
-"""Tables, figures and the static page of a study, from its ledger: results.json and what is drawn from it."""
+"""The report of a study, from its ledger: results.json, and the pages drawn from it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ class StudyReport:
         lines = {"protocol": [found["protocol"]], "data": [found["data"]]}
         for name in ("commit", "code", "processor", "versions"):
             lines[name] = [
-                f"{value or 'unknown'} ({n} trials)" for value, n in found[name].items()
+                f"{value or 'unknown'} ({n} trial{'s' * (n > 1)})"
+                for value, n in found[name].items()
             ]
         return lines
 
@@ -117,7 +118,9 @@ class StudyReport:
 def _what_happened(trial: Trial) -> str:
     if trial.state == "diverged":
         epochs = (trial.result or {})["epochs"]
-        return f"diverged: the training loss was not finite in epoch {epochs}; it has the worst score"
+        return (
+            f"diverged: the training loss was not finite in epoch {epochs}; it has the worst score"
+        )
     error = trial.error or {}
     return f"{error['class']} error: {error['type']}: {error['message']}"
 
@@ -157,7 +160,10 @@ def write_report(places: str | Sequence[str]) -> list[str]:
     written = []
     for report in reports:
         files = {
-            "results.json": json.dumps(report.results, indent=1, ensure_ascii=False) + "\n",
+            "results.json": json.dumps(
+                report.results, indent=1, ensure_ascii=False, allow_nan=False
+            )
+            + "\n",
             "results.csv": to_csv(report.results),
             "report.md": markdown(report),
         }
@@ -219,8 +225,12 @@ def _link(home: str, place: str) -> str:
 
 def json_script(value: Any) -> Markup:
     """JSON that cannot end the <script> element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _json(value, separators=(",", ":"))
     return Markup(text.replace("<", r"\u003c").replace("\u2028", r"\u2028"))
+
+
+def _json(value: Any, **style: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
 
 
 def _inline(name: str) -> Markup:
@@ -235,11 +245,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _markdown_cell
+    environment.filters["cell"] = markdown_cell
     return environment
 
 
-def _markdown_cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Text in a Markdown table or list: neither markup nor the end of a cell."""
     for character in "\\|<>*_`[]":
         text = text.replace(character, f"\\{character}")

@@ -146,14 +146,17 @@ def selection_rule(results: Results) -> str:
     chosen = results["selection"]
     return (
         f"Configurations: {chosen['rule']}; {chosen['search']} search. Weights: of the "
-        f"{chosen['epoch']} epoch, for search and report of all arms. Intervals: 95 %, over repeats."
+        f"{chosen['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
+        "over repeats; with one repeat over its run seeds, and then speaks of that data seed only."
     )
 
 
 def terminal_table(results: Results) -> Table:
     """The main table for a terminal of 100 columns or more."""
     shown = [c for c in columns(results) if c.name != "kind"]
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold", collapse_padding=True)
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1), header_style="bold", collapse_padding=True
+    )
     for column in shown:
         table.add_column(
             column.heading,

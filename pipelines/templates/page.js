@@ -3,6 +3,7 @@
 // for a page that a dashboard serves, which asks that dashboard whether there is a newer one.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const paper = matchMedia("print");
 const touch = matchMedia("(pointer: coarse)").matches;
 const drawn = new Map(); // element of a panel -> its layout
 
@@ -47,17 +48,22 @@ async function draw(section, panels) {
     drawn.delete(old);
   }
   place.replaceChildren();
-  for (const panel of panels) {
-    const box = place.appendChild(document.createElement("div"));
-    if (panel.title) box.appendChild(document.createElement("h4")).textContent = panel.title;
-    const plot = box.appendChild(document.createElement("div"));
-    plot.className = "plot";
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", panel.title || section.querySelector("h3").textContent);
-    drawn.set(plot, panel.layout);
-    await Plotly.newPlot(plot, panel.data, themed(panel.layout), CONFIG);
-  }
+  const plots = panels.map((panel) => frame(section, panel)); // first, so that columns have their width
   drawLegend(section, panels);
+  for (const [i, panel] of panels.entries()) {
+    drawn.set(plots[i], panel.layout);
+    await Plotly.newPlot(plots[i], panel.data, themed(panel.layout), CONFIG);
+  }
+}
+
+function frame(section, panel) {
+  const box = section.querySelector(".panels").appendChild(document.createElement("div"));
+  if (panel.title) box.appendChild(document.createElement("h4")).textContent = panel.title;
+  const plot = box.appendChild(document.createElement("div"));
+  plot.className = "plot";
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", panel.title || section.querySelector("h3").textContent);
+  return plot;
 }
 
 function drawLegend(section, panels) {
@@ -117,8 +123,13 @@ function toggle(section, group, button) {
   }
 }
 
+// For another colour scheme, or for paper, whose width no event tells.
 function retheme() {
-  for (const [plot, layout] of drawn) Plotly.relayout(plot, themed(layout));
+  for (const [plot, layout] of drawn) {
+    const column = plot.closest(".panels").childElementCount > 1 ? 320 : 660;
+    const size = paper.matches ? { width: column } : { width: null, autosize: true };
+    Plotly.relayout(plot, { ...themed(layout), ...size });
+  }
 }
 
 async function drawAll() {
@@ -178,22 +189,38 @@ for (const table of document.querySelectorAll("table.arms")) {
 // ---- a page that a dashboard serves
 
 const KEPT = "untuned-page";
+const inputs = () => [...document.querySelectorAll("select, input")];
+const topOf = (element) => element.getBoundingClientRect().top;
 
 function keep() {
-  const inputs = [...document.querySelectorAll("select, input")].map((e) => (e.type === "radio" ? e.checked : e.value));
-  sessionStorage.setItem(KEPT, JSON.stringify({ scroll: scrollY, inputs }));
+  // What is read stays where it is, though what stands above it may grow.
+  const near = [...document.querySelectorAll("section[id]")].findLast((e) => topOf(e) < 80);
+  const sorted = [...document.querySelectorAll("th[aria-sort]")].map((th) => ({
+    table: [...document.querySelectorAll("table.arms")].indexOf(th.closest("table")),
+    column: th.cellIndex,
+    times: th.ariaSort === "ascending" ? 1 : 2,
+  }));
+  const place = near ? { id: near.id, top: topOf(near) } : null;
+  const chosen = inputs().filter((input) => input.type !== "radio" || input.checked);
+  const values = Object.fromEntries(chosen.map((input) => [input.name, input.value]));
+  sessionStorage.setItem(KEPT, JSON.stringify({ place, sorted, values }));
 }
 
 function restore() {
   const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
-  const inputs = [...document.querySelectorAll("select, input")];
-  if (!kept || kept.inputs.length !== inputs.length) return;
-  inputs.forEach((e, i) => {
-    if (e.type === "radio") e.checked = kept.inputs[i];
-    else e.value = kept.inputs[i];
-  });
-  document.querySelectorAll("table.arms").forEach((table) => filter(table.closest("section")));
-  return () => scrollTo({ top: kept.scroll, behavior: "instant" });
+  if (!kept) return;
+  for (const input of inputs().filter((input) => input.name in kept.values)) {
+    const value = kept.values[input.name];
+    if (input.type === "radio") input.checked ||= input.value === value;
+    else input.value = value;
+    if (input.selectedIndex === -1) input.selectedIndex = 0; // that view is no more
+  }
+  const tables = document.querySelectorAll("table.arms");
+  for (const { table, column, times } of kept.sorted)
+    for (let i = 0; i < times; i++) sort(tables[table], column);
+  tables.forEach((table) => filter(table.closest("section")));
+  const near = kept.place && document.getElementById(kept.place.id);
+  return () => near && scrollBy({ top: topOf(near) - kept.place.top, behavior: "instant" });
 }
 
 async function watch(version) {
@@ -215,9 +242,10 @@ async function watch(version) {
 
 if (matchMedia("(max-width: 1199px)").matches) document.querySelector("nav details").open = false;
 const live = document.body.dataset.version;
+if (live) history.scrollRestoration = "manual";
 const back = live && restore();
 dark.addEventListener("change", retheme);
-matchMedia("print").addEventListener("change", retheme);
+paper.addEventListener("change", retheme);
 drawAll().then(() => {
   document.documentElement.dataset.ready = "true";
   back?.();
