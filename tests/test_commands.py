@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 
 import run_sweep
+from methods.cross_entropy import CrossEntropy
 from pipelines.export import load_model
 from tests.conftest import DIGITS
+from tests.wandb_reader import offline_runs
 
 ROOT = Path(run_sweep.__file__).parent
 REQUEST = {"arms": ["ce", "gce", "l2rw"], "trials": 1, "repeats": 2, "seeds": 1}
@@ -209,9 +212,6 @@ def test_a_broken_method_fails_its_trials_and_no_others(tmp_path, capsys):
     assert "broken on purpose" in capsys.readouterr().out
 
 
-from methods.cross_entropy import CrossEntropy  # noqa: E402
-
-
 class Broken(CrossEntropy):
     """A method with a mistake in it."""
 
@@ -224,3 +224,29 @@ def test_help_needs_no_ray(tmp_path):
     code = "import sys, run_sweep, pipelines.commands; sys.exit('ray' in sys.modules)"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, check=True)
+
+
+def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
+    """Config, history and summary of each trial, read back from what the real client wrote."""
+    storage = tmp_path / "runs"
+    offline = [*LAUNCH[:3], "offline", *LAUNCH[4:]]
+    assert run("launch", study_file(tmp_path), "--storage", storage, *offline) == 0
+    wandb.teardown()
+    logged = {found.run.run_id: found for found in offline_runs(storage)}
+    results = trial_results(storage)
+    assert set(logged) == set(results)
+    for key, result in results.items():
+        found = logged[key]
+        spec = json.loads((storage / "trials" / key / "spec.json").read_text())
+        history = storage / "trials" / key / "attempts/1/history.json"
+        rows = json.loads(history.read_text())["rows"]
+        assert found.exit_code == 0
+        assert (found.run.run_group, found.run.job_type) == ("small", spec["phase"])
+        assert (
+            found.config["config"] == spec["config"]
+            and found.config["run_seed"] == spec["run_seed"]
+        )
+        assert [row["epoch"] for row in found.history] == [row["epoch"] for row in rows]
+        assert found.history[-1]["val/accuracy"] == rows[-1]["val/accuracy"]
+        assert found.summary["val/last"] == result["val"]["last"]
+        assert not [name for name in found.summary if "test" in name or "held_out" in name]
