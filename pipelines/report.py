@@ -15,13 +15,15 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pipelines import tables
+from pipelines.comparisons import Comparisons, comparisons
 from pipelines.figures import study_figures
-from pipelines.figures_across import compare_studies
+from pipelines.figures.across import compare_studies
+from pipelines.figures.plot import COLOURS, Figure
 from pipelines.ledger import Ledger, Trial
-from pipelines.plot import COLOURS, Figure
 from pipelines.records import Findings, gather
 from pipelines.results import to_csv
 
+SUSPECTS = ("suspects.html", "suspects.csv")
 TEMPLATES = Path(__file__).parent / "templates"
 Json = dict[str, Any]
 
@@ -65,6 +67,16 @@ class StudyReport:
         states = Counter(trial.state for trial in self.findings.trials.values())
         counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
         return f"{done} of {planned} runs have ended (trials: {counts or 'none'})."
+
+    @property
+    def comparisons(self) -> list[Comparisons]:
+        """The tables that compare arms."""
+        return comparisons(self.results)
+
+    @property
+    def suspects(self) -> list[str]:
+        """What `suspects` has written about the labels."""
+        return [name for name in SUSPECTS if self.ledger.storage.read(name) is not None]
 
     @property
     def failures(self) -> list[Json]:

@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.arm_runs import ArmRuns
 from pipelines.pairs import Json, StudyFacts
 from pipelines.results import plain, summarise
-from pipelines.statistics import Record, aggregate, estimate
+from pipelines.statistics import Record, aggregate, all_equal, estimate
 from pipelines.tunability import transfer_regret
 
 
@@ -30,7 +30,7 @@ def _aggregates(results: Sequence[Json], margin: float) -> list[Json]:
     rows = []
     for pairs in zip(*(r["pairs"] for r in results), strict=True):
         differences = [pair["by_repeat"] for pair in pairs]
-        if all(None not in d and len(set(d)) > 1 for d in differences):
+        if all(None not in d and len(d) > 1 and not all_equal(d) for d in differences):
             names = {"tuned": pairs[0]["tuned"], "untuned": pairs[0]["untuned"]}
             rows.append(names | asdict(aggregate(differences, margin)))
     return rows

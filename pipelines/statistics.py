@@ -97,9 +97,15 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
 
 def standard_error(x: Floats) -> float:
     """s/√n; nan where `t_interval` is."""
-    if x.size < 2 or not np.isfinite(x).all() or np.ptp(x) == 0:
+    if x.size < 2 or not np.isfinite(x).all() or all_equal(x):
         return nan
     return float(x.std(ddof=1)) / sqrt(x.size)
+
+
+def all_equal(values: ArrayLike) -> bool:
+    """Whether values are the same up to rounding."""
+    x = np.asarray(values, dtype=float)
+    return bool(np.ptp(x) <= 1e-12 * max(1.0, float(np.abs(x).max())))
 
 
 def by_repeat(runs: Runs) -> dict[int, Floats]:

@@ -122,23 +122,22 @@ def _break_even(name: str, results: Results) -> Cell:
     for pair in results["pairs"]:
         sides = (pair["tuned"], pair["untuned"])
         if sides in ((name, headline["untuned"]), (headline["tuned"], name)):
-            found = pair["break_even"]
-            if found is None:
-                return Cell(MISSING)
-            order = found["largest"] + 1 if found["budget"] is None else found["budget"]
-            return Cell(budget(found), order)
+            return break_even(pair["break_even"])
     return Cell(MISSING)
 
 
-def budget(found: Json) -> str:
-    """b* with its interval."""
+def break_even(found: Json | None) -> Cell:
+    """b* with its interval; what lies beyond the search sorts after all of it."""
+    if found is None:
+        return Cell(MISSING)
+    order = found["largest"] + 1 if found["budget"] is None else found["budget"]
     beyond = f"> {found['largest']}"
     value, low, high = (
         beyond if found[end] is None else str(found[end]) for end in ("budget", "low", "high")
     )
     if not found["interval"]:
-        return f"{value} (no interval: one search)"
-    return f"{value} [{low}, {high}]"
+        return Cell(f"{value} (no interval: one search)", order)
+    return Cell(f"{value} [{low}, {high}]", order)
 
 
 def selection_rule(results: Results) -> str:

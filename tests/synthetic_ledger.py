@@ -1,13 +1,17 @@
 """Studies on disk whose trials nobody trained: their results come from a formula."""
 
 from collections.abc import Callable
+from math import log2
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
 from pipelines.campaign import Campaign
+from pipelines.figures import study_figures
+from pipelines.figures.plot import Figure
 from pipelines.ledger import Ledger
 from pipelines.observation import EDGES
+from pipelines.records import gather
 from pipelines.study import Study, protocol_hash
 from tests.conftest import small_study
 
@@ -30,10 +34,39 @@ def write_study(
     return str(place)
 
 
+def figures_of(place: str) -> dict[str, Figure]:
+    """The figures of the study at a place, by name."""
+    ledger, findings = gather(place)
+    return {f.name: f for f in study_figures(ledger, findings, findings.results())}
+
+
 def large_study() -> Study:
     """More than 500 trials of all kinds of arms."""
     arms = ("ce", "gce", "sce_plus_meta", "gce_plus_meta", "finetune", "l2rw", "mw_net")
     return small_study((*arms, "gce_learned"), trials=26, repeats=3, seeds=2)
+
+
+def study_of_everything() -> Study:
+    """Axes, sensitivity runs, and just enough trials for hyperparameter importance."""
+    return small_study(
+        ("ce", "gce_plus_meta", "finetune", "l2rw"),
+        trials=10,
+        axes={"noise.rate": [0.2, 0.0]},
+        sensitivity=["gce_plus_meta", "l2rw"],
+    )
+
+
+def with_known_knobs(spec: Json) -> tuple[Json, list[Json]]:
+    """Scores 90 % where no knob is moved; 2 points less per doubling or halving of l2rw's learning
+    rate, 0.2 more in the second repeat; four times its learning rate lets gce_plus_meta diverge."""
+    result, history = completed(spec)
+    factor = spec["config"].get("schedule.lr", 0.05) / 0.05
+    if spec["arm"] == "gce_plus_meta" and factor == 4:
+        return diverged(spec)
+    if spec["arm"] == "l2rw":
+        score = 0.9 - 0.02 * abs(log2(factor)) + 0.002 * spec["repeat"]
+        result["val"] = result["held_out"]["score"] = {"last": score, "selected": score}
+    return result, history
 
 
 def _run(ledger: Ledger, study: Study, outcome: Outcome, limit: int | None) -> None:

@@ -14,7 +14,13 @@ from pipelines.errors import UserError
 from pipelines.report import write_report
 from pipelines.study import parse_study
 from tests.conftest import DIGITS, small_study
-from tests.synthetic_ledger import completed, large_study, write_study
+from tests.synthetic_ledger import (
+    completed,
+    large_study,
+    study_of_everything,
+    with_known_knobs,
+    write_study,
+)
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -142,7 +148,7 @@ def test_views_are_switched_by_the_keyboard(page):
     picker = page.locator("section[id$=hyperparameters]")
     picker.get_by_text("sce_plus_meta").click()
     picker.locator(".xtitle", has_text="meta_repeat").wait_for()
-    assert picker.locator(".plot").count() == 3
+    assert picker.locator(".plot").count() == 4  # three hyperparameters, and their importance
 
 
 @needs_browser
@@ -155,6 +161,33 @@ def test_the_legend_hides_and_shows_arms(page):
     assert section.locator(".plot .scatterlayer .trace").count() == 7
     button.click()
     assert section.locator(".plot .scatterlayer .trace").count() == 8
+
+
+@needs_browser
+def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, tmp_path):
+    place = write_study(tmp_path, study_of_everything(), with_known_knobs)
+    write_report(place)
+    page = show(f"file://{place}/report.html")
+    for name in ("axes", "sensitivity", "hyperparameters"):
+        assert page.locator(f"section[id$={name}] .plot .points").count() >= 1
+    titles = page.locator("section[id$=hyperparameters] h4").all_text_contents()
+    assert titles == ["Importance"]
+    assert page.locator("section[id$=hyperparameters] .plot .bars .point").count() == 2
+    for name in ("pairs", "controls", "aggregate", "transfer"):
+        assert page.locator(f"table.{name} tbody tr").count() >= 1
+    heading = page.locator("table.pairs th button", has_text="difference")
+    heading.click()
+    shown = page.locator("table.pairs tbody td:nth-child(4)").all_text_contents()
+    differences = [float(text.split()[0]) for text in shown]
+    assert differences == sorted(differences) and len(differences) == 3
+    page.locator("section[id$=sensitivity] select, section[id$=sensitivity] input").last.wait_for(
+        state="attached"
+    )
+    page.locator("section[id$=sensitivity]").get_by_text("l2rw", exact=True).first.click()
+    page.locator("section[id$=sensitivity] .xtitle", has_text="schedule.lr").wait_for()
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        becomes(page, "document.documentElement.scrollWidth", width)
 
 
 @needs_browser
@@ -241,6 +274,8 @@ def test_only_what_the_page_links_to_is_served(tmp_path, serve):
     (link, *_) = re.findall(r'href="(trials/[^"]*)"', fetch(url))
     assert "no such disk" in fetch(url + link)
     assert fetch(url + "results.csv") == (tmp_path / "results.csv").read_text()
+    (tmp_path / "suspects.html").write_text("a sheet")
+    assert fetch(url + "suspects.html") == "a sheet"
     for path in ("study.json", "trials/../study.json", "%2e%2e/secret", "trials//etc/passwd"):
         assert refused(url + path) == 404
 

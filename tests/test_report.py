@@ -15,15 +15,13 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from pipelines.errors import UserError
-from pipelines.figures import study_figures
-from pipelines.material import collect
-from pipelines.plot import Figure
+from pipelines.figures.material import collect
 from pipelines.records import gather
 from pipelines.report import json_script, markdown_cell, page, study_report, write_report
 from pipelines.study import parse_study
 from pipelines.tables import columns, rows, score, terminal_table
 from tests.conftest import DIGITS, small_study
-from tests.synthetic_ledger import completed, diverged, large_study, write_study
+from tests.synthetic_ledger import completed, diverged, figures_of, large_study, write_study
 
 ARMS = ("ce", "gce", "sce_plus_meta", "gce_plus_meta", "finetune", "l2rw", "mw_net", "gce_learned")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script> | *a* & b"
@@ -36,11 +34,6 @@ def finished(tmp_path_factory) -> str:
     place = write_study(tmp_path_factory.mktemp("finished"), study)
     write_report(place)
     return place
-
-
-def figures_of(place: str) -> dict[str, Figure]:
-    ledger, findings = gather(place)
-    return {f.name: f for f in study_figures(ledger, findings, findings.results())}
 
 
 def read(place: str, name: str) -> str:
@@ -120,9 +113,9 @@ def test_the_terminal_s_table_fits_in_100_columns(finished):
 # ---- figures
 
 
-def test_every_figure_of_a_full_study_is_drawn_but_for_the_axes(finished):
+def test_every_figure_of_a_full_study_is_drawn_but_for_what_it_was_not_asked_for(finished):
     empty = [name for name, figure in figures_of(finished).items() if not figure.views]
-    assert empty == ["axes"]
+    assert empty == ["sensitivity", "axes"]
 
 
 def test_captions_give_n_and_speak_of_intervals(finished):
@@ -320,18 +313,16 @@ def test_diverged_runs_are_listed_and_lie_on_the_floor(tmp_path):
     assert set(crosses["y"]) == {min(rest)}
 
 
+def test_suspects_are_linked_once_they_are_written(tmp_path):
+    place = write_study(tmp_path, small_study(("ce",)))
+    write_report(place)
+    assert "<code>run_sweep.py suspects</code>" in read(place, "report.html")
+    (tmp_path / "suspects.csv").write_text("name\n")
+    write_report(place)
+    assert re.findall('href="(suspects[^"]*)"', read(place, "report.html")) == ["suspects.csv"]
+
+
 # ---- several protocols
-
-
-def test_the_axes_of_a_study_are_drawn(tmp_path):
-    place = write_study(tmp_path, small_study(("ce", "l2rw"), axes={"noise.rate": [0.2, 0.0]}))
-    scenarios = gather(place)[1].results()["scenarios"]["scenarios"]
-    (panel,) = figures_of(place)["axes"].views["noise.rate"]
-    drawn = next(trace for trace in panel.data if trace["name"] == "l2rw")
-    assert drawn["x"] == [0.0, 0.2, 0.4]  # the study's own rate among them
-    names = ("noise.rate=0.0", "noise.rate=0.2", "")
-    means = [scenarios[name]["arms"]["l2rw"]["test"]["last"]["mean"] for name in names]
-    assert drawn["y"] == pytest.approx([100 * mean for mean in means], 1e-4)
 
 
 def test_studies_that_differ_in_clean_labels_are_compared(tmp_path):

@@ -139,3 +139,10 @@ def test_every_interval_that_is_shown_covers_95_percent():
         most = 1 if kind == "break-even budget" else 0.98
         assert 0.92 <= np.mean(coverage) <= most, kind
         assert min(coverage) >= 0.90, kind
+
+
+def test_values_that_differ_by_rounding_alone_give_no_interval():
+    """0.95 - 0.88 and 0.92 - 0.85 are both 0.07, and differ in the last bit."""
+    differences = [0.95 - 0.88, 0.92 - 0.85]
+    assert differences[0] != differences[1]
+    assert all(isnan(end) for end in t_interval(differences))

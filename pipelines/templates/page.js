@@ -178,13 +178,13 @@ function filter(section) {
   section.querySelector("output").textContent = shown === rows.length ? "" : `${shown} of ${rows.length} arms`;
 }
 
-for (const table of document.querySelectorAll("table.arms")) {
-  const section = table.closest("section");
+const sortable = [...document.querySelectorAll("table.sortable")];
+for (const table of sortable)
   [...table.tHead.rows[0].cells].forEach((cell, i) =>
     cell.firstElementChild.addEventListener("click", () => sort(table, i)),
   );
-  section.querySelector(".filters").addEventListener("input", () => filter(section));
-}
+const filters = [...document.querySelectorAll(".filters")];
+for (const form of filters) form.addEventListener("input", () => filter(form.closest("section")));
 
 // ---- a page that a dashboard serves
 
@@ -196,7 +196,7 @@ function keep() {
   // What is read stays where it is, though what stands above it may grow.
   const near = [...document.querySelectorAll("section[id]")].findLast((e) => topOf(e) < 80);
   const sorted = [...document.querySelectorAll("th[aria-sort]")].map((th) => ({
-    table: [...document.querySelectorAll("table.arms")].indexOf(th.closest("table")),
+    table: sortable.indexOf(th.closest("table")),
     column: th.cellIndex,
     times: th.ariaSort === "ascending" ? 1 : 2,
   }));
@@ -215,10 +215,9 @@ function restore() {
     else input.value = value;
     if (input.selectedIndex === -1) input.selectedIndex = 0; // that view is no more
   }
-  const tables = document.querySelectorAll("table.arms");
   for (const { table, column, times } of kept.sorted)
-    for (let i = 0; i < times; i++) sort(tables[table], column);
-  tables.forEach((table) => filter(table.closest("section")));
+    for (let i = 0; i < times; i++) sort(sortable[table], column);
+  for (const form of filters) filter(form.closest("section"));
   const near = kept.place && document.getElementById(kept.place.id);
   return () => near && scrollBy({ top: topOf(near) - kept.place.top, behavior: "instant" });
 }

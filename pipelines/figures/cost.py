@@ -1,16 +1,12 @@
-"""The figures of one study, in the order of the page; here those that its results alone make."""
+"""Score against cost: what tuning buys, and what all of it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from pipelines import figures_across, figures_learned, figures_search, figures_training
-from pipelines.ledger import Ledger
-from pipelines.material import Material, collect
-from pipelines.plot import Figure, Panel, axis, band, intervals, line, rounded
-from pipelines.records import Findings
-from pipelines.tables import number
+from pipelines.figures.material import Material, counts
+from pipelines.figures.plot import Figure, Panel, axis, band, intervals, line, rounded
 
 Json = dict[str, Any]
 COST_AXES = {
@@ -18,77 +14,6 @@ COST_AXES = {
     "passes": "example passes",
     "seconds": "seconds",
 }
-
-
-def study_figures(ledger: Ledger, findings: Findings, results: Json) -> list[Figure]:
-    """All figures of a study; those without data say why instead."""
-    material = collect(ledger, findings, results)
-    return [
-        accuracy(material),
-        budget(material),
-        figures_training.epochs(material),
-        figures_across.axes(material),
-        figures_search.hyperparameters(material),
-        figures_search.parallel(material),
-        figures_learned.weight_function(material),
-        figures_learned.weights(material),
-        figures_learned.learned(material),
-        figures_training.confusion(material),
-        cost(material),
-    ]
-
-
-def accuracy(material: Material) -> Figure:
-    """Final test score of every arm, with its interval."""
-    found = {
-        name: arm["test"][material.epoch]
-        for name, arm in material.results["arms"].items()
-        if arm["test"][material.epoch]["mean"] is not None
-    }
-    title = "Final test score"
-    if not found:
-        return Figure("test", title, "Left out: no final run has finished.")
-    names = sorted(found, key=lambda name: found[name]["mean"])
-    data = []
-    for kind, arms in material.kinds.items():
-        shown = [name for name in arms if name in found]
-        if shown:
-            data.append(_points(material, kind, shown, found))
-    layout = {
-        "xaxis": axis(f"test {material.unit}"),
-        "yaxis": {"categoryorder": "array", "categoryarray": names, "automargin": True},
-        "height": 90 + 26 * len(names),
-    }
-    return Figure(
-        "test",
-        title,
-        f"Mean over repeats of the final runs ({_counts(found)}) with 95 % intervals, "
-        f"{material.epoch} epoch; no bar where there is no interval.",
-        {"": [Panel("", data, layout)]},
-    )
-
-
-def _points(material: Material, kind: str, names: list[str], found: dict[str, Json]) -> Json:
-    """Mean and interval of the arms of one kind."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": kind,
-        "legendgroup": kind,
-        "x": rounded(material.factor * found[name]["mean"] for name in names),
-        "y": names,
-        "error_x": intervals((found[name] for name in names), material.factor),
-        "marker": {"size": 10, "color": material.looks[names[0]].colour},
-        "text": [
-            f"{number(material.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names
-        ],
-        "hovertemplate": "%{y}: %{text}<extra></extra>",
-    }
-
-
-def _counts(found: dict[str, Json]) -> str:
-    counts = sorted({(e["n"], e["repeats"]) for e in found.values()})
-    return "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in counts)
 
 
 def budget(material: Material) -> Figure:
@@ -173,7 +98,7 @@ def cost(material: Material) -> Figure:
         title,
         "Test score against the cost of one final run and, for tuned arms, the whole search "
         "before it; hollow: the published default, which costs one run. "
-        f"{_counts(found)}; bars: 95 % intervals.",
+        f"{counts(found.values())}; bars: 95 % intervals.",
         {unit: [_cost_panel(material, arms, unit, of)] for unit, of in views.items()},
     )
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.material import Material, sizes
+from pipelines.figures.material import Material, sizes
+from pipelines.figures.plot import STEPS, Figure, Panel, Style, axis, faint, line, rounded
 from pipelines.observation import EDGES
-from pipelines.plot import STEPS, Figure, Panel, Style, axis, faint, line, rounded
 from pipelines.statistics import estimate
 
 Json = dict[str, Any]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.material import Material
-from pipelines.plot import Figure, Panel, axis, intervals, line, plain, styles
+from pipelines.figures.material import Material, counts
+from pipelines.figures.plot import Figure, Panel, axis, intervals, line, plain, styles
 from pipelines.records import Findings
 from pipelines.tables import METRICS, scale
 
@@ -97,12 +97,11 @@ def _figure(
     tests = [e for points in groups.values() for _, results in points for _, e in _tests(results)]
     if not tests:
         return Figure(name, title, "Left out: no final run has finished.")
-    counts = sorted({(test["n"], test["repeats"]) for test in tests})
-    runs = "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in counts)
     return Figure(
         name,
         title,
-        f"Final test score of each arm {where}; mean over repeats ({runs}) with 95 % intervals.",
+        f"Final test score of each arm {where}; mean over repeats ({counts(tests)}) with 95 % "
+        "intervals.",
         {group: [_panel(points, label or group)] for group, points in groups.items()},
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.material import Material, sizes
-from pipelines.plot import Figure, Panel, axis, band, line, plain, rounded
+from pipelines.figures.material import Material, sizes
+from pipelines.figures.plot import Figure, Panel, axis, band, line, plain, rounded
 
 Json = dict[str, Any]
 LETTERED_CLASSES = 20  # up to as many, cells of a confusion matrix show their numbers

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.material import Material
-from pipelines.plot import STEPS, Figure, Panel, axis, plain, rounded
+from pipelines.figures.material import Material
+from pipelines.figures.plot import STEPS, Figure, Panel, axis, plain, rounded
 from pipelines.statistics import Record
+from pipelines.tunability import MIN_TRIALS_FOR_IMPORTANCE
 
 Json = dict[str, Any]
 
@@ -16,7 +17,7 @@ Json = dict[str, Any]
 def hyperparameters(material: Material) -> Figure:
     """Every tuned hyperparameter against val, per arm."""
     views = {
-        name: [_scatter(material, name, knob, found) for knob in arm["space"]]
+        name: [*(_scatter(material, name, knob, found) for knob in arm["space"]), *_shares(arm)]
         for name, arm in material.results["arms"].items()
         if arm["tuned"] and (found := _finished(material, name))
     }
@@ -27,9 +28,36 @@ def hyperparameters(material: Material) -> Figure:
         "hyperparameters",
         title,
         f"One point per search trial ({_trials(material, views)}), all repeats together; single "
-        "runs, so no interval. Star: the published default. Crosses on the floor: diverged.",
+        "runs, so no interval. Star: the published default. Crosses on the floor: diverged. Bars: "
+        "each one's share in reaching the best quarter of the random trials (PED-ANOVA, Watanabe "
+        f"et al. 2023), from {MIN_TRIALS_FOR_IMPORTANCE} trials on, for two hyperparameters or "
+        "more.",
         views,
     )
+
+
+def _shares(arm: Json) -> list[Panel]:
+    """How much each hyperparameter matters, where enough trials tell."""
+    if not (shares := arm["importance"]):
+        return []
+    ranked = sorted(shares, key=lambda knob: shares[knob])
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": "importance",
+            "x": rounded(100 * shares[knob] for knob in ranked),
+            "y": [plain(knob) for knob in ranked],
+            "marker": {"color": STEPS[1]},
+            "hovertemplate": "%{y}: %{x:.0f} %<extra></extra>",
+        }
+    ]
+    layout = {
+        "xaxis": axis("importance, %", range=[0, 100]),
+        "yaxis": {"automargin": True},
+        "height": 90 + 40 * len(ranked),
+    }
+    return [Panel("Importance", data, layout)]
 
 
 def _finished(material: Material, arm: str) -> list[Record]:

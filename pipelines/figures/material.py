@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.arm_runs import ArmRuns
+from pipelines.figures.plot import Style, styles
 from pipelines.ledger import Ledger
-from pipelines.plot import Style, styles
 from pipelines.records import Findings
 from pipelines.statistics import Record
 from pipelines.tables import METRICS, scale
@@ -87,3 +87,9 @@ def collect(ledger: Ledger, findings: Findings, results: Json) -> Material:
 def sizes(counts: Counter[int]) -> str:
     """How many runs each curve stands for, in words."""
     return " or ".join(str(n) for n in sorted(counts))
+
+
+def counts(estimates: Iterable[Json]) -> str:
+    """How many runs and repeats each estimate comes from, in words."""
+    found = sorted({(e["n"], e["repeats"]) for e in estimates})
+    return "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in found)
