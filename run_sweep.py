@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-console = Console()
+#: Files and pipes have no width of their own; tables need this much.
+console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 @app.callback(invoke_without_command=True)
@@ -47,6 +49,19 @@ def launch(
     concurrent: Annotated[int | None, typer.Option(min=1, help="trials at once")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.01)] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(min=0.0)] = None,
+    address: Annotated[str | None, typer.Option(help="of a Ray cluster: auto or HOST:PORT")] = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="most work that a kill can cost a trial")
+    ] = 60.0,
+    retry: Annotated[
+        list[str] | None, typer.Option(help="run these again: failed or diverged")
+    ] = None,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="add to results of other code or another torch")
+    ] = False,
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="replace a driver that hangs, once its lease expired")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
 ) -> None:
     """Run what is missing of a study, then report. The same command resumes, extends, or says it is
@@ -67,8 +82,26 @@ def launch(
         "concurrent": concurrent,
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
+        "address": address,
+        "checkpoint_seconds": checkpoint_seconds,
+        "retry": tuple(retry or ()),
+        "allow_mixed": allow_mixed,
+        "takeover": takeover,
     }
     raise typer.Exit(run_launch(study, _given(overrides), options, quick, console))
+
+
+@app.command()
+def new(
+    study: Annotated[str, typer.Argument(help="its name; STUDY.yaml is written")],
+    data: Annotated[Path, typer.Option(help="a folder of images, an .npz file, or a table")],
+    labels: Annotated[Path | None, typer.Option(help="CSV file: path, label")] = None,
+    target: Annotated[str, typer.Option(help="label column of a table")] = "label",
+) -> None:
+    """Look at your own data and write a commented study file for it."""
+    from pipelines.commands import make_study
+
+    make_study(study, data, labels, target, console)
 
 
 @app.command()
@@ -88,11 +121,44 @@ def status(directory: str, as_json: Annotated[bool, typer.Option("--json")] = Fa
 
 
 @app.command()
-def report(directory: str) -> None:
-    """Write results.json, results.csv, report.md and report.html anew."""
-    from pipelines.commands import show_report
+def report(
+    directories: list[str],
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="publish to W&B too: runs, tables, workspace, report")
+    ] = False,
+) -> None:
+    """Write the report anew: results.json, .csv, report.md, .html; several studies share a page."""
+    from pipelines.commands import publish_studies, show_report
 
-    show_report(directory, console)
+    show_report(directories, console)
+    if wandb:
+        publish_studies(directories, console)
+
+
+@app.command()
+def dashboard(
+    directories: list[str],
+    port: Annotated[int, typer.Option(help="on loopback; 0: any that is free")] = 0,
+) -> None:
+    """Serve the report on this machine, fresh while the study runs."""
+    from pipelines.commands import serve_dashboard
+
+    serve_dashboard(directories, port, console)
+
+
+@app.command()
+def suspects(
+    directory: str,
+    arm: Annotated[
+        str | None, typer.Option(help="whose models judge; default: highest val")
+    ] = None,
+    top: Annotated[int | None, typer.Option(help="rows of suspects.csv; default: all")] = None,
+) -> None:
+    """Training examples ranked by how likely their label is wrong: suspects.csv, and the first
+    images as suspects.html."""
+    from pipelines.commands import show_suspects
+
+    show_suspects(directory, arm, top, console)
 
 
 @app.command()
@@ -109,6 +175,30 @@ def best(directory: str, arm: Annotated[str | None, typer.Option()] = None) -> N
     from pipelines.commands import show_best
 
     show_best(directory, arm)
+
+
+@app.command()
+def doctor(
+    directory: Annotated[str | None, typer.Argument(help="a study's directory or URI")] = None,
+    address: Annotated[str | None, typer.Option(help="of a Ray cluster: ask every node")] = None,
+) -> None:
+    """Look for what would stop a launch: versions, storage, disk, devices, clocks, W&B."""
+    from pipelines.commands import run_doctor
+
+    raise typer.Exit(run_doctor(directory, address, console))
+
+
+@app.command()
+def prune(
+    directory: str,
+    models: Annotated[
+        bool, typer.Option("--models", help="and models, but each arm's best")
+    ] = False,
+) -> None:
+    """Delete checkpoints that no launch will need."""
+    from pipelines.commands import run_prune
+
+    run_prune(directory, models, console)
 
 
 @app.command()

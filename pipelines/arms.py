@@ -20,6 +20,7 @@ from pydantic import (
 
 from methods.objective import Objective
 from pipelines.errors import UserError
+from pipelines.hypergradient import Engine
 
 ENTRIES = "search_spaces.arms:ARMS"
 Value = bool | int | float | str
@@ -71,8 +72,15 @@ class Meta(Strict):
     """How a phase meta-learns: the engine of the hypergradient and the optimizer of the
     meta-parameters."""
 
-    engine: Literal["forward", "finite_difference", "double_backward"] = "forward"
+    engine: Engine = "forward"
     lookahead: Literal["rollback", "alternating"] = "rollback"
+    graph: Literal["recompute", "retain"] = Field(
+        default="recompute",
+        description="the training forward, for look-ahead and step: twice, or kept in memory",
+    )
+    last_layers: int | None = Field(
+        default=None, ge=1, description="the look-ahead moves only the model's last k layers"
+    )
     every: int = Field(default=1, ge=1, description="meta step at every k-th training step")
     batch_size: int = Field(default=100, ge=1)
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -193,9 +201,25 @@ def _check(phase: Phase) -> None:
                 f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, "
                 f"it allows {only!r} only"
             )
-    if phase.meta.lookahead == "alternating" and phase.meta.engine == "double_backward":
+    _check_meta(phase.meta, method.per_batch)
+
+
+def _check_meta(meta: Meta, per_batch: bool) -> None:
+    """Ways to meta-learn that exclude each other."""
+    own = meta.engine == "double_backward"
+    if own and (meta.lookahead == "alternating" or meta.graph == "retain"):
         raise UserError(
-            "meta.engine = 'double_backward' takes its own look-ahead; use lookahead: rollback"
+            "meta.engine = 'double_backward' takes its own look-ahead; "
+            "use lookahead: rollback, graph: recompute"
+        )
+    if meta.lookahead == "alternating" and (meta.graph == "retain" or meta.last_layers):
+        raise UserError(
+            "meta.lookahead = 'alternating' takes the look-ahead in the real step, with one graph "
+            "and all layers; use graph: recompute, and no last_layers"
+        )
+    if per_batch and meta.graph == "retain" and meta.engine != "one_sided_difference":
+        raise UserError(
+            "meta.graph = 'retain': without a look-ahead only one_sided_difference gains by it"
         )
 
 

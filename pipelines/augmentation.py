@@ -2,23 +2,33 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 PAD = 4
 
 
-def crop_flip(x: Tensor, gen: torch.Generator) -> Tensor:
-    """Reflect-pad by 4, crop each image [B, C, H, W] at its own place, mirror half of them (He et
-    al. 2016)."""
-    n, _, height, width = x.shape
-    top, left = torch.randint(2 * PAD + 1, (2, n), generator=gen)
-    flip = torch.rand(n, generator=gen) < 0.5
-    columns = torch.arange(width).expand(n, width)
-    columns = torch.where(flip[:, None], width - 1 - columns, columns) + left[:, None]
-    rows = torch.arange(height) + top[:, None]
-    rows, columns = rows.to(x.device), columns.to(x.device)
-    padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").permute(0, 2, 3, 1)
-    picked = padded[
-        torch.arange(n, device=x.device)[:, None, None], rows[:, :, None], columns[:, None, :]
-    ]
-    return picked.permute(0, 3, 1, 2).contiguous()
+def draw_places(n: int, gen: torch.Generator) -> Tensor:
+    """What `crop_flip` does to each of n images: shift down, shift right, mirror; [3, n], CPU."""
+    shifts = torch.randint(2 * PAD + 1, (2, n), generator=gen)
+    return torch.cat([shifts, (torch.rand(n, generator=gen) < 0.5).long()[None]])
+
+
+def crop_flip(x: Tensor, places: Tensor) -> Tensor:
+    """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them (He et
+    al. 2016).
+
+    The padded images are never built: each pixel is fetched from where it comes from. Stored bytes
+    stay bytes.
+    """
+    batch, channels, height, width = x.shape
+    top, left, flip = places[:, :, None]
+    columns = torch.arange(width, device=x.device)[None]
+    columns = torch.where(flip > 0, width - 1 - columns, columns) + left - PAD
+    rows = torch.arange(height, device=x.device)[None] + top - PAD
+    source = _reflect(rows, height)[:, :, None] * width + _reflect(columns, width)[:, None, :]
+    source = source.view(batch, 1, -1).expand(-1, channels, -1)
+    return x.flatten(2).gather(2, source).view_as(x)
+
+
+def _reflect(place: Tensor, size: int) -> Tensor:
+    """Places outside 0 ... size - 1 mirrored at the outermost pixels."""
+    return size - 1 - (size - 1 - place.abs()).abs()

@@ -1,4 +1,6 @@
-"""A launch of a study: planner and ledger together. Executors take jobs from it and tell it when they ended."""
+"""A launch of a study: planner and ledger together. Executors take jobs from it and tell it when
+they ended.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from pipelines.study import Protocol, Study
 Loss = Literal["node", "memory", "worker"]  # what an attempt without an outcome was lost with
 
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
-DEATHS = 5  # of the worker at one trial; a lost node is never held against the trial
+DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
 PASSING = (
     "memory",
     "data",
@@ -34,7 +36,9 @@ class Job(NamedTuple):
 
 
 def score_of(trial: Trial, protocol: Protocol) -> float | None:
-    """A finished trial's score on val under the study's epoch rule; nan if it has no val, None if it failed."""
+    """A finished trial's score on val under the study's epoch rule; nan if it has no val, None if
+    it failed.
+    """
     if trial.result is None:
         return None
     val = trial.result["val"]
@@ -44,7 +48,9 @@ def score_of(trial: Trial, protocol: Protocol) -> float | None:
 def plan(
     study: Study, protocol: str, trials: dict[str, Trial], retry: Collection[str] = ()
 ) -> Planner:
-    """A planner that knows what the ledger holds; trials whose state is in `retry` count as not finished."""
+    """A planner that knows what the ledger holds; trials whose state is in `retry` count as not
+    finished.
+    """
     outcomes = {
         key: score_of(trial, study.protocol)
         for key, trial in trials.items()
@@ -61,7 +67,8 @@ def plan(
 class Campaign:
     """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
 
-    retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their own keys.
+    retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their
+    own keys.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class Campaign:
         self.trials = {key: trial for key, trial in found.items() if trial.state not in retry}
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
+        self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
         self._jobs: dict[str, Job] = {}
 
     def next(self) -> Job | None:
@@ -93,7 +101,8 @@ class Campaign:
         return self._jobs[key]
 
     def ended(self, key: str, lost: Loss | None = None) -> Trial | None:
-        """A job ended: take its outcome from the ledger. None if it has none yet: it runs again, now or later.
+        """A job ended: take its outcome from the ledger. None if it has none yet: it runs again,
+        now or later.
 
         lost: what the attempt was lost with; None if it ended by itself.
         """
@@ -104,6 +113,8 @@ class Campaign:
             if lost is None:  # it was asked to stop
                 return None
             self._tries[key] -= 1
+            if trial.steps > self._reached[key]:
+                self._reached[key], self._deaths[key] = trial.steps, 0
             self._deaths[key] += lost != "node"
             if self._deaths[key] < DEATHS:
                 self.planner.again(key)

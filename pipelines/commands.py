@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.arms import Arm, describe_distribution, known_arms, method_class, resolve_arm
@@ -17,7 +19,7 @@ from pipelines.launch import Options, launch
 from pipelines.records import gather, open_study
 from pipelines.study import Study, load_study, studies
 
-INTERRUPTED = 130
+RETRIED = ("failed", "diverged")
 
 
 def run_launch(
@@ -27,18 +29,23 @@ def run_launch(
     for option, allowed in (("executor", ("ray", "inline")), ("device", ("auto", "cpu", "cuda"))):
         if options[option] not in allowed:
             raise UserError(f"--{option} {options[option]!r}: must be one of {', '.join(allowed)}")
+    for state in options["retry"]:
+        if state not in RETRIED:
+            raise UserError(f"--retry {state!r}: must be one of {', '.join(RETRIED)}")
     study = load_study(name, request)
     if quick:
         study = rehearsal(study)
     try:
         storage = launch(study, Options(**options), console)
-    except Interrupted:
+    except Interrupted as interrupted:
         where = options["storage"] or f"runs/{study.name}"
         console.print(
-            f"Stopped; what had finished is kept in {where}. The same command goes on from there."
+            f"Stopped by {interrupted}; what was done is kept in {where}. "
+            "The same command goes on from there.",
+            soft_wrap=True,
         )
-        return INTERRUPTED
-    show_report(storage, console)
+        return interrupted.status
+    show_report([storage], console)
     return 0
 
 
@@ -53,6 +60,19 @@ def rehearsal(study: Study) -> Study:
             "request": study.request.model_copy(update={"trials": 2, "repeats": 2, "seeds": 1}),
         }
     )
+
+
+def make_study(name: str, data: Path, labels: Path | None, target: str, console: Console) -> None:
+    """Write a study file for a person's own data, and show what was seen of it."""
+    from pipelines.new_study import new_study
+    from pipelines.survey import summary
+
+    file, found = new_study(name, data, labels, target)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, text in summary(found):
+        table.add_row(f"[dim]{key}[/dim]", escape(text))
+    console.print(table)
+    print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file} --quick", console)
 
 
 def show_plan(name: str, console: Console) -> None:
@@ -94,7 +114,7 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
     running = f"running on {holder.host}, process {holder.pid}" if holder else "not running"
     if as_json:
         state = board.as_json() | {"study": findings.study.name, "driver": holder and holder.host}
-        print(json.dumps(state))
+        print(json.dumps(state | {"errors": findings.errors(), "conflicts": findings.conflicts()}))
         return
     console.print(board.table())
     console.print(f"{findings.study.name}: {running}")
@@ -102,21 +122,65 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
         if trial.state == "failed":
             error = trial.error or {}
             console.print(
-                f"failed: {trial.key}: {error.get('type')}: {error.get('message')}", markup=False
+                f"failed ({error.get('class')}): {trial.key}: "
+                f"{error.get('type')}: {error.get('message')}",
+                markup=False,
             )
+    for key in findings.conflicts():
+        console.print(
+            f"error: {key}: attempts came to different results, see its conflict.json", markup=False
+        )
 
 
-def show_report(storage: str, console: Console) -> None:
-    """Write the report and show its table."""
-    from pipelines.report import terminal_table, write_report
+def show_report(places: list[str], console: Console) -> None:
+    """Write the report of one or several studies, and show its tables."""
+    from pipelines.report import study_report, write_report
+    from pipelines.tables import terminal_table
 
-    paths = write_report(storage)
-    _, findings = gather(storage)
-    results = findings.results()
-    console.print(terminal_table(results))
+    paths = write_report(places)
+    for place in places:
+        console.print(terminal_table(study_report(place).results))
+    for path in [*paths, *(f"W&B files: {Path(place) / 'wandb'}" for place in places)]:
+        print_line(path, console)
+
+
+def publish_studies(places: list[str], console: Console) -> None:
+    """Bring W&B up to date with studies, and show where to look."""
+    from pipelines.publish import publish
+
+    for place in places:
+        for url in publish(place):
+            print_line(url, console)
+
+
+def serve_dashboard(places: list[str], port: int, console: Console) -> None:
+    """Serve the report on loopback, fresh while the study runs, until Ctrl-C."""
+    from pipelines.dashboard import dashboard_server
+
+    try:
+        server = dashboard_server(places, port)
+    except OSError as error:
+        raise UserError(f"--port {port}: {error.strerror}") from None
+    print_line(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends)", console)
+    with server, suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+def show_suspects(storage: str, arm: str | None, top: int | None, console: Console) -> None:
+    """Write the ranking of suspect labels and show its beginning."""
+    from pipelines.contact_sheet import evidence, write_suspects
+
+    found, paths = write_suspects(storage, arm, top)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("rank", "given", "suggested", "score", "example"):
+        table.add_column(column, justify="right" if column in ("rank", "score") else "left")
+    for rank, s in enumerate(found.ranking[:10], 1):
+        cells = (str(rank), s.given, s.suggested, f"{s.score:.2f}", s.name)
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    console.print(f"Ranked by the final models of {found.arm}. {evidence(found)}", markup=False)
     for path in paths:
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"W&B files: {Path(storage) / 'wandb'}", markup=False, highlight=False)
+        print_line(path, console)
 
 
 def run_trial(storage: str, key: str, console: Console) -> int:
@@ -192,6 +256,47 @@ def _best_arm(findings: Any) -> str:
         if (v := [r.val for r in finals if r.arm == arm])
     }
     return max(means, key=lambda arm: means[arm])
+
+
+def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
+    """Show each machine as a launch would find it; 1 if something must be put right first."""
+    from pipelines.doctor import examine_cluster, examine_here, token_file, wandb_url
+    from pipelines.tracking import resolve_mode
+
+    url = wandb_url(resolve_mode())
+    if address is None:
+        facts, findings = examine_here(storage, url)
+    else:
+        from pipelines.cluster import connected
+
+        with connected(address):
+            facts, findings = examine_cluster(storage, url)
+    rows = [["NODE", "CPUS", "MEMORY FREE", "DISK FREE", "DEVICES", "TORCH", "RAY", "AUTH MODE"]]
+    for name, node in facts.items():
+        versions, devices = node["versions"], "; ".join(node["devices"]) or "none"
+        sizes = [_size(node["memory"]), _size(node["disk"])]
+        cells = [name, str(node["cpus"]), *sizes, devices, versions["torch"], versions["ray"]]
+        rows.append([*cells, node["authentication"]])
+    _columns(rows, console)
+    print_line(f"Ray token: {token_file()}", console)
+    for finding in findings:
+        print_line(str(finding), console)
+    if not findings:
+        print_line("nothing to put right", console)
+    return int(any(finding.level == "error" for finding in findings))
+
+
+def run_prune(storage: str, models: bool, console: Console) -> None:
+    """Delete spare checkpoints, and with `models` all but the best run's models of each arm."""
+    from pipelines.prune import prune
+
+    count, size = prune(storage, models)
+    print_line(f"{count} files deleted, {_size(size)}", console)
+
+
+def print_line(text: str, console: Console) -> None:
+    """One line, however long, as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def list_studies(console: Console) -> None:

@@ -16,7 +16,6 @@ from PIL import Image
 from pyarrow import csv, parquet
 from rich.console import Console
 from rich.progress import track
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from pipelines.dataset import Dataset, make_dataset, some
 from pipelines.errors import UserError
@@ -106,6 +105,8 @@ def _image_folder(data: Data, folder: Path) -> Dataset:
 def _images(place: Path) -> list[Path]:
     """Images in the class folders of a place, at any depth; hidden files are left out."""
     files = (path.relative_to(place) for path in place.glob("*/**/*"))
+    from torchvision.datasets.folder import IMG_EXTENSIONS  # slow to import
+
     images = [f for f in files if f.suffix.lower() in IMG_EXTENSIONS]
     visible = sorted(f for f in images if not any(part.startswith(".") for part in f.parts))
     if not visible:

@@ -1,5 +1,7 @@
 """Exceptions that end a command in an orderly way."""
 
+import signal
+
 
 class UserError(Exception):
     """A user's mistake: one line that names the thing, its value and what is allowed.
@@ -9,4 +11,12 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """The user, or the system, asked a launch to stop; what had finished is in the ledger."""
+    """A signal asked a launch to stop; what had finished is in the ledger.
+
+    `status` is the exit status that shells give for it: 130 for SIGINT, 143 for SIGTERM, 138 for
+    SIGUSR1.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number

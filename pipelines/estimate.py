@@ -11,6 +11,7 @@ import torch
 
 from pipelines.arms import Arm, Phase, Value, build_method
 from pipelines.data import Task, prepare
+from pipelines.meta_learning import meta_passes
 from pipelines.planner import Planner, data_seed
 from pipelines.study import Schedule, Study
 from pipelines.training import Trial
@@ -69,10 +70,8 @@ def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
     method = build_method(phase.method, phase.hyperparameters)
     if not (method.per_batch or method.meta_parameters()):
         return 0
-    look_ahead = 0 if method.per_batch or phase.meta.lookahead == "alternating" else 3
-    tangent = 6 if phase.meta.engine == "double_backward" else 3
-    each = (look_ahead + tangent) * size + 3 * min(phase.meta.batch_size, meta) * steps
-    return each // phase.meta.every
+    clean = min(phase.meta.batch_size, meta) * steps
+    return meta_passes(phase.meta, method.per_batch, size, clean) // phase.meta.every
 
 
 def _measure(study: Study, arm: Arm) -> tuple[float, int]:

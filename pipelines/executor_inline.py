@@ -1,10 +1,11 @@
-"""Runs a study's trials one after the other in this process: without Ray, for tests and debugging."""
+"""Runs a study's trials one after the other in this process: for tests, and without Ray."""
 
 from collections.abc import Callable
 
 from pipelines.campaign import Campaign
 from pipelines.ledger import Trial
-from pipelines.worker import Setting, run_attempt
+from pipelines.setting import Setting
+from pipelines.worker import run_attempt
 
 
 def run_inline(
@@ -13,7 +14,10 @@ def run_inline(
     on_end: Callable[[Trial], None] = lambda trial: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run all that is missing. Raises `Stopped` where `stop` became true; the trial has left a checkpoint."""
-    while (job := campaign.next()) is not None:
-        run_attempt(setting, job.spec, job.attempt, stop=stop)
-        on_end(campaign.ended(job.spec["key"]))
+    """Run all that is missing, or until `stop` is true; then the trial that was running has left a
+    checkpoint.
+    """
+    while not stop() and (job := campaign.next()) is not None:
+        run_attempt(setting, job.spec, job.attempt, stop)
+        if (trial := campaign.ended(job.spec["key"])) is not None:
+            on_end(trial)

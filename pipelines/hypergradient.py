@@ -31,8 +31,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pipelines.errors import UserError
 
 Parameters = Mapping[str, Tensor]
-Engine = Literal["forward", "finite_difference", "double_backward"]
+Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
 RADIUS = 1e-3
+OutputTensors = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Problem:
     every theta: L2RW).
     """
 
-    outputs: Callable[[Parameters], tuple[Tensor, ...]]
-    losses: Callable[[tuple[Tensor, ...]], Tensor]
+    outputs: Callable[[Parameters], OutputTensors]
+    losses: Callable[[OutputTensors], Tensor]
     clean: Callable[[Parameters], Tensor]
     moves: bool = True
 
@@ -60,31 +61,43 @@ def hypergradient(
     alpha: float,
     engine: Engine = "forward",
     ahead: Parameters | None = None,
+    z: OutputTensors | None = None,
 ) -> list[Tensor]:
     """Gradient of the clean loss after the look-ahead, with respect to each of phi.
 
-    theta: the model's parameters; alpha: learning rate of the look-ahead; ahead: theta' where the
-    caller has already
-    taken the step (alternating scheme). Parameters, buffers and their .grad are left as they are.
+    theta: what the look-ahead moves, all of the model's parameters or some; alpha: its learning
+    rate; ahead: theta' where the caller has already taken the step; z: the outputs at theta where
+    the caller has them. Parameters, buffers and their .grad are left as they are.
     """
     if engine == "double_backward":
         if ahead is not None:
             raise ValueError("double_backward takes the look-ahead itself: use it with rollback")
         return _double_backward(problem, theta, phi, alpha)
     if ahead is None:
-        ahead = look_ahead(problem, theta, alpha)
+        ahead, z = look_ahead(problem, theta, alpha, z)
     direction = clean_gradient(problem, ahead)
-    z, zdot = TANGENTS[engine](problem.outputs, theta, direction)
+    z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
     return through_the_head(problem.losses, z, zdot, phi, alpha)
 
 
-def look_ahead(problem: Problem, theta: Parameters, alpha: float) -> dict[str, Tensor]:
-    """theta - alpha dL/dtheta: one step of plain SGD, as in the papers."""
+def look_ahead(
+    problem: Problem, theta: Parameters, alpha: float, z: OutputTensors | None = None
+) -> tuple[dict[str, Tensor], OutputTensors | None]:
+    """theta - alpha dL/dtheta, one step of plain SGD, as in the papers; and the outputs at theta.
+
+    z: those outputs with their graph, which is then retained; otherwise they are computed here.
+    Where nothing moves, they are what the caller knows of them.
+    """
     if not problem.moves:
-        return dict(theta)
-    grads = torch.autograd.grad(problem.losses(problem.outputs(theta)).mean(), list(theta.values()))
+        return dict(theta), z
+    found = problem.outputs(theta) if z is None else z
+    values = list(theta.values())
+    grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
     with torch.no_grad():
-        return {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
+        moved = {
+            n: torch.sub(p, g, alpha=alpha) for (n, p), g in zip(theta.items(), grads, strict=True)
+        }
+    return moved, tuple(t.detach() for t in found)
 
 
 def clean_gradient(problem: Problem, theta: Parameters) -> dict[str, Tensor]:
@@ -102,11 +115,13 @@ def _load_forward_rules() -> None:
         importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
-Tangent = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-OutputsOf = Callable[[Parameters], tuple[Tensor, ...]]
+Tangent = tuple[OutputTensors, OutputTensors]
+OutputsOf = Callable[[Parameters], OutputTensors]
 
 
-def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
+def _forward_mode(
+    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+) -> Tangent:
     """z and J z . direction in one pass with dual numbers; no graph is built."""
     _load_forward_rules()
     with (
@@ -115,30 +130,53 @@ def _forward_mode(outputs: OutputsOf, theta: Parameters, direction: Parameters) 
         sdpa_kernel(SDPBackend.MATH),
     ):  # fused attention has no rule
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
-        pairs = [forward_ad.unpack_dual(z) for z in outputs(dual)]
+        pairs = [forward_ad.unpack_dual(found) for found in outputs(dual)]
     tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
     return tuple(p.primal for p in pairs), tuple(tangents)
 
 
-def _finite_difference(outputs: OutputsOf, theta: Parameters, direction: Parameters) -> Tangent:
-    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps with eps = RADIUS
-    / |g|."""
+def _finite_difference(
+    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+) -> Tangent:
+    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps.
+
+    Where z is not known it is the mean of the two, which is off by the square of eps.
+    """
     with torch.no_grad():
-        norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in direction.values()]))
-        eps = RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-
-        def at(side: float) -> tuple[Tensor, ...]:
-            return outputs({n: p + side * eps * direction[n] for n, p in theta.items()})
-
-        up, down = at(1.0), at(-1.0)
-        return at(0.0), tuple((u - d) / (2 * eps) for u, d in zip(up, down, strict=True))
+        up, eps = _aside(outputs, theta, direction, RADIUS)
+        down, _ = _aside(outputs, theta, direction, -RADIUS)
+        middle = tuple((u + d) / 2 for u, d in zip(up, down, strict=True)) if z is None else z
+        return middle, tuple((u - d) / (2 * eps) for u, d in zip(up, down, strict=True))
 
 
-TANGENTS = {"forward": _forward_mode, "finite_difference": _finite_difference}
+def _one_sided_difference(
+    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+) -> Tangent:
+    """z and (z(theta + eps g) - z) / eps: a single forward where z is known."""
+    with torch.no_grad():
+        z = outputs(theta) if z is None else z
+        up, eps = _aside(outputs, theta, direction, RADIUS)
+        return z, tuple((u - d) / eps for u, d in zip(up, z, strict=True))
+
+
+def _aside(
+    outputs: OutputsOf, theta: Parameters, direction: Parameters, radius: float
+) -> tuple[OutputTensors, Tensor]:
+    """The outputs at theta + eps direction, and eps = radius / |direction|."""
+    norm = torch.nn.utils.get_total_norm(direction.values())
+    eps = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    return outputs({n: torch.addcmul(p, direction[n], eps) for n, p in theta.items()}), eps
+
+
+TANGENTS = {
+    "forward": _forward_mode,
+    "finite_difference": _finite_difference,
+    "one_sided_difference": _one_sided_difference,
+}
 
 
 def through_the_head(
-    losses: Callable[[tuple[Tensor, ...]], Tensor],
+    losses: Callable[[OutputTensors], Tensor],
     z: Iterable[Tensor],
     zdot: Iterable[Tensor],
     phi: Sequence[Tensor],

@@ -1,11 +1,13 @@
-"""From a study's name to a finished study: check everything, then run what is missing, then report."""
+"""From a study's name to a finished study: check everything, then run what is missing, then
+report."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +17,20 @@ from rich.live import Live
 
 from pipelines.board import Board, clock
 from pipelines.campaign import Campaign
-from pipelines.data import prepare
+from pipelines.data import Task, prepare
+from pipelines.doctor import examine_cluster, examine_here, wandb_url
 from pipelines.errors import Interrupted, UserError
 from pipelines.executor_inline import run_inline
 from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
+from pipelines.provenance import origin, provenance
+from pipelines.setting import Resources, Setting
+from pipelines.signals import StopSignals
 from pipelines.sources import load_dataset
-from pipelines.study import Study, protocol_hash
+from pipelines.storage import STORAGE_ERRORS, reason_of
+from pipelines.study import Protocol, Study, protocol_hash, varied
 from pipelines.tracking import resolve_mode
-from pipelines.worker import Resources, Setting
 
 SILENT_SECONDS = 15.0
 
@@ -40,6 +46,11 @@ class Options:
     concurrent: int | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
+    address: str | None = None
+    checkpoint_seconds: float = 60.0
+    retry: tuple[Literal["failed", "diverged"], ...] = ()
+    allow_mixed: bool = False
+    takeover: bool = False
 
 
 def launch(study: Study, options: Options, console: Console) -> str:
@@ -48,44 +59,116 @@ def launch(study: Study, options: Options, console: Console) -> str:
     Everything a user may have got wrong is found before anything is written.
 
     Raises:
-        UserError: the study cannot run here, or its storage holds another one.
+        UserError: the study cannot run here, its storage holds another one, or the storage failed.
         Interrupted: it was asked to stop; the same command goes on.
     """
-    device = choose_device(options.device)
-    fingerprint = check(study)
-    mode = resolve_mode(options.wandb)
     storage = options.storage or f"runs/{study.name}"
-    ledger = Ledger.open(storage)
-    document = _document(study, fingerprint)
-    _same_protocol(storage, ledger.study(), document)
-    with ledger.acquire_lease():
-        ledger.create_study(document)
-        ledger.write_request(_request(study))
-        campaign = Campaign(study, document["hash"], ledger)
+    device = choose_device(options.device)
+    mode = resolve_mode(options.wandb)
+    with StopSignals() as signals:
+        fingerprint = check(study)
+        ledger = Ledger.open(storage)
+        document = _document(study, fingerprint)
+        _same_protocol(storage, ledger.study(), document)
         tracking_dir = storage if "://" not in storage else f"runs/{study.name}"
-        protocol = document["protocol"]
-        where = str(Path(tracking_dir).resolve())
-        setting = Setting(_absolute(storage), study.name, protocol, device, mode, where)
-        _run(campaign, setting, options, console)
-        ledger.write_index()
+        setting = Setting(
+            storage=_absolute(storage),
+            study=study.name,
+            protocol=document["protocol"],
+            device=device,
+            tracking=mode,
+            tracking_dir=str(Path(tracking_dir).resolve()),
+            commit=provenance()["commit"],
+            checkpoint_seconds=options.checkpoint_seconds,
+        )
+        try:
+            _drive(study, ledger, document, setting, options, console, signals)
+        except STORAGE_ERRORS as error:
+            raise UserError(
+                f"the launch failed ({reason_of(error)}): what had finished is kept in "
+                f"{storage!r}, the same command goes on from there"
+            ) from error
     return storage
 
 
-def _run(campaign: Campaign, setting: Setting, options: Options, console: Console) -> None:
+def _drive(
+    study: Study,
+    ledger: Ledger,
+    document: dict[str, Any],
+    setting: Setting,
+    options: Options,
+    console: Console,
+    signals: StopSignals,
+) -> None:
+    """Run what is missing, as the study's one driver."""
+    with ledger.acquire_lease(options.takeover) as lease:
+        campaign = Campaign(study, document["hash"], ledger, options.retry)
+        if not (options.allow_mixed or campaign.finished):
+            refuse_mixture(campaign.trials.values())
+        ledger.create_study(document)
+        ledger.write_request(_request(study))
+        _run(campaign, setting, options, console, lambda: signals() or lease.lost)
+        if lease.lost:
+            raise UserError(f"storage {setting.storage!r}: another driver has taken the study over")
+        ledger.write_index()
+        if signals.received is not None and not campaign.finished:
+            raise Interrupted(signals.received)
+
+
+def _run(
+    campaign: Campaign,
+    setting: Setting,
+    options: Options,
+    console: Console,
+    stop: Callable[[], bool],
+) -> None:
     resources = _resources(campaign.study, options, setting.device)
     board = Board(campaign.planner, workers=_workers(options, resources))
     for trial in campaign.trials.values():
         board.add(trial)
     with progress(board, console) as on_end:
+        if campaign.finished:
+            console.print(f"{campaign.study.name} is complete: nothing is missing.", markup=False)
+            return
         if options.executor == "inline":
-            try:
-                run_inline(campaign, setting, on_end)
-            except KeyboardInterrupt:
-                raise Interrupted from None
+            run_inline(campaign, setting, on_end, stop)
         else:
             from pipelines.sweep import run_on_ray  # imports ray, which takes seconds
 
-            run_on_ray(campaign, setting, resources, on_end)
+            examined = partial(_examine, setting, options.address, console)
+            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examined)
+
+
+def _examine(setting: Setting, address: str | None, console: Console) -> None:
+    """`doctor` in short form: an error on any machine ends the launch before its first trial."""
+    look = examine_cluster if address else examine_here
+    _, findings = look(setting.storage, wandb_url(setting.tracking))
+    for finding in findings:
+        if finding.level == "error":
+            raise UserError(str(finding).removeprefix("error: "))
+        console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+
+
+def refuse_mixture(finished: Iterable[Trial]) -> None:
+    """Finished trials must come from the code and the torch of this launch, or they do not compare.
+
+    Raises:
+        UserError: some do not.
+    """
+    here = origin()
+    others = [o for t in finished if t.result and (o := origin(t.result["provenance"])) != here]
+    if not others:
+        return
+    changed = [
+        f"{name} {there[:12]} there, {here[name][:12]} here"
+        for name in here
+        for there in sorted({o[name] for o in others} - {here[name]})
+    ]
+    raise UserError(
+        f"{len(others)} finished trials come from elsewhere: {'; '.join(changed)}. Results may "
+        "not compare: go back to what they were made with, give another --storage, or mix them "
+        "with --allow-mixed (the report says so)"
+    )
 
 
 def _resources(study: Study, options: Options, device: str) -> Resources:
@@ -109,10 +192,15 @@ def check(study: Study) -> str:
 
     Returns the fingerprint of the data.
     """
-    protocol = study.protocol
-    fingerprint = load_dataset(protocol.data).fingerprint
-    for repeat in range(study.request.repeats):
-        task = prepare(protocol, data_seed(study, repeat))
+    for scenario, change in study.scenarios.items():
+        protocol = varied(study.protocol, change)
+        for repeat in range(study.request.repeats):
+            task = prepare(protocol, data_seed(study, repeat, scenario))
+        _check_model(protocol, task)
+    return load_dataset(study.protocol.data).fingerprint
+
+
+def _check_model(protocol: Protocol, task: Task) -> None:
     model = build(protocol.model, task.input_shape, len(task.classes)).eval()
     example = task.normalise(task.meta.x[:2])
     try:
@@ -120,12 +208,12 @@ def check(study: Study) -> str:
             shape = tuple(model(example).shape)
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"model {protocol.model.name!r} fails on input {tuple(example.shape)}: {reason}") from None
-    if shape != (len(example), len(task.classes)):
         raise UserError(
-            f"model {protocol.model.name!r} gives {shape}, expected {(len(example), len(task.classes))}"
-        )
-    return fingerprint
+            f"model {protocol.model.name!r} fails on input {tuple(example.shape)}: {reason}"
+        ) from None
+    expected = (len(example), len(task.classes))
+    if shape != expected:
+        raise UserError(f"model {protocol.model.name!r} gives {shape}, expected {expected}")
 
 
 def choose_device(requested: str) -> str:
@@ -170,7 +258,9 @@ def _same_protocol(storage: str, there: dict[str, Any] | None, here: dict[str, A
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, part in value.items():
-        found |= _flat(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}": part}
+        found |= (
+            _flat(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}": part}
+        )
     return found
 
 
@@ -181,7 +271,8 @@ def _absolute(storage: str) -> str:
 
 @contextmanager
 def progress(board: Board, console: Console) -> Iterator[Callable[[Trial], None]]:
-    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each ended trial."""
+    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
+    ended trial."""
     if console.is_terminal:
         with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
 

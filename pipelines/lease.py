@@ -51,11 +51,13 @@ class Holder:
             expires=now + LIFETIME,
         )
 
-    def is_live(self) -> bool:
-        """Whether this process may still be driving its study."""
+    def is_live(self, takeover: bool = False) -> bool:
+        """Whether this process may still be driving its study; with `takeover`, only until its
+        lease expires.
+        """
         if not self.expires:
             return False
-        if self.machine is not None and self.machine == _machine():
+        if not takeover and self.machine is not None and self.machine == _machine():
             return _process_start(self.pid) == self.process_start
         return time.time() < self.expires
 
@@ -109,13 +111,15 @@ class Lease:
                 self.renew()
 
 
-def acquire_lease(storage: Storage) -> Lease:
+def acquire_lease(storage: Storage, takeover: bool = False) -> Lease:
     """The lease of the study in `storage`; a dead driver's is taken over.
 
+    With `takeover`, an expired one is too though its process is alive: a driver that hangs, or was
+    suspended.
     Raises `UserError`, with host and process, while another driver is live.
     """
     newest, holder = _newest(storage)
-    if holder is not None and holder.is_live():
+    if holder is not None and holder.is_live(takeover):
         raise _refusal(holder)
     lease = Lease(storage, newest + 1, Holder.here())
     data = json.dumps(asdict(lease.holder)).encode()

@@ -9,6 +9,8 @@
         checkpoint-STEP-DIGEST.pt     the newest two; removed once there is a result
         history.json                  all rows; like the trained model, written before the result
         error.json, traceback.txt     if the attempt failed
+        conflict.json, traceback.txt  if it came to another result than the trial has
+        set-aside.json                a diverged result of this attempt, as the trial was run again
     trials/KEY/result.json            created once
     index.jsonl                       a copy of specs and results in one file; never the truth
 
@@ -60,6 +62,8 @@ class Trial:
     error: Json | None  # of the newest attempt
     attempts: int
     history_path: str | None
+    conflicts: int  # attempts that came to another result
+    steps: int  # done at the furthest checkpoint
 
     @property
     def state(self) -> State:
@@ -88,9 +92,9 @@ class Ledger:
             raise UserError(f"storage {location!r} holds no study: launch one there first")
         return ledger
 
-    def acquire_lease(self) -> Lease:
+    def acquire_lease(self, takeover: bool = False) -> Lease:
         """The right to be the study's driver. Raises `UserError` while another one is live."""
-        return acquire_lease(self.storage)
+        return acquire_lease(self.storage, takeover)
 
     def driver(self) -> Holder | None:
         """Who drives the study now, if anybody does."""
@@ -142,6 +146,18 @@ class Ledger:
         while not self.storage.create_once(f"{_attempt_folder(key, number)}/started.json", started):
             number += 1
         return number
+
+    def set_result_aside(self, key: str) -> None:
+        """Move a trial's result to the attempt that made it, so that the trial can run again.
+
+        For the driver.
+        """
+        path = f"{_folder(key)}/result.json"
+        if (result := self._read(path)) is not None:
+            # First the copy, then the deletion: a driver killed in between does both again.
+            aside = f"{_attempt_folder(key, result['attempt'])}/set-aside.json"
+            self.storage.replace(aside, _encode(result))
+            self.storage.delete(path)
 
     def attempt(self, key: str, number: int) -> "Attempt":
         """A worker's way to write what became of an attempt."""
@@ -196,7 +212,10 @@ class Ledger:
             if spec is not None:
                 error = documents.get(f"{folder}/{_error_name(files)}")
                 newest, history = _newest_attempt(files), _history_path(key, files)
-                trials[key] = Trial(key, spec, result, error, newest, history)
+                conflicts = sum(name.endswith("/conflict.json") for name in files)
+                trials[key] = Trial(
+                    key, spec, result, error, newest, history, conflicts, _steps(files)
+                )
         return trials
 
     def _read(self, path: str) -> Json | None:
@@ -252,10 +271,14 @@ class Attempt:
         self.storage.replace(f"{self.folder}/{name}", data)
 
     def fail(self, error: BaseException, error_class: str) -> None:
-        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user"."""
+        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user".
+
+        A `LedgerConflict` is recorded apart: the trial keeps its state, and its result.
+        """
         self.write("traceback.txt", "".join(traceback.format_exception(error)).encode())
         kind, message = type(error).__name__, str(error)
-        self.write("error.json", _encode({"type": kind, "message": message, "class": error_class}))
+        name = "conflict.json" if isinstance(error, LedgerConflict) else "error.json"
+        self.write(name, _encode({"type": kind, "message": message, "class": error_class}))
 
     def finish(self, result: Json, history: list[Json]) -> None:
         """Record the trial's result: durable on return.
@@ -297,6 +320,11 @@ def _newest_attempt(files: Files) -> int:
 
 def _error_name(files: Files) -> str:
     return f"attempts/{_newest_attempt(files)}/error.json"
+
+
+def _steps(files: Files) -> int:
+    found = (CHECKPOINT.search(f"/{name}") for name in files)
+    return max((int(match["step"]) for match in found if match), default=0)
 
 
 def _history_path(key: str, files: Files) -> str | None:

@@ -3,69 +3,83 @@ meta-parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from methods.objective import Batch, Objective, Outputs, cross_entropy, generator
+from methods.objective import Batch, Objective, Outputs, cross_entropy
 from pipelines.arms import Meta
-from pipelines.data import Task
 from pipelines.hypergradient import (
+    OutputTensors,
     Parameters,
     Problem,
     check_engine,
     hypergradient,
-    same_random_state,
 )
 from pipelines.network import Network
 
-CHECK_EXAMPLES = 8
-Inputs = Callable[..., Tensor]
+Clean = tuple[Tensor, Tensor]  # normalised inputs [M, ...], label distributions [M, K]
 
 
 class MetaLearner:
-    """Moves the meta-parameters of one phase's objective.
+    """Moves the meta-parameters of one phase's objective."""
 
-    inputs(x, *key): stored examples, augmented under that key and normalised.
-    """
-
-    def __init__(
-        self, objective: Objective, network: Network, task: Task, meta: Meta, inputs: Inputs
-    ) -> None:
-        self.objective, self.network, self.task, self.meta = objective, network, task, meta
-        self.inputs = inputs
-        self.classes = len(task.classes)
-        self.size = min(meta.batch_size, len(task.meta))
+    def __init__(self, objective: Objective, network: Network, meta: Meta) -> None:
+        self.objective, self.network, self.meta = objective, network, meta
         parameters = [] if objective.per_batch else list(objective.meta_parameters())
         self.active = objective.per_batch or bool(parameters)
+        self.theta: Parameters = (
+            network.parameters()
+            if meta.last_layers is None
+            else network.last_parameters(meta.last_layers)
+        )
         kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
         self.optimizer = (
-            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay) if parameters else None
+            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=True)
+            if parameters
+            else None
         )
 
     def step(
-        self, batch: Batch, theta: Parameters, alpha: float, ahead: Parameters | None
-    ) -> tuple[Tensor, int]:
-        """One meta step at theta; the norm of the hypergradient, and the example passes it took."""
-        with same_random_state(self.network.device):
-            phi = list(self.objective.meta_parameters())
-            grads = hypergradient(self._problem(batch), theta, phi, alpha, self.meta.engine, ahead)
+        self,
+        batch: Batch,
+        clean: Clean,
+        alpha: float,
+        before: Parameters | None = None,
+        outputs: Outputs | None = None,
+    ) -> Tensor:
+        """One meta step; the norm of the hypergradient. Arguments as of `gradients`."""
+        grads = self.gradients(batch, clean, alpha, before, outputs)
         self.objective.meta_step(grads, self.optimizer)
-        norm = torch.stack([g.detach().square().sum() for g in grads]).sum().sqrt()
-        return norm, self._passes(len(batch.y), taken=ahead is not None)
+        return torch.nn.utils.get_total_norm(grads)
 
-    def _problem(self, batch: Batch) -> Problem:
-        clean_x, clean_y = self._clean_batch(batch)
+    def gradients(
+        self,
+        batch: Batch,
+        clean: Clean,
+        alpha: float,
+        before: Parameters | None = None,
+        outputs: Outputs | None = None,
+    ) -> list[Tensor]:
+        """The hypergradient, one tensor for each of the meta-parameters.
 
-        def outputs(theta: Parameters) -> tuple[Tensor, ...]:
+        before: the parameters before the step that the model has just taken (alternating);
+        outputs: those of the training batch, where they are known.
+        """
+        theta, ahead = (self.theta, None) if before is None else (before, self.theta)
+        z = None if outputs is None else _tensors(outputs)
+        phi = list(self.objective.meta_parameters())
+        problem = self._problem(batch, *clean)
+        return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
+
+    def _problem(self, batch: Batch, clean_x: Tensor, clean_y: Tensor) -> Problem:
+        def outputs(theta: Parameters) -> OutputTensors:
             # The same key as the training forward, so that dropout masks agree.
             self.network.reseed(*batch.key, "forward")
-            return tuple(t for t in self.network.at(theta, batch.x) if t is not None)
+            return _tensors(self.network.at(theta, batch.x))
 
-        def losses(found: tuple[Tensor, ...]) -> Tensor:
+        def losses(found: OutputTensors) -> Tensor:
             return self.objective(Outputs(*found), batch)
 
         def clean(theta: Parameters) -> Tensor:
@@ -74,43 +88,27 @@ class MetaLearner:
 
         return Problem(outputs, losses, clean, moves=not self.objective.per_batch)
 
-    def _clean_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        meta = self.task.meta
-        rows = torch.randperm(len(meta), generator=generator(*batch.key, "meta"))[: self.size]
-        rows = rows.to(self.network.device)
-        x = self.inputs(meta.x[rows], *batch.key, "augment meta")
-        return x, F.one_hot(meta.y[rows], self.classes).float()
-
-    def _passes(self, batch: int, taken: bool) -> int:
-        """Example passes of a meta step: a forward counts 1, a backward 2, a forward in forward
-        mode 3."""
-        look_ahead = 0 if taken or self.objective.per_batch else 3 * batch
-        tangent = {"forward": 3, "finite_difference": 3, "double_backward": 6}[self.meta.engine]
-        return look_ahead + 3 * self.size + tangent * batch
-
-    def check(self, model: nn.Module, x: Tensor) -> None:
-        """Does the engine differentiate this model rightly? In float64, on a few stored examples x.
+    def check(self, model: nn.Module, x: Tensor, clean: Clean) -> None:
+        """Does the engine differentiate this model rightly? In float64, on a few normalised
+        examples x and clean ones.
 
         Raises:
             UserError: it does not.
         """
         if self.meta.engine == "double_backward":
             return
-        network = Network(model.double())
-        x = self.task.normalise(x[:CHECK_EXAMPLES]).double()
-        meta = self.task.meta
-        clean_x = self.task.normalise(meta.x[:CHECK_EXAMPLES]).double()
-        clean_y = F.one_hot(meta.y[:CHECK_EXAMPLES], self.classes).double()
+        network = Network(model.double(), channels_last=self.network.channels_last)
+        x, clean_x, clean_y = x.double(), clean[0].double(), clean[1].double()
 
-        def outputs(theta: Parameters) -> tuple[Tensor, ...]:
+        def outputs(theta: Parameters) -> OutputTensors:
             network.reseed("check")
             return (network.at(theta, x).logits,)
 
-        def clean(theta: Parameters) -> Tensor:
+        def clean_loss(theta: Parameters) -> Tensor:
             network.reseed("check")
             return cross_entropy(network.at(theta, clean_x).logits, clean_y).mean()
 
-        problem = Problem(outputs, lambda z: z[0].sum(dim=1), clean)
+        problem = Problem(outputs, lambda z: z[0].sum(dim=1), clean_loss)
         check_engine(problem, network.parameters(), self.meta.engine)
 
     def state_dict(self) -> dict[str, Any] | None:
@@ -122,3 +120,27 @@ class MetaLearner:
         if self.optimizer is not None:
             assert state is not None
             self.optimizer.load_state_dict(state)
+
+
+def meta_passes(meta: Meta, per_batch: bool, batch: int, clean: int) -> int:
+    """Example passes of a meta step on `batch` training and `clean` clean examples.
+
+    A forward counts 1, a backward 2, a forward in forward mode 3. Where only the last layers take
+    part in it, what comes before them is a plain forward, and they themselves are not counted.
+    """
+    backward, tangents = (2, 2) if meta.last_layers is None else (0, 0)
+    taken = per_batch or meta.lookahead == "alternating"
+    retained = meta.graph == "retain"
+    look_ahead = 0 if taken else backward + (0 if retained else 1)
+    known = retained or not per_batch
+    engine = {
+        "forward": 1 + tangents,
+        "finite_difference": 2,
+        "one_sided_difference": 1 if known else 2,
+        "double_backward": 6,
+    }[meta.engine]
+    return (look_ahead + engine) * batch + (1 + backward) * clean
+
+
+def _tensors(outputs: Outputs) -> OutputTensors:
+    return tuple(t for t in outputs if t is not None)

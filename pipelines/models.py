@@ -12,10 +12,9 @@ import math
 import pkgutil
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch.nn.functional as F
-import torchvision
 from pydantic import Field, PositiveInt, ValidationError, validate_call
 from torch import Tensor, nn
 
@@ -147,17 +146,19 @@ def wide_resnet(
 @validate_call
 def resnet18(input_shape: Shape, classes: int) -> nn.Module:
     """torchvision's ResNet-18, for images of about 224 pixels; no pretrained weights."""
-    return _torchvision(torchvision.models.resnet18, input_shape, classes)
+    return _torchvision("resnet18", input_shape, classes)
 
 
 @validate_call
 def resnet50(input_shape: Shape, classes: int) -> nn.Module:
     """torchvision's ResNet-50, for images of about 224 pixels; no pretrained weights."""
-    return _torchvision(torchvision.models.resnet50, input_shape, classes)
+    return _torchvision("resnet50", input_shape, classes)
 
 
-def _torchvision(factory: Callable[..., Any], input_shape: Shape, classes: int) -> nn.Module:
-    network = factory(num_classes=classes)
+def _torchvision(name: str, input_shape: Shape, classes: int) -> nn.Module:
+    import torchvision  # slow to import, and few models need it
+
+    network = getattr(torchvision.models, name)(num_classes=classes)
     if input_shape[0] != 3:
         network.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")

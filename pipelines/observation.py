@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.objective import Outputs
+from methods.objective import Batch, Outputs, cross_entropy
+from pipelines.data import Split
 
 #: Edges of the histograms of example weights, in units of the mean weight; the last bin is open.
 EDGES = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]
@@ -34,6 +35,27 @@ def implicit_weights(outputs: Outputs, target: Tensor) -> Tensor:
     norm = plain.square().sum(dim=1)
     weights = len(target) * (slope * plain).sum(dim=1) / norm
     return torch.where(norm > 1e-10, weights, torch.nan)
+
+
+class ExampleRecord:
+    """Weight and loss [N] of each row of the data set when it was last observed, NaN before."""
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self.weights = torch.full((rows,), torch.nan, device=device)
+        self.losses = torch.full((rows,), torch.nan, device=device)
+
+    @torch.no_grad()
+    def see(self, outputs: Outputs, batch: Batch) -> None:
+        """Observe a batch after its backward pass."""
+        self.weights[batch.index] = implicit_weights(outputs, batch.y).float()
+        self.losses[batch.index] = cross_entropy(outputs.logits, batch.y).float()
+
+    def row(self, train: Split) -> dict[str, object]:
+        """Who has weight, for a row of the history; empty where no truth or no weight is known."""
+        weights = self.weights[train.index]
+        if not (train.truth >= 0).all() or not weights.isfinite().any():
+            return {}
+        return weight_row(weights, train.y != train.truth)
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:

@@ -71,6 +71,19 @@ class Findings:
             return results
         return results | {"scenarios": summarise_scenarios(self.records_in, self.facts)}
 
+    def errors(self) -> dict[str, dict[str, int]]:
+        """Failed trials by arm and by class of error."""
+        found: dict[str, dict[str, int]] = {}
+        for trial in self.trials.values():
+            if trial.state == "failed" and trial.error:
+                counts = found.setdefault(trial.spec["arm"], {})
+                counts[trial.error["class"]] = counts.get(trial.error["class"], 0) + 1
+        return found
+
+    def conflicts(self) -> list[str]:
+        """Trials of which attempts came to different results: the machines do not compute alike."""
+        return [key for key, trial in self.trials.items() if trial.conflicts]
+
     def provenance(self) -> dict[str, Any]:
         """Which versions, commits, processors and data the results come from, each with its number
         of trials."""
@@ -90,6 +103,8 @@ class Findings:
                 counts[text] = counts.get(text, 0) + 1
             rates[trial.spec["repeat"]] = trial.result["data"]["noise"]
         return found | {
+            "errors": self.errors(),
+            "conflicts": self.conflicts(),
             "study": self.study.name,
             "protocol": self.document["hash"],
             "data": self.document["fingerprint"],

@@ -1,4 +1,7 @@
-"""A Ray Tune searcher that takes its suggestions from a campaign. Ray executes; it does not remember."""
+"""A Ray Tune searcher that takes its suggestions from a campaign.
+
+Ray executes; it does not remember.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import Searcher
 
-from pipelines.campaign import Campaign
+from pipelines.campaign import Campaign, Loss
 from pipelines.ledger import Trial
 
 
 class CampaignSearch(Searcher):
-    """Each suggestion is a job of the campaign; each completion is looked up in the ledger.
+    """Each suggestion is a job of the campaign; each end is looked up in the ledger, whatever Ray
+    thinks of it.
 
-    Tune's own snapshots are of no use to it: the next launch starts afresh from the ledger.
+    Tune's own snapshots are of no use to it: the next launch starts afresh from the ledger. An
+    exception of the campaign (its storage is away, say) ends the experiment, and is found in
+    `error`: Tune would bury it.
     """
 
     def __init__(
         self, campaign: Campaign, on_end: Callable[[Trial], None], stopping: Callable[[], bool]
     ) -> None:
-        super().__init__(metric="epoch", mode="max")  # Tune wants one; nothing is decided by it
+        super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
         self._campaign, self._on_end, self._stopping = campaign, on_end, stopping
         self._live: dict[str, str] = {}
+        self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next job; None to be asked again later."""
-        if self._stopping() or self._campaign.finished:
+        if self.error or self._stopping() or self._campaign.finished:
             return Searcher.FINISHED
-        job = self._campaign.next()
+        try:
+            job = self._campaign.next()
+        except Exception as error:
+            self.error = error
+            return Searcher.FINISHED
         if job is None:
             return Searcher.FINISHED if self._campaign.finished else None
         self._live[trial_id] = job.spec["key"]
@@ -38,9 +51,18 @@ class CampaignSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Whatever Ray thinks of the trial's end, the ledger knows."""
-        if not self._stopping():
-            self._on_end(self._campaign.ended(self._live.pop(trial_id)))
+        """An attempt ended by itself. (Of one that was lost, `Losses` hears, with the reason.)"""
+        if not error:
+            self.ended(trial_id, None)
+
+    def ended(self, trial_id: str, lost: Loss | None) -> None:
+        """An attempt ended; tell the campaign."""
+        try:
+            trial = self._campaign.ended(self._live.pop(trial_id), lost)
+            if trial is not None:
+                self._on_end(trial)
+        except Exception as error:
+            self.error = error
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that nobody asks for."""
@@ -52,3 +74,23 @@ class CampaignSearch(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class Losses(tune.Callback):
+    """Tells the searcher why Ray lost an attempt, which Tune tells callbacks only."""
+
+    def __init__(self, search: CampaignSearch) -> None:
+        self._search = search
+
+    def on_trial_error(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """A trial's actor died, or its task raised."""
+        self._search.ended(trial.trial_id, loss(str(trial.get_error())))
+
+
+def loss(error: str) -> Loss:
+    """What an attempt was lost with, from the text of Ray's error, which says it nowhere else."""
+    if "node has died" in error or "node was terminated" in error:
+        return "node"
+    return "memory" if "running low on memory" in error else "worker"

@@ -21,8 +21,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torchvision.datasets
-from sklearn.datasets import load_digits
 
 from pipelines.data_files import FILES
 from pipelines.dataset import Dataset, make_dataset, some
@@ -67,8 +65,7 @@ def _read(data: Data) -> Dataset:
     if ":" in data.source:
         return _own(data.source)
     if data.source == "digits":
-        x, y = load_digits(return_X_y=True)
-        return make_dataset(data.source, x.reshape(-1, 8, 8).astype(np.uint8), y)
+        return _cached([data.source], lambda _: _digits())
     if data.source in TORCHVISION:
         place = str(data.path) if data.path else None
         return _cached([data.source, place], lambda folder: _torchvision(data, folder))
@@ -110,7 +107,16 @@ def _own(path: str) -> Dataset:
     return make_dataset(path, **made)
 
 
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits  # half of a worker's start-up, were it at the top
+
+    x, y = load_digits(return_X_y=True)
+    return make_dataset("digits", x.reshape(-1, 8, 8).astype(np.uint8), y)
+
+
 def _torchvision(data: Data, folder: Path) -> Dataset:
+    import torchvision.datasets  # as above
+
     kind = getattr(torchvision.datasets, TORCHVISION[data.source])
     parts = []
     with TemporaryDirectory(dir=folder) as temporary, contextlib.redirect_stdout(sys.stderr):

@@ -30,10 +30,11 @@ STORAGE_ERRORS = (OSError, BaseError)
 
 @dataclass(frozen=True)
 class File:
-    """One stored file: its path, and a token that changes whenever its content is written again."""
+    """One stored file: its path, a token that changes whenever it is written again, its bytes."""
 
     path: str
     version: str
+    size: int
 
 
 class Storage(Protocol):
@@ -81,11 +82,15 @@ def open_storage(location: str, *, create: bool) -> Storage:
             storage.delete(f"{SCRATCH}/writable")
         return storage
     except STORAGE_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(
-            f"storage {location!r} cannot be used ({reason}): give a directory"
+            f"storage {location!r} cannot be used ({reason_of(error)}): give a directory"
             f"{' you can write to' if create else ' that exists'}, or the URL of an object store"
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """A storage error in a few words."""
+    return getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
 
 
 class _LocalStorage:
@@ -141,7 +146,8 @@ class _LocalStorage:
                     folders.append(path)
                 else:
                     status = entry.stat()
-                    files.append(File(path, f"{status.st_ino}-{status.st_mtime_ns}"))
+                    version = f"{status.st_ino}-{status.st_mtime_ns}"
+                    files.append(File(path, version, status.st_size))
         return files
 
     def delete(self, path: str) -> None:
@@ -201,7 +207,10 @@ class _ObjectStorage:
 
     def files(self, folder: str) -> list[File]:
         found = obstore.list(self.store, folder).collect()
-        return [File(meta["path"], meta["e_tag"] or str(meta["last_modified"])) for meta in found]
+        return [
+            File(meta["path"], meta["e_tag"] or str(meta["last_modified"]), meta["size"])
+            for meta in found
+        ]
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):

@@ -1,66 +1,58 @@
-"""Runs a study's trials on Ray Tune: this machine, or any Ray cluster."""
+"""Runs a study's trials on Ray Tune: on this machine, or on any Ray cluster."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-# Before ray is imported: the ledger keeps the results, so Tune's own files and reports are switched off.
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # `_stop_signals` has all of them
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+from pipelines.cluster import capacity, connected  # sets Ray's switches; before ray itself
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
+# isort: split
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.campaign import Campaign  # noqa: E402
-from pipelines.errors import Interrupted  # noqa: E402
-from pipelines.ledger import Trial  # noqa: E402
-from pipelines.search import CampaignSearch  # noqa: E402
-from pipelines.worker import Resources, Setting, run_attempt  # noqa: E402
+from pipelines.campaign import Campaign
+from pipelines.errors import UserError
+from pipelines.ledger import Trial
+from pipelines.remote import Flag, ray_trial
+from pipelines.search import CampaignSearch, Losses
+from pipelines.setting import Resources, Setting
 
-ROOT = Path(__file__).parent.parent
-REPORT_SECONDS = 2.0
+GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
 
 
 def run_on_ray(
     campaign: Campaign,
     setting: Setting,
     resources: Resources,
+    address: str | None = None,
     on_end: Callable[[Trial], None] = lambda trial: None,
+    stop: Callable[[], bool] = lambda: False,
+    on_connect: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run all that is missing on a Ray of its own on this machine; it is shut down at the end.
+    """Run all that is missing, or until `stop` is true: then running trials leave a checkpoint,
+    within seconds.
+
+    address: of a Ray cluster; without one, a Ray of this launch's own is started on this machine,
+    and ended. on_connect: called before the first trial; may refuse.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; what had finished is in the ledger.
+        UserError: no cluster answers there, or no trial fits on this machine.
     """
-    if campaign.finished:
-        return
-    _quiet()
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-    )
-    try:
-        with _stop_signals() as stop, tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
-            _fit(campaign, setting, resources, on_end, stop, scratch)
-    finally:
-        ray.shutdown()
-    if not campaign.finished:
-        raise Interrupted
+    needs = {"CPU": resources.cpus, "GPU": resources.gpus}
+    with connected(address):
+        on_connect()
+        if address is None and not capacity(needs):
+            there = {name: ray.cluster_resources().get(name, 0) for name in needs}
+            raise UserError(
+                f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial"
+            )
+        flag = _flag()
+        with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
+            _fit(campaign, setting, resources, on_end, _Stop(stop, flag), scratch)
 
 
 def _fit(
@@ -68,85 +60,57 @@ def _fit(
     setting: Setting,
     resources: Resources,
     on_end: Callable[[Trial], None],
-    stop: StopSignals,
+    stop: _Stop,
     scratch: str,
 ) -> None:
-    """One fresh Tuner, whose searcher hands out what is missing."""
-    fit = int(ray.cluster_resources().get("CPU", 1) / max(resources.cpus, 1e-9))
-    if resources.gpus:
-        fit = min(fit, int(ray.cluster_resources().get("GPU", 0) / resources.gpus))
-    trainable = tune.with_resources(
-        tune.with_parameters(ray_trial, setting=setting),
-        {"cpu": resources.cpus, "gpu": resources.gpus},
-    )
-    tune.Tuner(
+    """One fresh experiment, whose searcher hands out what is missing."""
+    search = CampaignSearch(campaign, on_end, stop.asked)
+    trainable = tune.with_parameters(ray_trial, setting=setting, flag=stop.flag)
+    tune.run(
         trainable,
-        tune_config=tune.TuneConfig(
-            num_samples=-1,
-            search_alg=CampaignSearch(campaign, on_end, stop.stop_all),
-            max_concurrent_trials=max(1, min(fit, resources.concurrent or fit)),
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(name="attempt", storage_path=scratch, verbose=0, stop=stop),
-    ).fit()
+        name="attempts",
+        storage_path=scratch,
+        resources_per_trial={"cpu": resources.cpus, "gpu": resources.gpus},
+        num_samples=-1,
+        search_alg=search,
+        stop=stop,
+        callbacks=[Losses(search)],
+        max_concurrent_trials=resources.concurrent,
+        reuse_actors=True,
+        raise_on_failed_trial=False,
+        verbose=0,
+    )
+    if search.error:
+        raise search.error
 
 
-def ray_trial(config: dict[str, Any], setting: Setting) -> None:
-    """One job in a Ray worker. The result is in the ledger before the last report, which may never return."""
-    reported = time.monotonic()
-
-    def on_row(row: dict[str, Any]) -> None:
-        nonlocal reported
-        if time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            tune.report({"epoch": row["epoch"]})
-
-    run_attempt(setting, config["spec"], config["attempt"], on_row)
-    tune.report({"epoch": -1, "done": True})
+def _flag() -> Any:
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Flag).options(scheduling_strategy=here).remote()
 
 
-class StopSignals(tune.Stopper):
-    """Ends the experiment once SIGINT or SIGTERM came (SLURM, Kubernetes and `ray job stop` send the latter)."""
+class _Stop(tune.Stopper):
+    """The driver's side: passes the wish to stop on to the workers, and gives them some time."""
 
-    received = False
+    def __init__(self, wanted: Callable[[], bool], flag: Any) -> None:
+        self._wanted, self.flag = wanted, flag
+        self._since: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial is stopped for its results."""
         return False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles it for a restore that nobody asks for."""
+        return {}
+
+    def asked(self) -> bool:
+        """Whether to hand out no more trials."""
+        if self._since is None and self._wanted():
+            self._since = time.monotonic()
+            self.flag.raise_.remote()
+        return self._since is not None
+
     def stop_all(self) -> bool:
-        """Whether to stop."""
-        return self.received
-
-
-@contextmanager
-def _stop_signals() -> Iterator[StopSignals]:
-    """The first signal stops the experiment; the next one acts as it did before."""
-    stop = StopSignals()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def receive(number: int, frame: Any) -> None:
-        stop.received = True
-        restore()
-
-    try:
-        for number in previous:
-            signal.signal(number, receive)
-        yield stop
-    finally:
-        restore()
-
-
-def _python_path() -> str:
-    """Workers import this project from where the driver has it."""
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-
-
-def _quiet() -> None:
-    for name in ("ray", "ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="ray")
+        """Whether to wait no longer; Tune asks at each of its steps."""
+        return self.asked() and time.monotonic() - (self._since or 0) > GRACE_SECONDS

@@ -50,7 +50,9 @@ def resolve_mode(requested: str | None = None) -> Mode:
         return "online"
     if mode == "online":
         raise UserError("W&B mode 'online': no API key found; run `wandb login`, or use 'offline'")
-    logger.warning("W&B: no API key found, so runs are logged offline; `wandb sync` uploads them")
+    logger.warning(
+        "W&B: no API key found, so runs are logged offline; `report DIR --wandb` publishes them"
+    )
     return "offline"
 
 
@@ -86,10 +88,14 @@ def tracker(
 
 
 class Tracker:
-    """One trial's run; if it cannot be logged, its rows go nowhere."""
+    """One trial's run; if it cannot be logged, its rows go nowhere.
+
+    `complete`: nothing that was logged has been lost, or kept back because the server was away.
+    """
 
     def __init__(self, key: str):
         self.key = key
+        self.complete = True
         self._run: wandb.Run | None = None
         self._rows = 0
         self._broken = False
@@ -154,13 +160,15 @@ class Tracker:
             self._warn("it is logged no further", error)
 
     def _warn(self, consequence: str, error: Exception) -> None:
+        self.complete = False
         reason = " ".join(str(error).split())
         kind = type(error).__name__
         logger.warning("W&B, trial %s: %s (%s: %s)", self.key, consequence, kind, reason)
 
 
-def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
-    settings = wandb.Settings(
+def client_settings() -> wandb.Settings:
+    """Quiet, without files of the machine and the code, and quick to write down what it has."""
+    return wandb.Settings(
         silent=True,
         console="off",
         disable_git=True,
@@ -175,14 +183,22 @@ def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
         x_transaction_log_flush_interval=1,
         x_file_stream_transmit_interval=1,
     )
+
+
+def project_name() -> str:
+    """Where runs go: as `WANDB_PROJECT` says."""
+    return os.environ.get("WANDB_PROJECT", PROJECT)
+
+
+def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
     run = wandb.init(
         **description,
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        project=project_name(),
         dir=directory,
         mode=mode,
         resume="allow",
         reinit="create_new",
-        settings=settings,
+        settings=client_settings(),
     )
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")

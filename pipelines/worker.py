@@ -1,49 +1,29 @@
-"""Runs one attempt at one trial in this process, whoever asks for it: Ray, the inline executor, or `trial`."""
+"""Runs one attempt at one trial in this process, whoever asks for it: Ray, the inline executor, or
+`trial`."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from obstore.exceptions import BaseError
 
 from pipelines.errors import UserError
 from pipelines.export import artifacts
-from pipelines.ledger import Attempt, Ledger
+from pipelines.ledger import Attempt, Ledger, LedgerConflict
 from pipelines.observation import EDGES
-from pipelines.provenance import provenance
+from pipelines.provenance import origin, provenance
+from pipelines.setting import Setting
 from pipelines.study import Protocol
-from pipelines.tracking import Mode, tracker
+from pipelines.tracking import tracker
 from pipelines.training import Progress, trial
 
 Json = dict[str, Any]
 LOSS_GRID = [0.25 * i for i in range(42)]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of a launch have in common; travels to every worker."""
-
-    storage: str
-    study: str
-    protocol: Json
-    device: str
-    tracking: Mode
-    tracking_dir: str
-    checkpoint_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial takes, and how many run at once (None: as many as fit)."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    concurrent: int | None = None
 
 
 class Stopped(Exception):
@@ -54,21 +34,18 @@ def run_attempt(
     setting: Setting,
     spec: Json,
     number: int,
-    on_row: Callable[[Json], None] = lambda row: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
 
-    A trial's own exceptions are recorded and go no further.
-
-    Raises:
-        Stopped: `stop` became true.
+    A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
+    a checkpoint, and no outcome.
     """
     attempt = Ledger.open(setting.storage).attempt(spec["key"], number)
     try:
-        _run(setting, spec, attempt, on_row, stop)
-    except (Stopped, KeyboardInterrupt):
-        raise
+        _run(setting, spec, attempt, stop)
+    except Stopped:
+        return
     except Exception as error:
         attempt.fail(error, classify(error))
 
@@ -77,7 +54,6 @@ def _run(
     setting: Setting,
     spec: Json,
     attempt: Attempt,
-    on_row: Callable[[Json], None],
     stop: Callable[[], bool],
 ) -> None:
     state = _load(attempt)
@@ -91,15 +67,12 @@ def _run(
         history=map(_tracked, history),
     ) as run:
         saved = time.monotonic()
-        steps = 0
         for progress in trial(spec | {"protocol": setting.protocol}, state, setting.device):
-            steps += 1
             if progress.row is not None:
                 history.append(progress.row)
                 run.log(_tracked(progress.row))
-                on_row(progress.row)
             if progress.result is not None:
-                result = progress.result | {"attempt": attempt.number, "provenance": provenance()}
+                result = progress.result | _made_by(setting, attempt)
                 run.summarize(_summary(result))
                 for name, data in _artifacts(setting, spec, result, progress).items():
                     attempt.write(name, data)
@@ -113,6 +86,13 @@ def _run(
                 raise Stopped(spec["key"])
 
 
+def _made_by(setting: Setting, attempt: Attempt) -> Json:
+    made_by = provenance() | {"commit": setting.commit}
+    if setting.device == "cuda":
+        made_by["processor"] = torch.cuda.get_device_name()
+    return {"attempt": attempt.number, "provenance": made_by}
+
+
 def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -> dict[str, bytes]:
     """Models of the final phase are kept: the report, `best` and `suspects` use them."""
     if spec["phase"] not in ("final", "default") or result["status"] != "completed":
@@ -121,13 +101,17 @@ def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -
 
 
 def _load(attempt: Attempt) -> Json | None:
+    """The furthest checkpoint; None also if other code or another torch made it: a trial is not a
+    mixture.
+    """
     found = attempt.load_newest_checkpoint()
-    return torch.load(io.BytesIO(found[1]), weights_only=True) if found else None
+    saved = found and torch.load(io.BytesIO(found[1]), weights_only=True)
+    return saved["state"] if saved and saved["origin"] == origin() else None
 
 
 def _save(attempt: Attempt, state: Json) -> None:
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({"origin": origin(), "state": state}, buffer)
     attempt.save_checkpoint(buffer.getvalue(), state["steps"])
 
 
@@ -144,16 +128,22 @@ def _tracked(row: Json) -> Json:
 
 
 def _summary(result: Json) -> Json:
-    """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects by them."""
+    """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects
+    by them."""
     val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}
     names = ("status", "selected_epoch", "passes", "weights_auroc")
     return {name: result[name] for name in names if result[name] is not None} | val | result["cost"]
 
 
 def classify(error: Exception) -> str:
-    """Why an attempt failed: memory, user, data or code."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return "memory"
-    if isinstance(error, UserError):
-        return "user"
-    return "data" if isinstance(error, OSError) else "code"
+    """Why an attempt failed: memory, time, data, user, conflict or code. (Lost nodes are the
+    driver's finding.)
+    """
+    found = {
+        "memory": torch.cuda.OutOfMemoryError | MemoryError,
+        "time": TimeoutError,
+        "data": OSError | BaseError,
+        "user": UserError,
+        "conflict": LedgerConflict,
+    }
+    return next((name for name, kinds in found.items() if isinstance(error, kinds)), "code")

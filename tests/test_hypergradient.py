@@ -1,6 +1,8 @@
 """The hypergradient against closed forms, double backward and finite differences; float64
 throughout."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ from pipelines.hypergradient import (
 )
 
 ALPHA = 0.3
-ENGINES = ["forward", "finite_difference", "double_backward"]
+ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
 CLASSES, EXAMPLES = 4, 12
 
 
@@ -128,6 +130,58 @@ def test_finite_difference_comes_close(name):
 
 
 @objectives
+def test_a_one_sided_difference_comes_less_close(name):
+    setting = Setting(OBJECTIVES[name]())
+    expected = setting.hypergradient("double_backward")
+    assert relative_error(setting.hypergradient("one_sided_difference"), expected) < 0.03
+
+
+#: Forwards of the training batch without and with known outputs. L2RW has no look-ahead, whose
+#: forward the others reuse.
+FORWARDS = {
+    ("mw_net", "forward"): (2, 1),
+    ("mw_net", "finite_difference"): (3, 2),
+    ("mw_net", "one_sided_difference"): (2, 1),
+    ("l2rw", "forward"): (1, 1),
+    ("l2rw", "finite_difference"): (2, 2),
+    ("l2rw", "one_sided_difference"): (2, 1),
+}
+
+
+@pytest.mark.parametrize(("name", "engine"), FORWARDS)
+def test_known_outputs_save_a_forward_and_change_nothing(name, engine):
+    setting = Setting(OBJECTIVES[name]())
+    calls = []
+
+    def outputs(theta):
+        calls.append(1)
+        return setting.problem.outputs(theta)
+
+    problem = replace(setting.problem, outputs=outputs)
+    for known, forwards in zip((False, True), FORWARDS[name, engine], strict=True):
+        z = setting.problem.outputs(setting.theta) if known else None
+        calls.clear()
+        found = hypergradient(problem, setting.theta, setting.phi, ALPHA, engine, z=z)
+        assert len(calls) == forwards
+        flat = torch.cat([g.flatten() for g in found])
+        assert relative_error(flat, setting.hypergradient(engine)) < 1e-6
+    if z is not None:
+        torch.autograd.grad(z[0].sum(), list(setting.theta.values()))  # its graph is still there
+
+
+@objectives
+def test_restricted_to_some_parameters_it_is_exact_for_a_look_ahead_that_moves_only_these(name):
+    setting = Setting(OBJECTIVES[name]())
+    full = setting.theta
+    setting.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
+    assert 0 < len(setting.theta) < len(full)
+    expected = setting.hypergradient("double_backward")
+    assert relative_error(setting.hypergradient(), expected) < 1e-10
+    setting.theta = full
+    assert relative_error(setting.hypergradient(), expected) > 1e-3
+
+
+@objectives
 def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
     setting = Setting(OBJECTIVES[name]())
     found = setting.hypergradient()
@@ -139,7 +193,7 @@ def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
             for p, d in zip(setting.phi, parts, strict=True):
                 p.add_(size * d.view_as(p))
         moving = Problem(setting.problem.outputs, setting.problem.losses, setting.problem.clean)
-        value = setting.problem.clean(look_ahead(moving, setting.theta, ALPHA)).item()
+        value = setting.problem.clean(look_ahead(moving, setting.theta, ALPHA)[0]).item()
         with torch.no_grad():
             for p, d in zip(setting.phi, parts, strict=True):
                 p.sub_(size * d.view_as(p))
@@ -164,7 +218,7 @@ def test_it_leaves_parameters_buffers_gradients_and_random_state_untouched(engin
 
 def test_an_alternating_step_uses_the_parameters_that_were_reached():
     setting = Setting(MetaWeightNet())
-    ahead = look_ahead(setting.problem, setting.theta, ALPHA)
+    ahead, _ = look_ahead(setting.problem, setting.theta, ALPHA)
     found = hypergradient(setting.problem, setting.theta, setting.phi, ALPHA, ahead=ahead)
     assert relative_error(torch.cat([g.flatten() for g in found]), setting.hypergradient()) < 1e-12
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from methods.objective import Objective, Outputs, cross_entropy
-from pipelines import training
 from pipelines.arms import known_arms, resolve_arm
 from pipelines.data import prepare
 from pipelines.estimate import passes_of
+from pipelines.meta_learning import MetaLearner
+from pipelines.phase import PhaseTraining
 from pipelines.study import Protocol, parse_study
 from pipelines.training import Trial, trial
 from tests.conftest import DIGITS, small_study, trial_spec
@@ -76,15 +77,15 @@ def test_a_snapshot_is_not_changed_by_later_steps(study):
 
 def batches_seen(arm, study, monkeypatch):
     seen = []
-    original = Trial._batch
+    original = PhaseTraining.batch
 
-    def record(self, rows, key):
-        batch = original(self, rows, key)
+    def record(self, *args):
+        batch = original(self, *args)
         seen.append((batch.index.tolist(), batch.x.sum().item()))
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trial, "_batch", record)
+        patch.setattr(PhaseTraining, "batch", record)
         list(trial(trial_spec(arm, study)))
     return seen
 
@@ -111,6 +112,59 @@ def test_counted_passes_are_those_that_arithmetic_predicts(arm, study):
     spec = trial_spec(arm, study)
     task = prepare(study.protocol, spec["data_seed"])
     assert run(spec)[1]["passes"] == passes_of(resolve_arm(arm, {}), {}, study, task)
+
+
+#: Steps of Meta-Weight-Net and L2RW, counted in passes: forward 1, backward 2, forward mode 3.
+COUNTS = [
+    ("mw_net", {}, 12),
+    ("mw_net", {"graph": "retain"}, 11),
+    ("mw_net", {"lookahead": "alternating"}, 9),
+    ("mw_net", {"lookahead": "alternating", "engine": "one_sided_difference"}, 7),
+    ("mw_net", {"last_layers": 1}, 6),
+    ("l2rw", {}, 9),
+    ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}, 7),
+    ("l2rw", {"last_layers": 1}, 5),
+]
+
+
+@pytest.mark.parametrize(("arm", "meta", "count"), COUNTS)
+def test_counted_passes_of_each_way_to_meta_learn(arm, meta, count, study):
+    spec = trial_spec(arm, study)
+    spec["phases"][0]["meta"] |= meta | {"batch_size": 50}
+    training = Trial(spec, torch.device("cpu")).training
+    draw = training.draws(0)[0]
+    _, batch, passes = training.step(draw, 0, 0)
+    clean = 1 if "last_layers" in meta else 3
+    assert passes == (count - clean) * len(batch.y) + clean * 50
+
+
+def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
+    rows = {}
+    for graph in ("retain", "recompute"):
+        spec = trial_spec("mw_net", study)
+        spec["phases"][0]["meta"] |= {"graph": graph}
+        rows[graph], _ = run(spec)
+    for kept, again in zip(rows["retain"], rows["recompute"], strict=True):
+        assert kept["train/loss"] == pytest.approx(again["train/loss"], rel=1e-5)
+        assert kept["meta/gradient_norm"] == pytest.approx(again["meta/gradient_norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"graph": "retain"},
+        {"last_layers": 1},
+        {"lookahead": "alternating", "engine": "one_sided_difference"},
+    ],
+)
+def test_every_option_resumes_exactly(meta, study):
+    spec = trial_spec("mw_net", study)
+    spec["phases"][0]["meta"] |= meta
+    rows, result = run(spec)
+    interrupted = list(islice(trial(spec), 4))
+    more, again = run(spec, through_a_file(interrupted[-1].snapshot()))
+    assert [e.row for e in interrupted if e.row] + more == rows
+    assert comparable(again) == comparable(result)
 
 
 def test_passes_of_plain_l2rw_and_meta_weight_net():
@@ -174,7 +228,9 @@ def test_a_loss_that_is_not_finite_is_a_result(study):
 
 
 @pytest.mark.parametrize(("lookahead", "every"), [("alternating", 1), ("rollback", 3)])
-@pytest.mark.parametrize("engine", ["forward", "finite_difference", "double_backward"])
+@pytest.mark.parametrize(
+    "engine", ["forward", "finite_difference", "one_sided_difference", "double_backward"]
+)
 def test_every_way_to_meta_learn_moves_the_meta_parameters(study, engine, lookahead, every):
     spec = trial_spec("gce_learned", study)
     if (engine, lookahead) == ("double_backward", "alternating"):
@@ -279,7 +335,7 @@ def test_hooks_are_called_and_their_state_resumes_exactly(study):
 
 def test_a_model_is_checked_before_the_first_step_of_a_meta_learned_arm(study, monkeypatch):
     checked = []
-    monkeypatch.setattr(training.MetaLearner, "check", lambda self, model, x: checked.append(1))
+    monkeypatch.setattr(MetaLearner, "check", lambda *_: checked.append(1))
     next(trial(trial_spec("ce", study)))
     assert not checked
     next(trial(trial_spec("l2rw", study)))

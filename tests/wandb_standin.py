@@ -1,7 +1,8 @@
 """A stand-in for the W&B server, on loopback: it keeps what it is sent, and fails when told to.
 
 It answers as much GraphQL and file stream as the client needs to start, log, finish and resume a
-run. It was written from what client 0.31 sends and expects, so it cannot tell how the real server
+run, and to save tables, artifacts, workspaces and reports. It was written from what client 0.31 and
+wandb-workspaces 0.4 send and expect, so it cannot tell how the real server
 takes data that contradict each other. A line number in a stream is an address here: a line that is
 sent again replaces the old one, and counts in `rewritten`.
 
@@ -10,6 +11,7 @@ sent again replaces the old one, and counts in `rewritten`.
         server.fail("UpsertBucket", reset=True)
 """
 
+import itertools
 import json
 import re
 import socket
@@ -34,6 +36,7 @@ class Run:
     fields: dict[str, Any] = field(default_factory=dict)
     upserts: int = 0
     lines: dict[str, dict[int, str]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     rewritten: int = 0
     exits: list[int] = field(default_factory=list)
 
@@ -64,6 +67,15 @@ class Run:
 
 
 @dataclass
+class Artifact:
+    """An artifact's version; `files` by name, the manifest among them."""
+
+    fields: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+    committed: bool = False
+
+
+@dataclass
 class Fault:
     """Fails requests whose GraphQL operation or path contains `match`."""
 
@@ -85,6 +97,9 @@ class StandIn:
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
+        self.artifacts: dict[str, Artifact] = {}
+        self.views: dict[str, dict[str, Any]] = {}
+        self.numbers = itertools.count()
         self.requests: list[str] = []
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
@@ -116,7 +131,7 @@ class StandIn:
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The data of one GraphQL operation."""
-        project = {"id": "1", "internalId": "1", "name": "p", "entity": {"id": "1", "name": "me"}}
+        project = PROJECT
         match operation:
             case "ServerFeaturesQuery":
                 return {"serverInfo": {"features": []}}
@@ -136,12 +151,79 @@ class StandIn:
                 }
             case "CreateRunFiles":
                 files = [
-                    {"name": name, "uploadUrl": f"{self.url}/upload/{name}"}
+                    {"name": name, "uploadUrl": f"{self.url}/run/{variables['run']}/{name}"}
                     for name in variables["files"]
                 ]
                 run_files = {"runID": variables["run"], "uploadHeaders": [], "files": files}
                 return {"createRunFiles": run_files}
+        return self.answer_artifact(operation, variables)
+
+    def answer_artifact(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Of tables and artifacts."""
+        match operation:
+            case "ArtifactType":
+                return {"project": {"artifact": None}}
+            case "CreateArtifact":
+                digest = variables["input"]["digest"]
+                artifact = self.artifacts.setdefault(digest, Artifact(variables["input"]))
+                state = "COMMITTED" if artifact.committed else "PENDING"
+                sequence = {"latestArtifact": None}
+                found = {"id": digest, "state": state, "artifactSequence": sequence}
+                return {"createArtifact": {"artifact": found}}
+            case "CreateArtifactManifest":
+                key = variables["artifactID"]
+                file = self.artifact_file(key, variables["name"])
+                return {"createArtifactManifest": {"artifactManifest": {"id": "1", "file": file}}}
+            case "CreateArtifactFiles":
+                specs = variables["input"]["artifactFiles"]
+                files = [self.artifact_file(spec["artifactID"], spec["name"]) for spec in specs]
+                return {"createArtifactFiles": {"files": {"edges": [{"node": f} for f in files]}}}
+            case "CommitArtifact":
+                key = variables["artifactID"]
+                self.artifacts[key].committed = True
+                return {"commitArtifact": {"artifact": {"id": key, "digest": key}}}
+        return self.answer_view(operation, variables)
+
+    def artifact_file(self, key: str, name: str) -> dict[str, Any]:
+        url = f"{self.url}/artifact/{key}/{name}"
+        found = {"id": "1", "storagePath": name, "artifact": {"id": key}, "uploadHeaders": []}
+        return found | {"uploadUrl": url}
+
+    def answer_view(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Of workspaces and reports."""
+        match operation:
+            case "UpsertView2" | "upsertView":
+                # the client wants a multiple of four characters
+                key = variables.get("id") or f"View{next(self.numbers):04}"
+                inserted = key not in self.views
+                self.views[key] = {**variables, "id": key, "project": PROJECT}
+                return {"upsertView": {"view": self.views[key], "inserted": inserted}}
+            case "View":
+                found = [v for v in self.views.values() if v["name"] == variables["viewName"]]
+                return {"project": {"allViews": {"edges": [{"node": view} for view in found]}}}
+            case "SpecificReport":
+                return {"view": self.views.get(variables["reportId"])}
+            case "ProjectInternalId":
+                return {"project": PROJECT}
+            case "GetDefaultEntity":
+                return {"viewer": {"__typename": "User", "id": "1", "entity": "me"}}
+            case "GetProjects":
+                page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+                return {"models": {"pageInfo": page, "edges": [{"node": PROJECT}]}}
         raise AssertionError(f"the client asked for {operation}")
+
+
+PROJECT = {
+    "__typename": "Project",
+    "id": "1",
+    "internalId": "1",
+    "name": "p",
+    "entityName": "me",
+    "entity": {"id": "1", "name": "me"},
+    "createdAt": "2026-01-01T00:00:00",
+    "isBenchmark": False,
+    "user": None,
+}
 
 
 def resume_status(run: Run) -> dict[str, Any]:
@@ -184,6 +266,10 @@ class Handler(BaseHTTPRequestHandler):
                 answer = {"data": self.standin.answer(operation[1], variables)}
             elif path.endswith("file_stream") and not fault:
                 self.standin.runs[path.split("/")[-2]].take(body)
+            elif not fault and (upload := re.match("/(run|artifact)/([^/]+)/(.+)", path)):
+                kind, key, name = upload.groups()
+                owners = self.standin.runs if kind == "run" else self.standin.artifacts
+                owners[key].files[name] = raw
         data = json.dumps(answer).encode()
         self.send_response(fault.status if fault else 200)
         self.send_header("Content-Type", "application/json")

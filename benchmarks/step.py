@@ -1,0 +1,292 @@
+"""What a training step costs: plain, meta-learned in every way there is, and with peers' libraries.
+
+    python -m benchmarks.step [--models mlp,resnet32,wrn_28_10] [--device cpu|cuda] [--rounds N]
+                              [--grow batch,width,classes] [--json FILE]
+
+All steps are those of real trials on random images. In each round every one is timed once, and
+divided by the plain step of that round; shown are medians, and quartiles as the spread. On a CPU
+seconds are the process's own, so that other processes disturb less; on a GPU they are wall time.
+Peak memory is what a step allocates at most beyond what was there before it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.peers import PEERS, installed
+from pipelines.arms import Meta, resolve_arm
+from pipelines.hypergradient import same_random_state
+from pipelines.meta_learning import MetaLearner
+from pipelines.phase import PhaseTraining
+from pipelines.study import Protocol
+from pipelines.training import Trial
+
+WARM_UP, SHORTEST = 2, 0.2  # steps; seconds of one measurement
+EPOCH = 1  # the second: nothing of it is observed for the history
+BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 100}
+CPU_BATCH = {"mlp": 100, "resnet32": 50, "wrn_28_10": 4}
+WIDTHS = {"mlp": (64, 256, 1024), "wrn_28_10": (1, 2, 4)}
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to take a step: an arm, what its `meta` says, or a peer's library in its place."""
+
+    arm: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    peer: str | None = None
+
+
+CASES = [
+    Case("ce"),
+    Case("l2rw"),
+    Case("l2rw", {"engine": "finite_difference"}),
+    Case("l2rw", {"engine": "one_sided_difference", "graph": "retain"}),
+    Case("l2rw", {"engine": "double_backward"}),
+    Case("l2rw", {"last_layers": 1}),
+    Case("mw_net"),
+    Case("mw_net", {"graph": "retain"}),
+    Case("mw_net", {"lookahead": "alternating"}),
+    Case("mw_net", {"engine": "finite_difference"}),
+    Case("mw_net", {"engine": "one_sided_difference", "lookahead": "alternating"}),
+    Case("mw_net", {"engine": "double_backward"}),
+    Case("mw_net", {"last_layers": 1}),
+    Case("gce_learned"),
+    *(Case("mw_net", {"engine": "double_backward"}, peer) for peer in PEERS),
+]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is trained: the model, its options, and the size of things."""
+
+    model: str
+    batch: int
+    classes: int = 10
+    options: dict[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    threads: int = 1
+
+    def protocol(self) -> Protocol:
+        """The protocol of such a trial."""
+        return Protocol.model_validate(
+            {
+                "data": {"source": f"benchmarks.images:images_{self.classes}"},
+                "splits": {
+                    "meta": max(self.batch, self.classes),
+                    "val": self.classes,
+                    "test": self.classes,
+                },
+                "augment": "crop_flip",
+                "model": {"name": self.model, "options": self.options},
+                "schedule": {"batch_size": self.batch},
+                "precision": self.precision,
+                "threads": self.threads,
+            }
+        )
+
+
+class Stepper:
+    """Takes the steps of one case, on a trial that cases of the same arm share."""
+
+    def __init__(self, case: Case, trial: Trial, batch: int) -> None:
+        self.case, self.training = case, trial.training
+        phase = self.training.phase
+        how = Meta.model_validate(phase.meta.model_dump() | {"batch_size": batch} | case.meta)
+        self.phase = phase.model_copy(update={"meta": how})
+        kind = PEERS[case.peer] if case.peer else MetaLearner
+        self.meta = kind(self.training.objective, self.training.network, how)
+        self.draws = _draws(self)
+        self.passes = 0
+
+    def __call__(self) -> None:
+        """One step."""
+        self.training.phase, self.training.meta = self.phase, self.meta
+        step = next(self.draws)
+        _, _, self.passes = self.training.step(step[1], EPOCH, step[0])
+
+
+def _draws(stepper: Stepper) -> Iterator[tuple[int, Any]]:
+    while True:
+        stepper.training.phase, stepper.training.meta = stepper.phase, stepper.meta
+        yield from enumerate(stepper.training.draws(EPOCH))
+
+
+def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
+    """All cases on one shape, and the share of the data path; ratios are to the plain step."""
+    trials = {arm: _trial(shape, arm, device) for arm in dict.fromkeys(c.arm for c in CASES)}
+    cases = [case for case in CASES if case.peer is None or installed(case.peer)]
+    steppers = [Stepper(case, trials[case.arm], shape.batch) for case in cases]
+    works: list[Callable[[], None]] = [*steppers, _loader(trials["ce"].training)]
+    for work in works:
+        for _ in range(WARM_UP):
+            work()
+    peaks = [_peak(work, device) for work in works]
+    repeats = max(1, round(SHORTEST / _seconds(works[0], 1, device)))
+    times = [[_seconds(work, repeats, device) for work in works] for _ in range(rounds)]
+    columns = list(zip(*times, strict=True))
+    common = asdict(shape) | {"device": _name(device), "torch": torch.__version__}
+    records = []
+    for case, stepper, seconds, peak in zip(cases, steppers, columns, peaks, strict=False):
+        how = stepper.phase.meta.model_dump(include={"engine", "lookahead", "graph", "last_layers"})
+        known: Record = {"arm": case.arm, "peer": case.peer} | (how if case.arm != "ce" else {})
+        known["count"] = stepper.passes / (3 * shape.batch)
+        known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
+        records.append(common | known | _ratios(seconds, columns[0], shape.batch))
+    loader: Record = {"arm": "loader", "peer": None, "count": 0.0}
+    return [*records, common | loader | _ratios(columns[-1], columns[0], shape.batch)]
+
+
+def _trial(shape: Shape, arm: str, device: torch.device) -> Trial:
+    spec = {
+        "protocol": shape.protocol().model_dump(mode="json"),
+        "change": {},
+        "phases": [phase.model_dump() for phase in resolve_arm(arm, {}).resolve({})],
+        "data_seed": 0,
+        "run_seed": 0,
+    }
+    with same_random_state(device):
+        return Trial(spec, device)
+
+
+def _loader(training: PhaseTraining) -> Callable[[], None]:
+    """The data path of a step: draws, crops, flips, normalisation."""
+
+    def batches() -> Iterator[None]:
+        while True:
+            for step, draw in enumerate(training.draws(EPOCH)):
+                training.batch(draw, EPOCH, step)
+                yield
+
+    found = batches()
+    return lambda: next(found)
+
+
+def _seconds(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+    cuda = device.type == "cuda"
+    clock = time.perf_counter if cuda else time.process_time
+    if cuda:
+        torch.cuda.synchronize(device)
+    start = clock()
+    for _ in range(repeats):
+        work()
+    if cuda:
+        torch.cuda.synchronize(device)
+    return (clock() - start) / repeats
+
+
+def _peak(work: Callable[[], None], device: torch.device) -> int:
+    """Bytes that are allocated at most during a step, beyond those before it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+        work()
+    assert seen.profiler is not None and seen.profiler.kineto_results is not None
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    total = highest = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        total += event.nbytes()
+        highest = max(highest, total)
+    return highest
+
+
+def _ratios(seconds: tuple[float, ...], plain: tuple[float, ...], batch: int) -> Record:
+    ratios = [s / p for s, p in zip(seconds, plain, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    median = statistics.median(seconds)
+    return {
+        "seconds": median,
+        "images_per_second": batch / median,
+        "ratio_to_plain": middle,
+        "ratio_low": low,
+        "ratio_high": high,
+    }
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def shapes(models: list[str], grow: list[str], device: str, precision: str) -> list[Shape]:
+    """One shape for each model, and those that it grows through."""
+    batches = BATCH if device == "cuda" else CPU_BATCH
+    found = []
+    for model in models:
+        batch = batches[model]
+        base = Shape(model, batch, precision=precision)
+        found.append(base)
+        if "batch" in grow:
+            found += [replace(base, batch=n) for n in (batch // 4, batch // 2, 2 * batch)]
+        if "classes" in grow and batch >= 100:
+            found.append(replace(base, classes=100))
+        if "width" in grow and model in WIDTHS:
+            name = "hidden" if model == "mlp" else "width"
+            values = [(w,) if model == "mlp" else w for w in WIDTHS[model]]
+            found += [replace(base, options={name: value}) for value in values]
+    return found
+
+
+def table(records: list[Record]) -> Table:
+    """The records of one shape."""
+    first = records[0]
+    title = "{model}, batch {batch} + {batch}, {classes} classes, {precision}, {device}".format(
+        **first
+    )
+    shown = Table(title=f"{title} {first['options'] or ''}", title_justify="left")
+    for column in ("step", "count", "time", "quartiles", "peak", "seconds", "images/s"):
+        shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
+    for r in records:
+        usual = Meta().model_dump()
+        how = [r[n] for n in ("engine", "lookahead", "graph") if n in r and r[n] != usual[n]]
+        if r.get("last_layers"):
+            how.append(f"last {r['last_layers']}")
+        shown.add_row(
+            " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),
+            f"{r['count']:.2f}",
+            f"{r['ratio_to_plain']:.3g}",
+            f"{r['ratio_low']:.3g}-{r['ratio_high']:.3g}",
+            f"{r['peak_ratio_to_plain']:.2f}" if "peak_ratio_to_plain" in r else "",
+            f"{r['seconds']:.3g}",
+            f"{r['images_per_second']:.0f}",
+        )
+    return shown
+
+
+def main(
+    models: Annotated[str, typer.Option()] = "mlp,resnet32,wrn_28_10",
+    grow: Annotated[str, typer.Option(help="batch, width, classes")] = "",
+    device: Annotated[str, typer.Option()] = "cuda" if torch.cuda.is_available() else "cpu",
+    precision: Annotated[str, typer.Option()] = "float32",
+    rounds: Annotated[int, typer.Option(min=1)] = 7,
+    file: Annotated[Path | None, typer.Option("--json")] = None,
+) -> None:
+    """Print the tables, and write the records."""
+    console, records = Console(width=120), []
+    for name in [name for name in PEERS if not installed(name)]:
+        console.print(f"{name}: not installed, skipped")
+    for shape in shapes(models.split(","), grow.split(","), device, precision):
+        found = measure(shape, torch.device(device), rounds)
+        console.print(table(found))
+        records += found
+        if file:
+            file.write_text(json.dumps(records, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,83 @@
+"""What a sweep costs beside training: start-up, turnover, and the share of time that is work.
+
+    python -m benchmarks.sweep [--study digits] [--executor ray|inline] [--json FILE]
+
+Launches a quick run of a study by the command line, and reads its ledger. Turnover is what a worker
+spends per trial on anything but training and evaluating: data, W&B offline, the ledger, the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+Record = dict[str, Any]
+
+
+def run(study: str, executor: str, arms: str) -> Record:
+    """Launch the study in a new directory; figures in seconds."""
+    with tempfile.TemporaryDirectory(prefix="untuned-benchmark-") as storage:
+        command = [sys.executable, "run_sweep.py", "launch", study, "--quick", "--arms", arms]
+        command += ["--executor", executor, "--wandb", "offline", "--storage", storage]
+        environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+        begin = time.time()
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        end = time.time()
+        trials = [_trial(path) for path in sorted(Path(storage, "trials").iterdir())]
+    workers = 1 if executor == "inline" else os.cpu_count() or 1
+    first = min(trial["begun"] for trial in trials)
+    span = max(trial["ended"] for trial in trials) - first
+    training = sum(trial["seconds"] for trial in trials)
+    return {
+        "study": study,
+        "executor": executor,
+        "workers": workers,
+        "trials": len(trials),
+        "seconds_to_first_step": first - begin,
+        "turnover": (workers * span - training) / len(trials),
+        "seconds_per_trial": training / len(trials),
+        "trials_per_hour": 3600 * len(trials) / span,
+        "training_share": training / (workers * span),
+        "seconds_after_last_trial": end - first - span,
+        "torch": torch.__version__,
+    }
+
+
+def _trial(folder: Path) -> Record:
+    """When a trial began to train and when its result was there; the first is by its own clock."""
+    seconds = json.loads((folder / "result.json").read_text())["cost"]["seconds"]
+    history = folder / "attempts" / "1" / "history.json"
+    ended = (folder / "result.json").stat().st_mtime
+    return {"begun": history.stat().st_mtime - seconds, "ended": ended, "seconds": seconds}
+
+
+def main(
+    study: Annotated[str, typer.Option()] = "digits",
+    executor: Annotated[str, typer.Option(help="ray or inline")] = "ray",
+    arms: Annotated[str, typer.Option()] = "ce,gce,l2rw,mw_net",
+    file: Annotated[Path | None, typer.Option("--json")] = None,
+) -> None:
+    """Print the figures, and write the record."""
+    record = run(study, executor, arms)
+    shown = Table("figure", "value")
+    for name, value in record.items():
+        shown.add_row(name, f"{value:.3g}" if isinstance(value, float) else str(value))
+    Console().print(shown)
+    if file:
+        file.write_text(json.dumps([record], indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,190 @@
+"""Looks for what would make a launch fail, or its results incomparable, on every machine that takes
+part.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pipelines.errors import UserError
+from pipelines.provenance import provenance
+from pipelines.setting import Question
+from pipelines.storage import SCRATCH, open_storage
+
+Json = dict[str, Any]
+LOW_DISK = 2 * 2**30  # bytes; a study of small models takes less, Ray's own files included
+LOW_MEMORY = 2 * 2**30
+LARGEST_SKEW = 5.0  # seconds, far below a lease's lifetime
+WANDB_SECONDS = 5.0
+SAME = ("python", "torch", "numpy", "ray")  # versions that must agree on all nodes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to put right: an error stops a launch, a warning does not."""
+
+    level: Literal["error", "warning"]
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.where}: {self.what}: {self.remedy}"
+
+
+def examine(question: Question) -> Json:
+    """Facts about this machine, as plain values. Amounts in bytes, times in seconds."""
+    made_with = provenance()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return {
+        "host": socket.gethostname(),
+        "time": time.time(),
+        "versions": made_with["versions"],
+        "code": made_with["code"],
+        "processor": made_with["processor"],
+        "cpus": os.cpu_count(),
+        "memory": memory,
+        "disk": shutil.disk_usage("/tmp").free,
+        "devices": _devices(),
+        "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
+        "marker": _sees(question),
+        "wandb": question.url and _reaches(question.url),
+    }
+
+
+def _devices() -> list[str]:
+    found = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        found.append(f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    return found
+
+
+def _sees(question: Question) -> bool | None:
+    if question.storage is None or question.marker is None:
+        return None
+    try:
+        return open_storage(question.storage, create=False).read(question.marker) is not None
+    except UserError:
+        return False
+
+
+def _reaches(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=WANDB_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answers
+    except OSError:
+        return False
+
+
+@contextmanager
+def marked(storage: str | None, url: str | None) -> Iterator[Question]:
+    """A question about a file that lies in `storage` meanwhile."""
+    if storage is None:
+        yield Question(url=url)
+        return
+    files = open_storage(storage, create=True)
+    marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
+    files.replace(marker, b"seen")
+    try:
+        yield Question(storage, marker, url)
+    finally:
+        files.delete(marker)
+
+
+def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
+    """Facts and findings of this machine."""
+    with marked(storage, url) as question:
+        facts = {socket.gethostname(): examine(question)}
+    return facts, judge(facts, time.time(), time.time())
+
+
+def examine_cluster(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
+    """Facts and findings of every node of the Ray cluster that this process is connected to."""
+    from pipelines.cluster import on_every_node
+    from pipelines.remote import examine_node
+
+    with marked(storage, url) as question:
+        asked = time.time()
+        answers = on_every_node(examine_node, question)
+    facts = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+    silent = [
+        Finding("error", name, str(answer), "see the node's log; `ray status` shows what lives")
+        for name, answer in answers.items()
+        if name not in facts
+    ]
+    return facts, silent + judge(facts, asked, time.time())
+
+
+def judge(facts: dict[str, Json], asked: float, answered: float) -> list[Finding]:
+    """What is wrong with machines that gave `facts` between two times of this machine's clock."""
+    here = provenance()
+    found = []
+    for name, node in facts.items():
+        found += [Finding(level, name, what, do) for level, what, do in _faults(node, here)]
+        skew = max(asked - node["time"], node["time"] - answered)
+        if skew > LARGEST_SKEW:
+            what = f"clock is off by {skew:.0f} s"
+            found.append(Finding("warning", name, what, "leases expire by it: run NTP on the node"))
+    return found
+
+
+def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"], str, str]]:
+    if node["marker"] is False:
+        yield (
+            "error",
+            "does not see the study's storage",
+            "give a --storage that is the same on every node: a shared directory, or s3://...",
+        )
+    for package in SAME:
+        there, ours = node["versions"].get(package), here["versions"].get(package)
+        if there != ours:
+            yield (
+                "error",
+                f"has {package} {there}, the driver {ours}",
+                "install the same versions (constraints.txt) everywhere",
+            )
+    if node["code"] != here["code"]:
+        yield "error", "runs other code than the driver", "remove the other copy from its path"
+    if node["disk"] < LOW_DISK:
+        free = node["disk"] / 2**30
+        yield "warning", f"{free:.1f} GiB free in /tmp", "Ray's files go there: make room"
+    if node["memory"] < LOW_MEMORY:
+        free = node["memory"] / 2**30
+        yield "warning", f"{free:.1f} GiB of memory free", "run fewer trials at once: --concurrent"
+    if node["wandb"] is False:
+        yield "warning", "W&B does not answer", "runs are kept offline there: `wandb sync` later"
+
+
+def wandb_url(mode: str) -> str | None:
+    """Where W&B must be reached, if runs are sent there."""
+    if mode != "online":
+        return None
+    from wandb.sdk import wandb_setup
+
+    return wandb_setup.singleton().settings.base_url
+
+
+def token_file() -> str:
+    """Which Ray token this user has, if any: the place, never the token."""
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return "in RAY_AUTH_TOKEN"
+    default = Path.home() / ".ray" / "auth_token"
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH", str(default))
+    return path if Path(path).exists() else "none"

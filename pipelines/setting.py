@@ -1,0 +1,40 @@
+"""How a launch runs its trials; none of it changes a number. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a launch have in common; travels to every worker."""
+
+    storage: str
+    study: str
+    protocol: dict[str, Any]
+    device: str
+    tracking: Literal["online", "offline", "disabled"]
+    tracking_dir: str
+    commit: str | None  # of the driver's code; workers may have a copy without its history
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes, and how many run at once (None: as many as fit)."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """For `doctor`: what a machine is asked: whether it sees `marker` in `storage`, and answers
+    from `url`.
+    """
+
+    storage: str | None = None
+    marker: str | None = None
+    url: str | None = None

@@ -1,0 +1,51 @@
+"""An orderly stop: SIGINT (Ctrl-C), SIGTERM (SLURM, Kubernetes, `ray job stop`) and SIGUSR1
+(SLURM's --signal).
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """While entered, the first of `SIGNALS` is noted; any further one acts as it did before."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __enter__(self) -> StopSignals:
+        self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+        self._install()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def __call__(self) -> bool:
+        """Whether to stop.
+
+        Ray and Tune take signals for themselves when they start; each call takes them back.
+        """
+        if self.received is None:
+            self._install()
+        return self.received is not None
+
+    def _install(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

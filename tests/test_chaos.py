@@ -1,0 +1,46 @@
+"""The chaos benchmark sees what it is to see, and a short run of it ends well."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos import compare, run
+from pipelines.ledger import Ledger
+
+
+def finish(place: Path, key: str, passes: int) -> None:
+    ledger = Ledger.open(str(place))
+    ledger.create_study({})
+    ledger.add_trial({"key": key, "arm": "ce"})
+    ledger.attempt(key, ledger.new_attempt(key)).finish({"passes": passes}, [])
+
+
+def test_each_way_in_which_a_study_may_come_out_wrong_is_counted(tmp_path: Path):
+    expected, found = tmp_path / "expected", tmp_path / "found"
+    for key in ("ce-1", "ce-2", "ce-3", "ce-4"):
+        finish(expected, key, 7)
+    finish(found, "ce-1", 7)
+    finish(found, "ce-2", 8)
+    finish(found, "ce-9", 7)
+    Ledger.open(str(found)).add_trial({"key": "ce-3", "arm": "ce"})
+    counts = compare(str(found), expected)
+    assert counts == {
+        "trials": 4,
+        "equal": 1,
+        "different": 1,
+        "not finished": 1,
+        "missing": 1,
+        "extra": 1,
+        "conflicts": 0,
+        "attempts": 3,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["local", "s3"])
+def test_some_faults_change_nothing(storage: str):
+    outcome = run(faults=3, seed=1, storage=storage)
+    assert sum(outcome["faults"].values()) == 3
+    for counts in outcome["rounds"]:
+        assert counts["equal"] == counts["trials"] >= 40
+        assert counts["extra"] == counts["conflicts"] == 0

@@ -1,0 +1,164 @@
+"""A launch on a real Ray: killed, stopped, and gone on with; nothing of it stays behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.ledger import Ledger, differences
+from tests.marks import marked_environment, marked_processes
+
+ROOT = Path(__file__).parent.parent
+LAUNCH = [sys.executable, str(ROOT / "run_sweep.py"), "launch", "digits"]
+SMALL = ["--quick", "--arms", "ce,l2rw,finetune", "--repeats", "2", "--seeds", "2"]
+QUICK = [*LAUNCH, *SMALL, "--checkpoint-seconds", "0.2"]
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # see within a minute that they are alone
+
+
+def start(storage: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*QUICK, "--storage", str(storage), *options],
+        env=environment | {"HOME": str(storage.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(storage: Path, pattern: str, driver: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not list(storage.glob(pattern)) and driver.poll() is None:
+        assert time.monotonic() < deadline, f"no {pattern} in a minute"
+        time.sleep(0.05)
+
+
+def gone(environment: dict[str, str]) -> bool:
+    """All descendants end within 15 s, apart from Ray's agents."""
+    deadline = time.monotonic() + 15
+    while left := [c for c in marked_processes(environment).values() if not c.startswith(AGENTS)]:
+        if time.monotonic() > deadline:
+            print(left)
+            return False
+        time.sleep(0.2)
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_it_within_seconds_in_one_line_and_nothing_is_left(
+    tmp_path: Path, number: signal.Signals
+):
+    """SIGINT as a terminal sends it: to all processes of the group."""
+    storage, environment = tmp_path / "study", marked_environment()
+    driver = start(storage, environment)
+    wait_for(storage, "trials/*/attempts/*/started.json", driver)
+    if number == signal.SIGINT:
+        os.killpg(driver.pid, number)
+    else:
+        driver.send_signal(number)
+    out, err = driver.communicate(timeout=45)
+    assert driver.returncode == 128 + number
+    assert err == "" and "The same command goes on" in out.splitlines()[-1]
+    assert gone(environment)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_random_moments_ends_with_the_very_same_results(tmp_path: Path):
+    storage, environment = tmp_path / "study", marked_environment()
+    rng = random.Random(0)
+    for _ in range(5):
+        driver = start(storage, environment, "--wandb", "disabled")
+        if rng.random() < 0.8:
+            wait_for(storage, "trials/*/attempts/*/started.json", driver)
+        time.sleep(rng.uniform(0, 4))
+        driver.kill()
+        driver.communicate()
+        assert gone(environment)
+    whole = tmp_path / "whole"
+    for place, options in ((storage, ()), (whole, ("--executor", "inline"))):
+        last = start(place, environment, "--wandb", "disabled", *options)
+        _, err = last.communicate(timeout=120)
+        assert (last.returncode, err) == (0, "")
+    found, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
+    assert found.keys() == expected.keys()
+    for key, trial in expected.items():
+        result = found[key].result
+        assert trial.result and result and differences(trial.result, result) == []
+
+
+@pytest.mark.slow
+def test_a_local_launch_ignores_addresses_that_lie_around_and_leaves_no_token(tmp_path: Path):
+    stale = {"RAY_ADDRESS": "192.0.2.1:6379"}
+    environment = marked_environment() | stale
+    environment.pop("RAY_AUTH_MODE")
+    storage = tmp_path / "study"
+    driver = start(storage, environment, "--arms", "ce", "--repeats", "1", "--wandb", "disabled")
+    _, err = driver.communicate(timeout=90)
+    assert (driver.returncode, err) == (0, "")
+    assert not list(tmp_path.rglob("auth_token")) and gone(environment)
+
+
+def test_a_loss_is_told_by_the_text_of_rays_error():
+    from pipelines.search import loss
+
+    died = "The actor died unexpectedly before finishing this task."
+    assert loss(f"{died} The actor died because its node has died. Node Id: 1") == "node"
+    assert loss("the actor's node was terminated unexpectedly: health check failed") == "node"
+    assert loss("Task was killed due to the node running low on memory.") == "memory"
+    assert loss(f"{died} Worker unexpectedly exits with a connection error code 2.") == "worker"
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "mode", "token"),
+    [
+        ({}, None, None, True),
+        ({}, "head:6379", None, False),
+        ({"RAY_AUTH_MODE": "disabled"}, None, "disabled", False),
+        ({"RAY_AUTH_MODE": "disabled"}, "head:6379", "disabled", False),
+        ({"RAY_AUTH_TOKEN_PATH": "/home/me/token"}, "head:6379", "token", True),
+    ],
+)
+def test_rays_token_mode_is_set_where_ray_would_not(
+    tmp_path: Path, monkeypatch, environment: dict[str, str], address, mode, token: bool
+):
+    from pipelines.cluster import AUTHENTICATION, _authentication
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in AUTHENTICATION:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with _authentication(address, str(tmp_path)):
+        assert os.environ.get("RAY_AUTH_MODE") == mode
+        assert ("RAY_AUTH_TOKEN_PATH" in os.environ) == token
+    assert dict(os.environ) == before
+
+
+def test_a_token_in_the_home_directory_is_used_to_join_a_cluster(tmp_path: Path, monkeypatch):
+    from pipelines.cluster import AUTHENTICATION, _authentication
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in AUTHENTICATION:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    with _authentication("head:6379", str(tmp_path)):
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_no_secret_is_in_the_runtime_environment(tmp_path: Path, monkeypatch):
+    from pipelines.cluster import PACKAGES, _code
+
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert _code(None, tmp_path) == {"env_vars": {"PYTHONPATH": str(ROOT)}}
+    sent = Path(_code("head:6379", tmp_path)["working_dir"])
+    assert sorted(path.name for path in sent.iterdir()) == sorted(PACKAGES)
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert _code("head:6379", tmp_path) == {}
