@@ -201,7 +201,7 @@ def _peak(work: Callable[[], None], device: torch.device) -> int:
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     total = highest = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
-        total += event.nbytes()
+        total += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
         highest = max(highest, total)
     return highest
 

@@ -42,7 +42,7 @@ from pipelines.suspects import find_suspects, ranking_quality
 FOLDS = 5
 IMAGES, LABELS = "UNTUNED_CIFAR10_JPEG", "UNTUNED_CIFAR10N"  # places, for `cifar10n`
 SUBSET = 3000  # of JPEG CIFAR-10's 50,000 training images
-ARMS = ["ce", "gce_plus_meta", "clean_only", "finetune", "l2rw"]
+ARMS = ["ce", "gce", "gce_plus_meta", "clean_only", "finetune", "l2rw"]
 DIGITS = {
     "data": {"source": "digits"},
     "noise": {"kind": "flip", "rate": 0.4},
@@ -57,6 +57,7 @@ CIFAR10N = {
     "schedule": {"epochs": 10, "lr": 0.05},
 }
 RANKINGS = (("normalized_margin", False), ("self_confidence", False), ("self_confidence", True))
+STUDIES = {"digits": (DIGITS, 2), "cifar10n_worst": (CIFAR10N, 1)}  # protocol, run seeds
 Rows = list[dict[str, Any]]
 Runs = dict[tuple[int, int], float]
 
@@ -80,9 +81,10 @@ def cifar10n() -> dict[str, Any]:
     }
 
 
-def study_of(name: str, protocol: dict[str, Any], repeats: int) -> Study:
+def study_of(name: str, repeats: int) -> Study:
     """The study whose final models judge; no search, published defaults."""
-    request = {"arms": ARMS, "trials": 0, "repeats": repeats, "seeds": 1, "curve": False}
+    protocol, seeds = STUDIES[name]
+    request = {"arms": ARMS, "trials": 0, "repeats": repeats, "seeds": seeds, "curve": False}
     return parse_study({"name": name, "protocol": protocol, "request": request}, name)
 
 
@@ -200,13 +202,11 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the rows here")] = None,
 ) -> None:
     """AUROC and precision at k of both rankings, with 95 % intervals over repeats."""
-    protocols = {"digits": DIGITS}
     if images:
         os.environ[IMAGES], os.environ[LABELS] = str(images.resolve()), str(labels.resolve())
-        protocols["cifar10n_worst"] = CIFAR10N
     console, rows = Console(stderr=True), []
-    for name, protocol in protocols.items():
-        study = study_of(name, protocol, repeats)
+    for name in list(STUDIES)[: 1 + bool(images)]:
+        study = study_of(name, repeats)
         with TemporaryDirectory() as folder:
             found = our_rows(study, f"{folder}/runs", console)
         try:

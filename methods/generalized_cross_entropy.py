@@ -1,7 +1,6 @@
 """Generalized cross-entropy. Zhang & Sabuncu, "Generalized cross entropy loss for training deep
-neural networks with
-noisy labels", NeurIPS 2018. Learned q: Shu et al., "Learning adaptive loss for robust learning with
-noisy labels", 2020.
+neural networks with noisy labels", NeurIPS 2018. Learned q: Shu et al., "Learning adaptive loss for
+robust learning with noisy labels", 2020.
 """
 
 import torch
@@ -14,8 +13,7 @@ class GeneralizedCrossEntropy(LearnedScalars):
     """(1 - p_y^q) / q.
 
     q in [0.01, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p_y (half the mean absolute
-    error). The implicit
-    weight of an example on the gradient of cross-entropy is p_y^q.
+    error). The implicit weight of an example on the gradient of cross-entropy is p_y^q.
     """
 
     def __init__(self, q: float = 0.7, learn: bool = False) -> None:

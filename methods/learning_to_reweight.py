@@ -1,6 +1,5 @@
 """Learning to reweight examples. Ren, Zeng, Yang & Urtasun, "Learning to reweight examples for
-robust deep learning",
-ICML 2018.
+robust deep learning", ICML 2018.
 """
 
 from collections.abc import Sequence

@@ -14,8 +14,8 @@ class MetaWeightNet(Objective):
     input is detached.
 
     normalize: weights divided by their sum over the batch (the code of the paper's time, and robust
-    against all
-    weights drifting to zero); otherwise the mean of V(CE_i) CE_i (the authors' later code).
+    against all weights drifting to zero); otherwise the mean of V(CE_i) CE_i (the authors' later
+    code).
     """
 
     def __init__(self, hidden: int = 100, normalize: bool = True) -> None:

@@ -1,9 +1,8 @@
 """The seam between what is compared and what runs it.
 
 A method maps a model's outputs to one loss per example. It owns neither model nor optimizer nor
-step, so all methods
-share them by construction. Its meta-parameters, if it has any, learn from the clean loss after a
-look-ahead step.
+step, so all methods share them by construction. Its meta-parameters, if it has any, learn from the
+clean loss after a look-ahead step.
 """
 
 from __future__ import annotations

@@ -43,9 +43,8 @@ def artifacts(spec: dict[str, Any], protocol: Protocol, state: dict[str, Any]) -
     """Files of a final trial by name, from its last state.
 
     model.pt: the weights of the study's epoch rule, and what is needed to use them. examples.pt:
-    rows of the training
-    split in the data set, with label as given, true label (-1: unknown), and loss and weight when
-    last observed.
+    rows of the training split in the data set, with label as given, true label (-1: unknown), and
+    loss and weight when last observed.
     """
     protocol = varied(protocol, spec["change"])
     task = prepare(protocol, spec["data_seed"])

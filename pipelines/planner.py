@@ -1,17 +1,14 @@
 """What a study runs next, as a pure function of the study and of what is finished.
 
 Roles are what trials are for. A tuned arm has, per repeat, `search` trials (index 0: its published
-default), then
-`curve` trials (each searched configuration once more with a fresh run seed: budget curves),
-`default` and `final`
-trials (the default, and the configuration chosen on val, with fresh run seeds). Other arms have
-`final` trials only.
+default), then `curve` trials (each searched configuration once more with a fresh run seed: budget
+curves), `default` and `final` trials (the default, and the configuration chosen on val, with fresh
+run seeds). Other arms have `final` trials only.
 One trial may serve two roles: then it runs once. Where the request asks for it, `sensitivity`
 trials move one knob of an arm's default at a time, and all of this is done again in every scenario.
 
 Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final
-seed s of all arms
-share their run seeds too, so every comparison is paired.
+seed s of all arms share their run seeds too, so every comparison is paired.
 """
 
 from __future__ import annotations
@@ -51,10 +48,9 @@ class Role(NamedTuple):
 class Planner:
     """Hands out the trials of a study, interleaved so that all arms have equal quotas at any time.
 
-    outcomes: score by key of the trials that are finished (None: failed); suggested: configuration
-    by
-    (scenario, arm, repeat, index, space) of the search trials that were ever planned, so that an interrupted
-    one keeps its own.
+    outcomes: score by key of the trials that are finished (None: failed). suggested: configuration
+    by (scenario, arm, repeat, index, space) of the search trials that were ever planned, so that an
+    interrupted one keeps its own.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ from pipelines.study import Protocol, Study, parse_study, varied
 class Findings:
     """A study as its ledger has it now.
 
-    planner: has assigned a role to every trial, as far as the study has come. records_in: by scenario.
+    planner: has assigned a role to every trial, as far as the study has come.
+    records_in: by scenario.
     """
 
     study: Study

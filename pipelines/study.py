@@ -1,10 +1,9 @@
 """The study file: what is compared, on what, and how much of it.
 
 A study is one YAML file with two parts. The *protocol* (data, corruption, splits, model, schedule,
-metric, kind of
-search) is hashed into every trial's key and fixed for a study directory; the *request* (arms,
-trials, repeats,
-seeds) may grow or shrink at any launch. Unknown keys are refused; docs/study.md is the reference.
+metric, kind of search) is hashed into every trial's key and fixed for a study directory; the
+*request* (arms, trials, repeats, seeds) may grow or shrink at any launch. Unknown keys are refused;
+docs/study.md is the reference.
 """
 
 from __future__ import annotations
