@@ -148,6 +148,14 @@ def undisturbed(study: Path, storage: Path) -> None:
         raise RuntimeError(f"the undisturbed run is not in order: {counts}")
 
 
+def errors(storage: str) -> list[str]:
+    """Why trials failed, if any did."""
+    from pipelines.ledger import Ledger
+
+    trials = Ledger.open(storage, create=False).trials().values()
+    return [f"{trial.key}: {trial.error}" for trial in trials if trial.state == "failed"]
+
+
 def compare(storage: str, reference: Path) -> dict[str, int]:
     """How the trials of a disturbed study stand against those of an undisturbed one."""
     from pipelines.ledger import Ledger, differences
@@ -214,6 +222,7 @@ def run(faults: int, seed: int, storage: str) -> dict[str, Any]:
             while not current.complete():
                 time.sleep(0.5)
             rounds.append(compare(place, reference) | {"launches": current.launches})
+            print(*errors(place), sep="\n", end="", flush=True)
     return {"storage": storage, "seed": seed, "faults": dict(dealt), "rounds": rounds}
 
 

@@ -24,7 +24,7 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.report import StudyReport, markdown, page, study_report
 from pipelines.results import to_csv
 from pipelines.tracking import client_settings, project_name, resolve_mode, tracker
-from pipelines.worker import _summary, _tracked
+from pipelines.worker import tracked_summary, tracked_row
 
 Json = dict[str, Any]
 
@@ -92,9 +92,9 @@ def _send_run(found: StudyReport, trial: Trial, history: Iterable[Json], folder:
         protocol=found.findings.document["protocol"],
         directory=folder,
         mode="online",
-        history=map(_tracked, history),
+        history=map(tracked_row, history),
     ) as run:
-        run.summarize(_summary(trial.result))
+        run.summarize(tracked_summary(trial.result))
     if not run.complete:
         raise UserError(f"W&B: trial {trial.key} could not be published; the same command goes on")
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines.setting import Setting
 
@@ -59,7 +59,7 @@ class Asking:
                 self._answer = bool(ray.get(self._flag.raised.remote(), timeout=ASK_SECONDS))
             except GetTimeoutError:
                 pass  # a slow network is no reason to stop
-            except RayActorError:
+            except RayError:
                 self._answer = True
             self._asked = time.monotonic()
         return self._answer

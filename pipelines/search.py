@@ -51,9 +51,12 @@ class CampaignSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """An attempt ended by itself. (Of one that was lost, `Losses` hears, with the reason.)"""
+        """An attempt ended by itself. (Of one that was lost, `Losses` hears, with the reason.)
+
+        One without an outcome stopped as it was asked to, or as it lost sight of its driver.
+        """
         if not error:
-            self.ended(trial_id, None)
+            self.ended(trial_id, None if self._stopping() else "node")
 
     def ended(self, trial_id: str, lost: Loss | None) -> None:
         """An attempt ended; tell the campaign."""

@@ -64,16 +64,16 @@ def _run(
         protocol=setting.protocol,
         directory=Path(setting.tracking_dir),
         mode=setting.tracking,
-        history=map(_tracked, history),
+        history=map(tracked_row, history),
     ) as run:
         saved = time.monotonic()
         for progress in trial(spec | {"protocol": setting.protocol}, state, setting.device):
             if progress.row is not None:
                 history.append(progress.row)
-                run.log(_tracked(progress.row))
+                run.log(tracked_row(progress.row))
             if progress.result is not None:
                 result = progress.result | _made_by(setting, attempt)
-                run.summarize(_summary(result))
+                run.summarize(tracked_summary(result))
                 for name, data in _artifacts(setting, spec, result, progress).items():
                     attempt.write(name, data)
                 attempt.finish(result, history)
@@ -115,7 +115,7 @@ def _save(attempt: Attempt, state: Json) -> None:
     attempt.save_checkpoint(buffer.getvalue(), state["steps"])
 
 
-def _tracked(row: Json) -> Json:
+def tracked_row(row: Json) -> Json:
     """A row of the history as W&B shows it: lists become histograms."""
     edges = [*EDGES, 10.0]
     shown = dict(row)
@@ -127,7 +127,7 @@ def _tracked(row: Json) -> Json:
     return shown
 
 
-def _summary(result: Json) -> Json:
+def tracked_summary(result: Json) -> Json:
     """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects
     by them."""
     val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}

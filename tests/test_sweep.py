@@ -40,7 +40,7 @@ def wait_for(storage: Path, pattern: str, driver: subprocess.Popen[str]) -> None
 
 
 def gone(environment: dict[str, str]) -> bool:
-    """All descendants end within 15 s, apart from the late ones: among them, all that runs trials."""
+    """All descendants end within 15 s, apart from the late ones; first of all, what runs trials."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         left = marked_processes(environment).values()
@@ -163,3 +163,68 @@ def test_no_secret_is_in_the_runtime_environment(tmp_path: Path, monkeypatch):
     assert sorted(path.name for path in sent.iterdir()) == sorted(PACKAGES)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     assert _code("head:6379", tmp_path) == {}
+
+
+@pytest.mark.parametrize(("stopping", "again"), [(False, True), (True, False)])
+def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_stop(
+    tmp_path: Path, stopping: bool, again: bool
+):
+    """Else a launch would wait for ever for a trial that nobody runs."""
+    from pipelines.campaign import Campaign
+    from pipelines.search import CampaignSearch
+    from tests.conftest import small_study
+
+    drive = Campaign(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
+    asked = []
+    search = CampaignSearch(drive, lambda trial: None, lambda: bool(asked))
+    first = search.suggest("one")
+    asked += [True] * stopping
+    search.on_trial_complete("one")
+    asked.clear()
+    second = search.suggest("two")
+    assert isinstance(first, dict) and search.error is None
+    assert (second == first | {"attempt": 2}) if again else (second is None)
+
+
+def test_an_error_of_the_campaign_ends_the_experiment_and_is_kept(tmp_path: Path, monkeypatch):
+    from ray.tune.search import Searcher
+
+    from pipelines.campaign import Campaign
+    from pipelines.search import CampaignSearch
+    from tests.conftest import small_study
+
+    drive = Campaign(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(drive, "next", lambda: (_ for _ in ()).throw(full))
+    search = CampaignSearch(drive, lambda trial: None, lambda: False)
+    assert search.suggest("one") == Searcher.FINISHED and search.error is full
+
+
+@pytest.mark.parametrize(
+    ("answer", "stops"),
+    [(True, True), (False, False), ("timeout", False), ("driver gone", True), ("other", True)],
+)
+def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
+    monkeypatch, answer, stops: bool
+):
+    from ray.exceptions import ActorDiedError, GetTimeoutError, OwnerDiedError
+
+    import pipelines.remote as module
+
+    errors = {
+        "timeout": GetTimeoutError(),
+        "driver gone": ActorDiedError(),
+        "other": OwnerDiedError("0" * 56, None, "", None),
+    }
+
+    def get(reference, timeout):
+        if answer in errors:
+            raise errors[answer]
+        return answer
+
+    class Flag:
+        class raised:  # noqa: N801 - an actor's method
+            remote = staticmethod(lambda: None)
+
+    monkeypatch.setattr(module.ray, "get", get)
+    assert module.Asking(Flag())() is stops
