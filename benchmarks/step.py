@@ -127,7 +127,7 @@ def _draws(stepper: Stepper) -> Iterator[tuple[int, Any]]:
 
 def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     """All cases on one shape, and the share of the data path; ratios are to the plain step."""
-    trials = {arm: _trial(shape, arm, device) for arm in dict.fromkeys(c.arm for c in CASES)}
+    trials = {arm: make_trial(shape, arm, device) for arm in dict.fromkeys(c.arm for c in CASES)}
     cases = [case for case in CASES if case.peer is None or installed(case.peer)]
     steppers = [Stepper(case, trials[case.arm], shape.batch) for case in cases]
     works: list[Callable[[], None]] = [*steppers, _loader(trials["ce"].training)]
@@ -135,8 +135,8 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         for _ in range(WARM_UP):
             work()
     peaks = [_peak(work, device) for work in works]
-    repeats = max(1, round(SHORTEST / _seconds(works[0], 1, device)))
-    times = [[_seconds(work, repeats, device) for work in works] for _ in range(rounds)]
+    repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
+    times = [[seconds_of(work, repeats, device) for work in works] for _ in range(rounds)]
     columns = list(zip(*times, strict=True))
     common = asdict(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
@@ -150,7 +150,8 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     return [*records, common | loader | _ratios(columns[-1], columns[0], shape.batch)]
 
 
-def _trial(shape: Shape, arm: str, device: torch.device) -> Trial:
+def make_trial(shape: Shape, arm: str, device: torch.device) -> Trial:
+    """A trial of an arm on that shape, before its first step."""
     spec = {
         "protocol": shape.protocol().model_dump(mode="json"),
         "change": {},
@@ -175,7 +176,8 @@ def _loader(training: PhaseTraining) -> Callable[[], None]:
     return lambda: next(found)
 
 
-def _seconds(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+def seconds_of(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+    """Seconds of one piece of work, the mean of `repeats`."""
     cuda = device.type == "cuda"
     clock = time.perf_counter if cuda else time.process_time
     if cuda:

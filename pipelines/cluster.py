@@ -22,6 +22,10 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # pipelines/signals.py has all signals
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# And before Ray's workers start, which inherit it: the C library keeps freed memory, since a step
+# asks for the same again (docs/performance.md).
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**34))
 
 import ray
 from ray.exceptions import AuthenticationError, RayError

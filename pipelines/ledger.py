@@ -19,7 +19,6 @@ is ever written twice. So a process may be killed anywhere, and a worker that ou
 hurts nobody. A file that cannot be parsed counts as not written. See docs/ledger.md.
 """
 
-import hashlib
 import json
 import re
 import time
@@ -27,14 +26,14 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from pipelines.documents import Json, canonical, decode, differences, encode, sha256
 from pipelines.errors import UserError
 from pipelines.lease import Holder, Lease, acquire_lease, live_holder
 from pipelines.storage import File, Storage, open_storage
 
 State = Literal["planned", "started", "failed", "completed", "diverged"]
-Json = dict[str, Any]
 Files = dict[str, File]  # of one trial, by their path in its folder
 
 KEY = re.compile(r"[a-z0-9_]+(-[a-z0-9]+)*")
@@ -45,7 +44,6 @@ CHECKPOINT = re.compile(
 DIGEST_LENGTH = 16  # hexadecimal digits
 INDEX = "index.jsonl"
 KEPT_CHECKPOINTS = 2
-NOT_COMPARED = ("attempt", "cost", "provenance")  # parts of a result that differ from run to run
 
 
 class LedgerConflict(Exception):
@@ -116,7 +114,7 @@ class Ledger:
 
     def write_request(self, document: Json) -> None:
         """Set what is asked for. For the driver."""
-        self.storage.replace("request.json", _encode(document))
+        self.storage.replace("request.json", encode(document))
 
     # Trials
 
@@ -136,13 +134,13 @@ class Ledger:
     def histories(self, trials: Iterable[Trial]) -> dict[str, list[Json]]:
         """The rows of those trials that have a history, by key."""
         paths = {t.key: t.history_path for t in trials if t.history_path}
-        documents = map(_decode, self.storage.read_many(paths.values()))
+        documents = map(decode, self.storage.read_many(paths.values()))
         return {key: doc["rows"] for key, doc in zip(paths, documents, strict=True) if doc}
 
     def new_attempt(self, key: str) -> int:
         """Number, from 1, of a new attempt at a trial. For the driver: no two share a number."""
         number = _newest_attempt(self._listings(_folder(key)).get(key, {})) + 1
-        started = _encode({"started": time.time()})
+        started = encode({"started": time.time()})
         while not self.storage.create_once(f"{_attempt_folder(key, number)}/started.json", started):
             number += 1
         return number
@@ -156,7 +154,7 @@ class Ledger:
         if (result := self._read(path)) is not None:
             # First the copy, then the deletion: a driver killed in between does both again.
             aside = f"{_attempt_folder(key, result['attempt'])}/set-aside.json"
-            self.storage.replace(aside, _encode(result))
+            self.storage.replace(aside, encode(result))
             self.storage.delete(path)
 
     def attempt(self, key: str, number: int) -> "Attempt":
@@ -172,12 +170,12 @@ class Ledger:
             if t.result is not None
         ]
         body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-        self.storage.replace(INDEX, _sha256(body).encode() + b"\n" + body)
+        self.storage.replace(INDEX, sha256(body).encode() + b"\n" + body)
 
     def _read_index(self, listings: dict[str, Files]) -> dict[str, tuple[Json, Json]]:
         """Spec and result of the trials whose files are still those the index was made from."""
         digest, _, body = (self.storage.read(INDEX) or b"").partition(b"\n")
-        if digest != _sha256(body).encode():
+        if digest != sha256(body).encode():
             return {}
         return {
             row["key"]: (row["spec"], row["result"])
@@ -202,7 +200,7 @@ class Ledger:
             for name in ("spec.json", "result.json", _error_name(files))
             if key not in known and name in files
         ]
-        contents = map(_decode, self.storage.read_many(paths))
+        contents = map(decode, self.storage.read_many(paths))
         documents = dict(zip(paths, contents, strict=True))
         trials = {}
         for key, files in sorted(listings.items()):
@@ -219,11 +217,11 @@ class Ledger:
         return trials
 
     def _read(self, path: str) -> Json | None:
-        return _decode(self.storage.read(path))
+        return decode(self.storage.read(path))
 
     def _create(self, path: str, document: Json) -> Json | None:
         """Write a file once: None if this call wrote it, else what it holds."""
-        data = _encode(document)
+        data = encode(document)
         if self.storage.create_once(path, data):
             return None
         existing = self._read(path)
@@ -251,7 +249,7 @@ class Attempt:
         self._saved = [path for _, _, path, _ in found]
         for step, _, path, digest in reversed(found):
             data = self.storage.read(path)
-            if data is not None and _sha256(data)[: len(digest)] == digest:
+            if data is not None and sha256(data)[: len(digest)] == digest:
                 return step, data
         return None
 
@@ -260,7 +258,7 @@ class Attempt:
 
         Those of earlier attempts are dropped too, if the newest was loaded from here.
         """
-        path = f"{self.folder}/checkpoint-{step}-{_sha256(data)[:DIGEST_LENGTH]}.pt"
+        path = f"{self.folder}/checkpoint-{step}-{sha256(data)[:DIGEST_LENGTH]}.pt"
         self.storage.replace(path, data)
         self._saved = [*(other for other in self._saved if other != path), path]
         while len(self._saved) > KEPT_CHECKPOINTS:
@@ -278,7 +276,7 @@ class Attempt:
         self.write("traceback.txt", "".join(traceback.format_exception(error)).encode())
         kind, message = type(error).__name__, str(error)
         name = "conflict.json" if isinstance(error, LedgerConflict) else "error.json"
-        self.write(name, _encode({"type": kind, "message": message, "class": error_class}))
+        self.write(name, encode({"type": kind, "message": message, "class": error_class}))
 
     def finish(self, result: Json, history: list[Json]) -> None:
         """Record the trial's result: durable on return.
@@ -286,7 +284,7 @@ class Attempt:
         Raises `LedgerConflict` if the trial has another result, apart from the entries `attempt`,
         `cost` and `provenance`.
         """
-        self.write("history.json", _encode({"rows": history}))
+        self.write("history.json", encode({"rows": history}))
         existing = self.ledger._create(f"{_folder(self.key)}/result.json", result)
         if existing is not None:
             _check_equal(self.key, self.number, existing, result)
@@ -339,40 +337,10 @@ def _versions(files: Files) -> list[str | None]:
     return [files[name].version if name in files else None for name in ("spec.json", "result.json")]
 
 
-def differences(one: Json, other: Json) -> list[str]:
-    """Names of what two results do not share; what differs from run to run does not count."""
-    return sorted(
-        name
-        for name in {*one, *other} - {*NOT_COMPARED}
-        if _canonical(one.get(name)) != _canonical(other.get(name))
-    )
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
 def _check_equal(key: str, attempt: int, existing: Json, result: Json) -> None:
     if differing := differences(existing, result):
         name = differing[0]
         raise LedgerConflict(
-            f"trial {key}: attempt {attempt} came to {name} = {_canonical(result.get(name))}, "
-            f"but its stored result has {_canonical(existing.get(name))}"
+            f"trial {key}: attempt {attempt} came to {name} = {canonical(result.get(name))}, "
+            f"but its stored result has {canonical(existing.get(name))}"
         )
-
-
-def _encode(document: Json) -> bytes:
-    return json.dumps(document, indent=1).encode()
-
-
-def _decode(data: bytes | None) -> Json | None:
-    """A stored JSON object; None if it is missing or damaged."""
-    try:
-        document = json.loads(data or b"")
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -299,9 +299,10 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     _ = study.scenarios  # every value on an axis must be allowed
     for name in study.request.arms:
         engines = {phase.meta.engine for phase in study.arm(name).resolve({})}
-        if "finite_difference" in engines and study.protocol.precision == "bfloat16":
+        differences = sorted(e for e in engines if e.endswith("_difference"))
+        if differences and study.protocol.precision == "bfloat16":
             raise UserError(
-                f"arm {name!r}: meta.engine = 'finite_difference' needs precision float32: "
+                f"arm {name!r}: meta.engine = {differences[0]!r} needs precision float32: "
                 "a difference of bfloat16 outputs is 60-110 % off"
             )
     return study

@@ -105,6 +105,25 @@ MISTAKES = [
         },
         "meta.every = 2",
     ),
+    (
+        {"phases": [{"method": CE, "meta": {"engine": "double_backward", "graph": "retain"}}]},
+        "own look-ahead",
+    ),
+    (
+        {"phases": [{"method": CE, "meta": {"lookahead": "alternating", "last_layers": 1}}]},
+        "all layers",
+    ),
+    (
+        {
+            "phases": [
+                {
+                    "method": "methods.learning_to_reweight:LearningToReweight",
+                    "meta": {"graph": "retain"},
+                }
+            ]
+        },
+        "only one_sided_difference gains",
+    ),
 ]
 
 

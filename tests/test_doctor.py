@@ -31,7 +31,7 @@ def test_a_healthy_node_needs_nothing(healthy: dict):
         ({"code": "0" * 64}, "error", "runs other code.*remove"),
         ({"disk": 2**20}, "warning", "0.0 GiB free in /tmp.*make room"),
         ({"memory": 2**30}, "warning", "1.0 GiB of memory free.*--concurrent"),
-        ({"wandb": False}, "warning", "W&B does not answer.*wandb sync"),
+        ({"wandb": False}, "warning", "W&B does not answer.*report DIR --wandb"),
     ],
 )
 def test_each_fault_is_found_on_its_node_with_its_remedy(

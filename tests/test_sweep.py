@@ -207,14 +207,14 @@ def test_an_error_of_the_campaign_ends_the_experiment_and_is_kept(tmp_path: Path
 def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
     monkeypatch, answer, stops: bool
 ):
-    from ray.exceptions import ActorDiedError, GetTimeoutError, OwnerDiedError
+    from ray.exceptions import ActorDiedError, GetTimeoutError, RaySystemError
 
     import pipelines.remote as module
 
     errors = {
         "timeout": GetTimeoutError(),
         "driver gone": ActorDiedError(),
-        "other": OwnerDiedError("0" * 56, None, "", None),
+        "other": RaySystemError("the raylet is gone"),
     }
 
     def get(reference, timeout):
@@ -223,7 +223,7 @@ def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
         return answer
 
     class Flag:
-        class raised:  # noqa: N801 - an actor's method
+        class raised:
             remote = staticmethod(lambda: None)
 
     monkeypatch.setattr(module.ray, "get", get)
