@@ -92,7 +92,7 @@ def look_ahead(
         return dict(theta), z
     found = problem.outputs(theta) if z is None else z
     values = list(theta.values())
-    grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=False)
+    grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
     with torch.no_grad():
         moved = {
             n: torch.sub(p, g, alpha=alpha) for (n, p), g in zip(theta.items(), grads, strict=True)
