@@ -169,7 +169,8 @@ def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"
         free = node["memory"] / 2**30
         yield "warning", f"{free:.1f} GiB of memory free", "run fewer trials at once: --concurrent"
     if node["wandb"] is False:
-        yield "warning", "W&B does not answer", "runs are kept offline there: `report DIR --wandb` publishes them later"
+        remedy = "runs are kept offline there: `report DIR --wandb` publishes them later"
+        yield "warning", "W&B does not answer", remedy
 
 
 def wandb_url(mode: str) -> str | None:

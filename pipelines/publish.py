@@ -24,7 +24,7 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.report import StudyReport, markdown, page, study_report
 from pipelines.results import to_csv
 from pipelines.tracking import client_settings, project_name, resolve_mode, tracker
-from pipelines.worker import tracked_summary, tracked_row
+from pipelines.worker import tracked_row, tracked_summary
 
 Json = dict[str, Any]
 
