@@ -101,6 +101,7 @@ class Round:
         """Whether the study is complete; a driver that ended before that is started again."""
         status = self.driver.poll()
         if status in (-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM):
+            self.driver.communicate()  # closes its pipe
             self.driver, self.launches = self._start(), self.launches + 1
         elif status:
             assert self.driver.stderr

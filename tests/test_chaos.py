@@ -1,10 +1,13 @@
 """The chaos benchmark sees what it is to see, and a short run of it ends well."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import compare, run
+from benchmarks.chaos import ROOT, compare
 from pipelines.ledger import Ledger
 
 
@@ -38,8 +41,12 @@ def test_each_way_in_which_a_study_may_come_out_wrong_is_counted(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["local", "s3"])
-def test_some_faults_change_nothing(storage: str):
-    outcome = run(faults=3, seed=1, storage=storage)
+def test_some_faults_change_nothing(storage: str, tmp_path: Path):
+    found = tmp_path / "outcome.json"
+    command = [sys.executable, "-m", "benchmarks.chaos", "--faults", "3", "--seed", "1"]
+    command += ["--storage", storage, "--json", str(found)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    outcome = json.loads(found.read_text())
     assert sum(outcome["faults"].values()) == 3
     for counts in outcome["rounds"]:
         assert counts["equal"] == counts["trials"] >= 40
