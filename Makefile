@@ -3,16 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_AUTH_MODE ?= disabled
 
-.PHONY: sweep test test-all lint install
+.PHONY: sweep test test-all test-chaos lint install
 
 sweep: .venv/installed
 	$(BIN)/python run_sweep.py
 
 test: .venv/tested
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not chaos"
 
 test-all: .venv/tested
 	$(BIN)/python -m pytest -q -m slow
+
+# Random faults on a two-node cluster, for minutes; `python -m benchmarks.chaos` is the long version.
+test-chaos: .venv/tested
+	$(BIN)/python -m pytest -q -m chaos
 
 lint: .venv/tested
 	$(BIN)/ruff check .

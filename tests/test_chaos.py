@@ -39,7 +39,7 @@ def test_each_way_in_which_a_study_may_come_out_wrong_is_counted(tmp_path: Path)
     }
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("storage", ["local", "s3"])
 def test_some_faults_change_nothing(storage: str, tmp_path: Path):
     found = tmp_path / "outcome.json"
