@@ -121,7 +121,7 @@ def measure(location: str, study: Study) -> dict[str, float]:
         larger = study.model_copy(update={"request": more})
         assert Campaign(larger, document["hash"], ledger).planner.ask() is not None
         times[f"resume {name}"] = time.perf_counter() - began
-        ledger.write_index()
+        ledger.index(ledger.trials().values())
     return times
 
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.budget import budget_curve
-from pipelines.statistics import Floats, Record, Runs
-from pipelines.tunability import Range, in_halved_space
+from pipelines.facts import Range, Record
+from pipelines.statistics import Floats, Runs
+from pipelines.tunability import in_halved_space
 
 Score = Literal["val", "last", "selected"]
 Config = dict[str, Any]

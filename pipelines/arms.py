@@ -162,8 +162,8 @@ class Arm(Strict):
             (phases[head], rest) if head in phases else (self.resolve({})[0], [head, *rest])
         )
         place = phase.model_dump() | {"schedule": schedule | phase.schedule}
-        method = inspect.signature(method_class(phase.method)).parameters
-        place |= {n: p.default for n, p in method.items()} | phase.hyperparameters
+        place |= {n: p.default for n, p in parameters_of(phase.method).items()}
+        place |= phase.hyperparameters
         found: Any = place
         for part in path:
             found = found.get(part) if isinstance(found, dict) else None
@@ -254,14 +254,20 @@ def method_class(path: str) -> type[Objective]:
     return found
 
 
+@cache
+def parameters_of(path: str) -> dict[str, inspect.Parameter]:
+    """The hyperparameters of the class at `module:class`: its constructor's named parameters."""
+    parameters = inspect.signature(method_class(path)).parameters
+    return {n: p for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+
+
 def build_method(path: str, given: dict[str, Value]) -> Objective:
     """The method of that class; its constructor's signature is the schema of its hyperparameters.
 
     Raises:
         UserError: a hyperparameter is unknown, missing or out of range.
     """
-    signature = inspect.signature(method_class(path)).parameters
-    parameters = {n: p for n, p in signature.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    parameters = parameters_of(path)
     required = {n for n, p in parameters.items() if p.default is p.empty}
     for name in [*given, *required]:
         if name not in parameters or (name not in given and name in required):

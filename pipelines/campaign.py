@@ -17,6 +17,7 @@ Loss = Literal["node", "memory", "worker"]  # what an attempt without an outcome
 
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
 DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
+INDEXED = 500  # trials that end between two additions to the index
 PASSING = (
     "memory",
     "data",
@@ -81,6 +82,7 @@ class Campaign:
             {k for k, t in found.items() if t.state == "diverged"} if "diverged" in retry else set()
         )
         self.trials = {key: trial for key, trial in found.items() if trial.state not in retry}
+        self._to_index = list(self.trials.values())
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
@@ -125,7 +127,15 @@ class Campaign:
             return None
         self.trials[key] = trial
         self.planner.tell(key, score_of(trial, self.study.protocol))
+        self._to_index.append(trial)
+        if len(self._to_index) >= INDEXED:
+            self.write_index()
         return trial
+
+    def write_index(self) -> None:
+        """Add what ended to the ledger's index: then `status` and the next launch are fast."""
+        self.ledger.index(self._to_index)
+        self._to_index.clear()
 
     def _may_pass(self, trial: Trial) -> bool:
         assert trial.error is not None

@@ -26,6 +26,7 @@ def run_launch(
     name: str, request: dict[str, Any], options: dict[str, Any], quick: bool, console: Console
 ) -> int:
     """Launch a study and report; the exit status."""
+
     for option, allowed in (("executor", ("ray", "inline")), ("device", ("auto", "cpu", "cuda"))):
         if options[option] not in allowed:
             raise UserError(f"--{option} {options[option]!r}: must be one of {', '.join(allowed)}")

@@ -110,7 +110,7 @@ def _drive(
         _run(campaign, setting, options, console, lambda: signals() or lease.lost)
         if lease.lost:
             raise UserError(f"storage {setting.storage!r}: another driver has taken the study over")
-        ledger.write_index()
+        campaign.write_index()
         if signals.received is not None and not campaign.finished:
             raise Interrupted(signals.received)
 

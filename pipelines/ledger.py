@@ -12,14 +12,13 @@
         conflict.json, traceback.txt  if it came to another result than the trial has
         set-aside.json                a diverged result of this attempt, as the trial was run again
     trials/KEY/result.json            created once
-    index.jsonl                       a copy of specs and results in one file; never the truth
+    index/N.jsonl                     copies of finished trials (pipelines/ledger_index.py)
 
 Every file is written atomically and durably, and none but `request.json`, the lease and the index
 is ever written twice. So a process may be killed anywhere, and a worker that outlives its driver
 hurts nobody. A file that cannot be parsed counts as not written. See docs/ledger.md.
 """
 
-import json
 import re
 import time
 import traceback
@@ -31,6 +30,7 @@ from typing import Literal
 from pipelines.documents import Json, canonical, decode, differences, encode, sha256
 from pipelines.errors import UserError
 from pipelines.lease import Holder, Lease, acquire_lease, live_holder
+from pipelines.ledger_index import Row, add_to_index, read_index
 from pipelines.storage import File, Storage, open_storage
 
 State = Literal["planned", "started", "failed", "completed", "diverged"]
@@ -42,7 +42,6 @@ CHECKPOINT = re.compile(
     r"/attempts/(?P<attempt>\d+)/checkpoint-(?P<step>\d+)-(?P<digest>[0-9a-f]+)\.pt$"
 )
 DIGEST_LENGTH = 16  # hexadecimal digits
-INDEX = "index.jsonl"
 KEPT_CHECKPOINTS = 2
 
 
@@ -62,6 +61,7 @@ class Trial:
     history_path: str | None
     conflicts: int  # attempts that came to another result
     steps: int  # done at the furthest checkpoint
+    versions: list[str | None]  # of its spec.json and result.json
 
     @property
     def state(self) -> State:
@@ -78,6 +78,7 @@ class Ledger:
 
     def __init__(self, storage: Storage):
         self.storage = storage
+        self._indexed: set[str] = set()
 
     @staticmethod
     def open(location: str, *, create: bool = True) -> "Ledger":
@@ -125,7 +126,10 @@ class Ledger:
     def trials(self) -> dict[str, Trial]:
         """All trials, by key, in one pass over the storage; histories are not read."""
         listings = self._listings("trials")
-        return self._load(listings, self._read_index(listings))
+        rows = read_index(self.storage)
+        known = {k: r for k, r in rows.items() if r.versions == _versions(listings.get(k, {}))}
+        self._indexed = set(known)
+        return self._load(listings, known)
 
     def trial(self, key: str) -> Trial | None:
         """One trial, or None if it was never planned."""
@@ -156,32 +160,22 @@ class Ledger:
             aside = f"{_attempt_folder(key, result['attempt'])}/set-aside.json"
             self.storage.replace(aside, encode(result))
             self.storage.delete(path)
+            self._indexed.discard(key)
 
     def attempt(self, key: str, number: int) -> "Attempt":
         """A worker's way to write what became of an attempt."""
         return Attempt(self, key, number)
 
-    def write_index(self) -> None:
-        """Copy the finished trials into one file, which makes `trials` fast. For the driver."""
-        listings = self._listings("trials")
+    def index(self, trials: Iterable[Trial]) -> None:
+        """Add those that are finished, and not yet in it, to the index. For the driver."""
         rows = [
-            {"key": t.key, "of": _versions(listings[t.key]), "spec": t.spec, "result": t.result}
-            for t in self._load(listings, self._read_index(listings)).values()
-            if t.result is not None
+            Row(t.key, t.versions, t.spec, t.result)
+            for t in trials
+            if t.result is not None and t.key not in self._indexed
         ]
-        body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-        self.storage.replace(INDEX, sha256(body).encode() + b"\n" + body)
-
-    def _read_index(self, listings: dict[str, Files]) -> dict[str, tuple[Json, Json]]:
-        """Spec and result of the trials whose files are still those the index was made from."""
-        digest, _, body = (self.storage.read(INDEX) or b"").partition(b"\n")
-        if digest != sha256(body).encode():
-            return {}
-        return {
-            row["key"]: (row["spec"], row["result"])
-            for row in map(json.loads, body.splitlines())
-            if row["of"] == _versions(listings.get(row["key"], {}))
-        }
+        if rows:
+            add_to_index(self.storage, rows)
+            self._indexed.update(row.key for row in rows)
 
     def _listings(self, folder: str) -> dict[str, Files]:
         listings: dict[str, Files] = defaultdict(dict)
@@ -191,9 +185,7 @@ class Ledger:
                 listings[key][name] = file
         return listings
 
-    def _load(
-        self, listings: dict[str, Files], known: dict[str, tuple[Json, Json]]
-    ) -> dict[str, Trial]:
+    def _load(self, listings: dict[str, Files], known: dict[str, Row]) -> dict[str, Trial]:
         paths = [
             f"{_folder(key)}/{name}"
             for key, files in listings.items()
@@ -205,14 +197,21 @@ class Ledger:
         trials = {}
         for key, files in sorted(listings.items()):
             folder = _folder(key)
-            found = (documents.get(f"{folder}/{name}.json") for name in ("spec", "result"))
-            spec, result = known.get(key) or found
+            if row := known.get(key):
+                spec, result = row.spec, row.result
+            else:
+                spec, result = (documents.get(f"{folder}/{n}.json") for n in ("spec", "result"))
             if spec is not None:
-                error = documents.get(f"{folder}/{_error_name(files)}")
-                newest, history = _newest_attempt(files), _history_path(key, files)
-                conflicts = sum(name.endswith("/conflict.json") for name in files)
                 trials[key] = Trial(
-                    key, spec, result, error, newest, history, conflicts, _steps(files)
+                    key=key,
+                    spec=spec,
+                    result=result,
+                    error=documents.get(f"{folder}/{_error_name(files)}"),
+                    attempts=_newest_attempt(files),
+                    history_path=_history_path(key, files),
+                    conflicts=sum(name.endswith("/conflict.json") for name in files),
+                    steps=_steps(files),
+                    versions=_versions(files),
                 )
         return trials
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
 from math import isnan
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 
 from pipelines.arm_runs import ArmRuns
 from pipelines.budget import break_even, selection_weights, win_probability
+from pipelines.facts import StudyFacts
 from pipelines.statistics import (
     Floats,
     by_repeat,
@@ -18,29 +19,8 @@ from pipelines.statistics import (
     holm,
     repeat_means,
 )
-from pipelines.tunability import Range
 
 Json = dict[str, Any]
-
-
-class ArmFacts(TypedDict):
-    """What the study file says of an arm; `planned` counts its trials where the caller knows."""
-
-    kind: str
-    tuned: bool
-    space: dict[str, Range]
-    default: dict[str, Any]
-    planned: NotRequired[int]
-
-
-class StudyFacts(TypedDict):
-    """What the study file says of a study; `margin` is in units of the metric."""
-
-    metric: str
-    epoch: Literal["last", "selected"]
-    search: Literal["random", "tpe"]
-    margin: float
-    arms: dict[str, ArmFacts]
 
 
 def compare_all(runs: Mapping[str, ArmRuns], facts: StudyFacts) -> list[Json]:

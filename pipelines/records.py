@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pipelines.arms import Arm, Phase, build_method, describe_distribution
 from pipelines.campaign import plan
 from pipelines.errors import UserError
+from pipelines.facts import Record, StudyFacts
 from pipelines.ledger import Ledger, Trial
-from pipelines.pairs import StudyFacts
 from pipelines.planner import Planner, Role
-from pipelines.results import summarise
-from pipelines.scenarios import summarise_scenarios
-from pipelines.statistics import Record
 from pipelines.study import Protocol, Study, parse_study, varied
 
 
@@ -23,14 +21,26 @@ class Findings:
     """A study as its ledger has it now.
 
     planner: has assigned a role to every trial, as far as the study has come.
-    records_in: by scenario.
     """
 
     study: Study
     document: dict[str, Any]
     trials: dict[str, Trial]
     planner: Planner
-    records_in: dict[str, list[Record]]
+
+    @cached_property
+    def records_in(self) -> dict[str, list[Record]]:
+        """The records of finished trials, by scenario: a trial with two roles makes two."""
+        records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
+        protocols = {
+            name: varied(self.study.protocol, c) for name, c in self.study.scenarios.items()
+        }
+        for role, spec in self.planner.assigned:
+            trial = self.trials.get(spec["key"])
+            if trial is not None and trial.state in ("completed", "diverged", "failed"):
+                record = _record(protocols[role.scenario], self.planner.arms[role.arm], role, trial)
+                records[role.scenario].append(record)
+        return records
 
     @property
     def records(self) -> list[Record]:
@@ -54,7 +64,7 @@ class Findings:
                     "default": self._default(name, arm),
                     "planned": self.planner.planned_in["", name],
                 }
-                for name, arm in self.study.arms.items()
+                for name, arm in self.planner.arms.items()
             },
         }
 
@@ -67,6 +77,9 @@ class Findings:
 
     def results(self) -> dict[str, Any]:
         """The content of results.json; with the scenarios' own, where the study has axes."""
+        from pipelines.results import summarise  # scipy and sklearn: `status` starts without them
+        from pipelines.scenarios import summarise_scenarios
+
         results = summarise(self.records, self.facts, self.provenance())
         if len(self.records_in) == 1:
             return results
@@ -139,18 +152,11 @@ def gather(storage: str) -> tuple[Ledger, Findings]:
     planner = plan(study, document["hash"], trials)
     while planner.ask() is not None:
         pass  # what is left open shows as planned
-    records: dict[str, list[Record]] = {name: [] for name in study.scenarios}
-    for role, spec in planner.assigned:
-        trial = trials.get(spec["key"])
-        if trial is not None and trial.state in ("completed", "diverged", "failed"):
-            records[role.scenario].append(_record(study, role, trial))
-    return ledger, Findings(study, document, trials, planner, records)
+    return ledger, Findings(study, document, trials, planner)
 
 
-def _record(study: Study, role: Role, trial: Trial) -> Record:
+def _record(protocol: Protocol, arm: Arm, role: Role, trial: Trial) -> Record:
     spec, result = trial.spec, trial.result or {}
-    arm = study.arm(role.arm)
-    protocol = varied(study.protocol, spec["change"])
     rule = protocol.epoch
     val = (result.get("val") or {}).get(rule, math.nan)
     held_out = result.get("held_out") or {"score": {"last": math.nan, "selected": math.nan}}

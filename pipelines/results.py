@@ -11,17 +11,10 @@ from typing import Any
 import numpy as np
 
 from pipelines.arm_runs import ArmRuns, Score
+from pipelines.facts import ArmFacts, Record, StudyFacts
 from pipelines.headline import headline
-from pipelines.pairs import (
-    ArmFacts,
-    Json,
-    StudyFacts,
-    adjust,
-    compare_all,
-    compare_controls,
-    shortest,
-)
-from pipelines.statistics import Record, difference, estimate, repeat_means
+from pipelines.pairs import Json, adjust, compare_all, compare_controls, shortest
+from pipelines.statistics import difference, estimate, repeat_means
 from pipelines.tunability import importance, knob_gains
 
 SCHEMA = 1

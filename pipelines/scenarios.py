@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.arm_runs import ArmRuns
-from pipelines.pairs import Json, StudyFacts
+from pipelines.facts import Record, StudyFacts
+from pipelines.pairs import Json
 from pipelines.results import plain, summarise
-from pipelines.statistics import Record, aggregate, all_equal, estimate
+from pipelines.statistics import aggregate, all_equal, estimate
 from pipelines.tunability import transfer_regret
 
 

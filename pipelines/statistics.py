@@ -23,33 +23,6 @@ Runs = Mapping[tuple[int, int], float]
 
 
 @dataclass(frozen=True)
-class Record:
-    """One finished trial in one role; a trial that serves two roles gives two records, one `key`.
-
-    `config` holds the tuned values only, by dotted address. `val` is the selection score under the
-    study's epoch rule, `test` has one score per epoch rule; both are the worst score where the run
-    diverged and nan where it failed. `passes` counts example passes: forward 1, backward 2,
-    forward mode 3.
-    """
-
-    key: str
-    arm: str
-    phase: str
-    repeat: int
-    index: int
-    config: dict[str, float | int | str]
-    status: str
-    val: float
-    test: dict[str, float]
-    passes: int
-    seconds: float
-    clean_train: int
-    clean_select: int
-    data_seed: int
-    run_seed: int
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A mean with its interval; `low` and `high` are nan where no interval can be had.
 

@@ -25,10 +25,11 @@ from pipelines.data import Split, prepare
 from pipelines.dataset import Dataset
 from pipelines.errors import UserError
 from pipelines.export import EXAMPLES, MODEL, Classifier, load_model
+from pipelines.facts import Record
 from pipelines.ledger import Ledger
 from pipelines.records import Findings
 from pipelines.sources import load_dataset
-from pipelines.statistics import Estimate, Record, estimate
+from pipelines.statistics import Estimate, estimate
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -15,14 +15,11 @@ from optuna.distributions import (
 )
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from pipelines.statistics import Floats, Record
+from pipelines.facts import Range, Record
+from pipelines.statistics import Floats
 
 IMPORTANCE_QUANTILE = 0.25
 MIN_TRIALS_FOR_IMPORTANCE = 20
-
-
-Range = Mapping[str, Any]
-"""A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
 
 
 def in_halved_space(config: Mapping[str, Any], space: Mapping[str, Range]) -> bool:

@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.pairs import StudyFacts
-from pipelines.statistics import Record
-from pipelines.tunability import Range
+from pipelines.facts import Range, Record, StudyFacts
 
 LR: dict[str, Any] = {"schedule.lr": 0.1}
 

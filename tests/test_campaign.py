@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.campaign import DEATHS, TRIES, Campaign, Job
 from pipelines.ledger import Ledger
+from pipelines.ledger_index import read_index
 from pipelines.study import Study
 from tests.conftest import small_study
 
@@ -41,6 +42,16 @@ def test_every_trial_runs_exactly_once_and_a_second_launch_has_nothing_to_do(led
     keys = run_all(ledger, first)
     assert first.finished and len(keys) == len(set(keys)) == len(ledger.trials())
     assert campaign(ledger).next() is None
+
+
+def test_a_driver_that_is_killed_leaves_an_index_of_all_but_its_last_trials(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pipelines.campaign.INDEXED", 4)
+    keys = run_all(ledger, campaign(ledger))  # no end of launch, where the rest is written
+    assert list(read_index(ledger.storage)) == keys[: len(keys) // 4 * 4]
+    campaign(ledger).write_index()
+    assert list(read_index(ledger.storage)) == keys
 
 
 def test_a_larger_request_runs_only_what_is_missing(ledger: Ledger):

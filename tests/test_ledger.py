@@ -16,6 +16,7 @@ import pytest
 import pipelines.storage
 from pipelines.errors import UserError
 from pipelines.ledger import Ledger, LedgerConflict
+from pipelines.ledger_index import read_index
 from tests.object_store import BUCKET, object_store
 
 KEY = "gce-0f3a"
@@ -315,7 +316,7 @@ def test_foreign_files_are_ignored(tmp_path: Path):
 def indexed(ledger: Ledger) -> Ledger:
     for number in range(3):
         started(ledger, f"gce-{number}").finish(RESULT | {"val": number}, ROWS)
-    ledger.write_index()
+    ledger.index(ledger.trials().values())
     return ledger
 
 
@@ -335,15 +336,34 @@ def reads(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_index_spares_reading_finished_trials(indexed: Ledger, monkeypatch):
     expected = indexed.trials()
-    assert reads(indexed, monkeypatch) == ["index.jsonl"]
-    indexed.storage.delete("index.jsonl")
-    assert indexed.trials() == expected and len(reads(indexed, monkeypatch)) == 7
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl"]
+    indexed.storage.delete("index/1.jsonl")
+    assert indexed.trials() == expected and len(reads(indexed, monkeypatch)) == 6
+
+
+def test_the_index_grows_by_what_it_misses(indexed: Ledger, monkeypatch):
+    indexed.index(indexed.trials().values())
+    started(indexed, "gce-new").finish(RESULT, ROWS)
+    indexed.index(indexed.trials().values())
+    expected = indexed.trials()
+    assert [len(row.key) for row in read_index(indexed.storage).values()] == [5, 5, 5, 7]
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl", "index/2.jsonl"]
+    assert indexed.trials() == expected
+
+
+def test_of_two_rows_of_a_trial_the_one_of_the_present_files_counts(indexed: Ledger, monkeypatch):
+    indexed.storage.delete("trials/gce-0/result.json")
+    indexed.trials()
+    started(indexed, "gce-0").finish(RESULT | {"val": 7}, ROWS)
+    indexed.index(indexed.trials().values())
+    assert (indexed.trials()["gce-0"].result or {})["val"] == 7
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl", "index/2.jsonl"]
 
 
 def test_trials_that_the_index_misses_are_read(indexed: Ledger, monkeypatch):
     started(indexed, "gce-new")
     assert indexed.trials()["gce-new"].state == "started"
-    assert reads(indexed, monkeypatch) == ["index.jsonl", "trials/gce-new/spec.json"]
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl", "trials/gce-new/spec.json"]
 
 
 def test_the_index_is_not_believed_against_the_files(indexed: Ledger):
@@ -363,10 +383,10 @@ def test_a_damaged_index_is_not_used(
     indexed: Ledger, monkeypatch, damage: Callable[[bytes], bytes]
 ):
     expected = indexed.trials()
-    indexed.storage.replace("index.jsonl", damage(indexed.storage.read("index.jsonl") or b""))
+    indexed.storage.replace("index/1.jsonl", damage(indexed.storage.read("index/1.jsonl") or b""))
     assert indexed.trials() == expected
-    indexed.write_index()
-    assert reads(indexed, monkeypatch) == ["index.jsonl"]
+    indexed.index(indexed.trials().values())
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl", "index/2.jsonl"]
 
 
 # Killed anywhere, and disks that are full
@@ -385,7 +405,7 @@ def launch(location: str) -> None:
         for step in range(done + 1, 5):
             attempt.save_checkpoint(b"x" * step, step)
         attempt.finish(RESULT, ROWS)
-    ledger.write_index()
+    ledger.index(ledger.trials().values())
 
 
 class Killed(BaseException):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.pairs import StudyFacts
+from pipelines.facts import StudyFacts
 from pipelines.results import summarise, to_csv
 from pipelines.scenarios import summarise_scenarios
 from tests.synthetic import ARMS, SyntheticArm, synthetic_study

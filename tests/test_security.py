@@ -60,7 +60,7 @@ def test_a_pickle_in_the_ledger_is_never_executed(tmp_path: Path):
             return (Path.touch, (tmp_path / "executed",))
 
     ledger = Ledger.open(str(tmp_path / "study"))
-    for path in ("study.json", "index.jsonl", "trials/ce-0/spec.json", "trials/ce-0/result.json"):
+    for path in ("study.json", "index/1.jsonl", "trials/ce-0/spec.json", "trials/ce-0/result.json"):
         ledger.storage.replace(path, pickle.dumps(Malicious()))
     assert ledger.study() is None and ledger.trials() == {}
     assert not (tmp_path / "executed").exists()

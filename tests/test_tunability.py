@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.statistics import Record
+from pipelines.facts import Record
 from pipelines.tunability import importance, in_halved_space, knob_gains, transfer_regret
 
 UNIT = {"low": 0.0, "high": 1.0}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.arm_runs import ArmRuns
+from pipelines.facts import Record
 from pipelines.figures.plot import Style, styles
 from pipelines.ledger import Ledger
 from pipelines.records import Findings
-from pipelines.statistics import Record
 from pipelines.tables import METRICS, scale
 
 Json = dict[str, Any]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.facts import Record
 from pipelines.figures.material import Material
 from pipelines.figures.plot import STEPS, Figure, Panel, axis, plain, rounded
-from pipelines.statistics import Record
 from pipelines.tunability import MIN_TRIALS_FOR_IMPORTANCE
 
 Json = dict[str, Any]

@@ -1,0 +1,57 @@
+"""What statistics are made of: the records of a study's trials, and what its file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired, TypedDict
+
+Range = Mapping[str, Any]
+"""A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished trial in one role; a trial that serves two roles gives two records, one `key`.
+
+    `config` holds the tuned values only, by dotted address. `val` is the selection score under the
+    study's epoch rule, `test` has one score per epoch rule; both are the worst score where the run
+    diverged and nan where it failed. `passes` counts example passes: forward 1, backward 2,
+    forward mode 3.
+    """
+
+    key: str
+    arm: str
+    phase: str
+    repeat: int
+    index: int
+    config: dict[str, float | int | str]
+    status: str
+    val: float
+    test: dict[str, float]
+    passes: int
+    seconds: float
+    clean_train: int
+    clean_select: int
+    data_seed: int
+    run_seed: int
+
+
+class ArmFacts(TypedDict):
+    """What the study file says of an arm; `planned` counts its trials where the caller knows."""
+
+    kind: str
+    tuned: bool
+    space: dict[str, Range]
+    default: dict[str, Any]
+    planned: NotRequired[int]
+
+
+class StudyFacts(TypedDict):
+    """What the study file says of a study; `margin` is in units of the metric."""
+
+    metric: str
+    epoch: Literal["last", "selected"]
+    search: Literal["random", "tpe"]
+    margin: float
+    arms: dict[str, ArmFacts]
