@@ -16,7 +16,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipelines.budget import break_even, budget_curve
+from pipelines.budget import break_even, budget_curve, value_at
 from pipelines.statistics import (
     Floats,
     aggregate,
@@ -27,6 +27,7 @@ from pipelines.statistics import (
 TRIALS = 20
 REPEATS = (3, 5, 10)
 BUDGETS = (0, 1, 5, 10, 15, 20)
+CROSSINGS = (1.5, 2, 3.5, 5, 8, 10)
 SEEDS = 2
 RUN_SD, DATA_SD, OPTIMUM_SD, VAL_SIZE = 0.01, 0.01, 0.05, 100
 OPTIMUM, DEFAULT = 0.6, 0.25
@@ -82,8 +83,10 @@ def budget_rows(rng: np.random.Generator, studies: int, reference: Floats) -> Ro
         for b in BUDGETS:
             intervals = np.array([t_interval(study[:, b]) for study in curves])
             rows.append(_row("budget curve", repeats, b, covered(intervals, reference[b])))
-        for b in (2, 5, 10):
-            level = reference[b] + rng.normal(0, RUN_SD / SEEDS**0.5, (studies, repeats, 1))
+        for b in CROSSINGS:
+            level = value_at(b, reference) + rng.normal(
+                0, RUN_SD / SEEDS**0.5, (studies, repeats, 1)
+            )
             found = [break_even(study) for study in curves - level]
             hits = [
                 f.low is not None and f.low <= b and (f.high is None or b <= f.high) for f in found
@@ -117,7 +120,7 @@ def comparison_rows(rng: np.random.Generator, studies: int, reference: Floats) -
     return rows
 
 
-def _row(interval: str, repeats: int, at: int, hits: Sequence[bool]) -> dict[str, Any]:
+def _row(interval: str, repeats: int, at: float, hits: Sequence[bool]) -> dict[str, Any]:
     """`at` is a budget, a number of seeds, of scenarios or of values: what varies in the row."""
     return {
         "interval": interval,
@@ -146,7 +149,7 @@ def main(
     rows = simulate(studies)
     for row in rows:
         print(
-            f"{row['interval']:26} R = {row['repeats']:2} at {row['at']:2}: {row['coverage']:.1%}"
+            f"{row['interval']:26} R = {row['repeats']:2} at {row['at']:4g}: {row['coverage']:.1%}"
         )
     if json_file:
         json_file.write_text(json.dumps({"studies": studies, "rows": rows}, indent=1) + "\n")

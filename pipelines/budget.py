@@ -1,6 +1,7 @@
 """What a tuning budget buys: expected best-of-n, the break-even budget, probability of a win.
 
 A budget b is a number of random trials on top of the published default; b = 0 is the default alone.
+Between whole numbers it is an expected number: b = 6.3 means 6 trials or, with probability 0.3, 7.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipelines.statistics import Floats, t_interval
+from pipelines.statistics import Floats, t_intervals
+
+STEPS = 10  # of b* per random trial
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,16 @@ class BreakEven:
     `low` and `high` are both None and `interval` is False where one search gives no interval.
     """
 
-    budget: int | None
-    low: int | None
-    high: int | None
+    budget: float | None
+    low: float | None
+    high: float | None
     interval: bool
     largest: int
 
     def __str__(self) -> str:
         if self.budget == 0:
             return "0: the default already does it"
-        return f"> {self.largest}" if self.budget is None else str(self.budget)
+        return f"> {self.largest}" if self.budget is None else f"{self.budget:g}"
 
 
 def _subset_share(count: ArrayLike, total: int) -> Floats:
@@ -80,21 +83,31 @@ def budget_curve(val: ArrayLike, retrained: ArrayLike) -> Floats:
 def break_even(differences: ArrayLike) -> BreakEven:
     """b*: the smallest budget whose mean difference, tuned minus untuned, is at least 0.
 
-    `differences` [R, B + 1], paired by repeat. The interval inverts the paired t test: it runs from
-    the first budget not shown to be too small (high >= 0) to the first one shown to be enough
-    (low > 0); none of those means "> B". A budget without interval shows neither. A single repeat
-    gives no interval.
+    `differences` [R, B + 1], paired by repeat; b* is found to a tenth of a trial. The interval
+    inverts the paired t test: it runs from the first budget not shown to be too small (high >= 0)
+    to the first one shown to be enough (low > 0); none of those means "> B". A budget without
+    interval shows neither. A single repeat gives no interval.
     """
-    d = np.asarray(differences, dtype=float)
+    whole = np.asarray(differences, dtype=float)
+    largest = whole.shape[1] - 1
+    grid = np.arange(largest * STEPS + 1) / STEPS
+    d = np.stack([np.interp(grid, np.arange(largest + 1), repeat) for repeat in whole])
     budget = _first(d.mean(axis=0) >= 0)
     if len(d) < 2:
-        return BreakEven(budget, None, None, False, d.shape[1] - 1)
-    low, high = np.array([t_interval(column) for column in d.T]).T
-    return BreakEven(budget, _first(~(high < 0)), _first(low > 0), True, d.shape[1] - 1)
+        return BreakEven(budget, None, None, False, largest)
+    low, high = t_intervals(d)
+    return BreakEven(budget, _first(~(high < 0)), _first(low > 0), True, largest)
 
 
-def _first(condition: NDArray[np.bool_]) -> int | None:
-    return int(condition.argmax()) if condition.any() else None
+def value_at(budget: float, values: ArrayLike) -> float:
+    """Expected value (a cost, a score) at a budget, from those at whole budgets 0..B."""
+    known = np.asarray(values, dtype=float)
+    return float(np.interp(budget, np.arange(known.size), known))
+
+
+def _first(condition: NDArray[np.bool_]) -> float | None:
+    """Budget of the first point on the grid where it holds."""
+    return float(condition.argmax()) / STEPS if condition.any() else None
 
 
 def win_probability(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> float:

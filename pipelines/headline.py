@@ -59,8 +59,8 @@ def _interval(results: Json, estimate: Json) -> str:
     return f"95 % interval {low} to {high}, {size}{scope}"
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def _count(n: float, noun: str) -> str:
+    return f"{n:g} {noun}{'' if n == 1 else 's'}"
 
 
 def _mean(results: Json, name: str) -> str:
@@ -106,7 +106,7 @@ def _break_even(results: Json, pair: Json) -> str:
     interval = "one search; interval not available"
     if found["interval"]:
         ends = (found["low"], found["high"])
-        low, high = (f"> {found['largest']}" if end is None else str(end) for end in ends)
+        low, high = (f"> {found['largest']}" if end is None else f"{end:g}" for end in ends)
         interval = f"95 % interval {low} to {high}, {_count(found['repeats'], 'repeat')}"
     if found["budget"] is None:
         return (
@@ -118,7 +118,9 @@ def _break_even(results: Json, pair: Json) -> str:
             f"{tuned} needs no tuning to match {untuned}: its default already does ({interval})"
         )
     else:
-        cost = f"with the default {found['trials']} trials or {found['passes']:,.0f} example passes"
+        cost = (
+            f"with the default {found['trials']:g} trials or {found['passes']:,.0f} example passes"
+        )
         trials = _count(found["budget"], "random trial")
         answer = f"{tuned} needs {trials} to match {untuned} ({interval}; {cost})"
     saved = found["passes_saved"]

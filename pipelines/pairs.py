@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.arm_runs import ArmRuns
-from pipelines.budget import break_even, selection_weights, win_probability
+from pipelines.budget import break_even, selection_weights, value_at, win_probability
 from pipelines.facts import StudyFacts
 from pipelines.statistics import (
     Floats,
@@ -67,7 +67,7 @@ def _break_even(curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns) 
     found = break_even([curve[:length] - level[r] for r, curve in shared.items()])
     cost = tuned.budget_cost("passes")
     ends = (found.budget, found.low, found.high)
-    passes, low, high = (None if b is None else cost[b] for b in ends)
+    passes, low, high = (None if b is None else value_at(b, cost) for b in ends)
     run_tuned, run_untuned = tuned.run_cost("passes"), untuned.run_cost("passes")
     saved = None
     if passes is not None and run_tuned is not None and run_untuned is not None:
@@ -75,7 +75,7 @@ def _break_even(curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns) 
     return {
         "label": str(found),
         **asdict(found),
-        "trials": found.budget and found.budget + 1,  # the default's trial comes on top
+        "trials": found.budget and value_at(found.budget, [0, *range(2, length + 1)]),
         "passes": passes,
         "passes_low": low,
         "passes_high": high,

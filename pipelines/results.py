@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.arm_runs import ArmRuns, Score
+from pipelines.budget import value_at
 from pipelines.facts import ArmFacts, Record, StudyFacts
 from pipelines.headline import headline
 from pipelines.pairs import Json, adjust, compare_all, compare_controls, shortest
@@ -172,7 +173,7 @@ def _cost(runs: Mapping[str, ArmRuns], pairs: Sequence[Json]) -> Json:
             for name, arm in runs.items()
         },
         "break_even": [
-            {"tuned": t, "untuned": u, "seconds": seconds[t][found["budget"]]}
+            {"tuned": t, "untuned": u, "seconds": value_at(found["budget"], seconds[t])}
             for t, u, found in budgets
             if found["budget"] is not None
         ],

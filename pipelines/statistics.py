@@ -60,25 +60,34 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
     (nan, nan) with fewer than two values, with one that is not finite, or where all are equal:
     nothing then tells how much they vary.
     """
+    low, high = t_intervals(np.asarray(values, dtype=float)[:, None])
+    return float(low[0]), float(high[0])
+
+
+def t_intervals(values: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper ends [k] of the `t_interval` of each column of values [n, k]."""
+    errors = standard_errors(values)
+    if np.isnan(errors).all():
+        return errors, errors
+    half = stdtrit(len(values) - 1, (1 + LEVEL) / 2) * errors
+    means = np.where(np.isnan(half), 0.0, values).mean(axis=0)
+    return means - half, means + half
+
+
+def standard_errors(values: Floats) -> Floats:
+    """s/√n of each column of values [n, k]; nan where `t_interval` is."""
+    if len(values) < 2:
+        return np.full(values.shape[1], nan)
+    known = np.isfinite(values).all(axis=0)
+    shown = np.where(known, values, 0.0)
+    errors = shown.std(axis=0, ddof=1) / sqrt(len(values))
+    return np.where(known & ~all_equal(shown), errors, nan)
+
+
+def all_equal(values: ArrayLike) -> NDArray[np.bool_]:
+    """Whether values are the same up to rounding, along the first axis."""
     x = np.asarray(values, dtype=float)
-    error = standard_error(x)
-    if isnan(error):
-        return nan, nan
-    half = float(stdtrit(x.size - 1, (1 + LEVEL) / 2)) * error
-    return float(x.mean()) - half, float(x.mean()) + half
-
-
-def standard_error(x: Floats) -> float:
-    """s/√n; nan where `t_interval` is."""
-    if x.size < 2 or not np.isfinite(x).all() or all_equal(x):
-        return nan
-    return float(x.std(ddof=1)) / sqrt(x.size)
-
-
-def all_equal(values: ArrayLike) -> bool:
-    """Whether values are the same up to rounding."""
-    x = np.asarray(values, dtype=float)
-    return bool(np.ptp(x) <= 1e-12 * max(1.0, float(np.abs(x).max())))
+    return np.ptp(x, axis=0) <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
 
 
 def by_repeat(runs: Runs) -> dict[int, Floats]:
@@ -166,7 +175,13 @@ def compare(new: Runs, baseline: Runs, margin: float) -> Comparison:
     """
     pairs = difference(new, baseline)
     units = _units(list(by_repeat(pairs).values()))
-    return _judge(estimate(pairs), margin, standard_error(units), units.size - 1, units.size)
+    return _judge(
+        estimate(pairs),
+        margin,
+        float(standard_errors(units[:, None])[0]),
+        units.size - 1,
+        units.size,
+    )
 
 
 def _judge(found: Estimate, margin: float, error: float, freedom: float, units: int) -> Comparison:

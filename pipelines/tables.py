@@ -133,7 +133,7 @@ def break_even(found: Json | None) -> Cell:
     order = found["largest"] + 1 if found["budget"] is None else found["budget"]
     beyond = f"> {found['largest']}"
     value, low, high = (
-        beyond if found[end] is None else str(found[end]) for end in ("budget", "low", "high")
+        beyond if found[end] is None else f"{found[end]:g}" for end in ("budget", "low", "high")
     )
     if not found["interval"]:
         return Cell(f"{value} (no interval: one search)", order)

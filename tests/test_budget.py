@@ -5,12 +5,13 @@ from math import comb, inf, nan
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pipelines.budget import (
-    BreakEven,
     break_even,
     budget_curve,
     selection_weights,
+    value_at,
     win_probability,
 )
 
@@ -70,8 +71,22 @@ class TestBudgetCurve:
 class TestBreakEven:
     def test_first_budget_that_reaches_and_the_interval_of_the_inverted_test(self):
         differences = np.array([[-9, -3, 0.5, 8], [-8, 1, 1.5, 9], [-10, -1, 1.0, 10]])
-        # Intervals of the columns: below 0; (-5.97, 3.97) holds 0; (-0.24, 2.24) holds 0; above 0.
-        assert break_even(differences) == BreakEven(2, 1, 3, True, 3)
+        found = break_even(differences)
+        assert found.budget == 1.5  # means -9, -1, 1, 9: halfway between -1 and 1
+
+        def interval(b: float):
+            low, share = int(b), b % 1
+            values = (1 - share) * differences[:, low] + share * differences[:, low + 1]
+            return stats.ttest_1samp(values, 0).confidence_interval(0.95)
+
+        low, high = found.low, found.high
+        assert low is not None and high is not None
+        assert interval(low - 0.1).high < 0 <= interval(low).high
+        assert interval(high - 0.1).low <= 0 < interval(high).low
+
+    def test_lies_where_the_curve_crosses_between_two_budgets(self):
+        found = break_even([[-3, -1, 3], [-3.2, -1.2, 2.8]])
+        assert found.budget == 1.3  # means -3.1, -1.1, 2.9: crosses at 1.275
 
     def test_never_reached(self):
         found = break_even([[-3, -2, -2], [-3, -2.5, -1], [-3.5, -2, -1.5]])
@@ -85,7 +100,11 @@ class TestBreakEven:
 
     def test_one_search_has_no_interval(self):
         found = break_even([[-1.0, 0.5]])
-        assert (found.budget, found.interval, str(found)) == (1, False, "1")
+        assert (found.budget, found.interval, str(found)) == (0.7, False, "0.7")
+
+
+def test_the_value_at_a_budget_between_two_is_that_of_either_by_chance():
+    assert value_at(1.25, [0, 100, 140]) == pytest.approx(0.75 * 100 + 0.25 * 140)
 
 
 def test_win_probability_counts_ties_half_and_weighs_the_opponent():

@@ -163,7 +163,7 @@ class TestPairs:
 
     def test_break_even_comes_in_trials_passes_and_seconds(self, results):
         found = pair_of(results, "l2rw", "gce_plus_meta")["break_even"]
-        assert found["trials"] == found["budget"] + 1
+        assert found["budget"] > 1 and found["trials"] == pytest.approx(found["budget"] + 1)
         assert found["passes"] == pytest.approx(found["trials"] * 3600)
         assert found["passes_saved"] == pytest.approx(found["passes"] + 3600 - 9000)
         seconds = {(c["tuned"], c["untuned"]): c["seconds"] for c in results["cost"]["break_even"]}
