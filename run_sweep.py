@@ -155,7 +155,7 @@ def suspects(
     top: Annotated[int | None, typer.Option(help="rows of suspects.csv; default: all")] = None,
 ) -> None:
     """Training examples ranked by how likely their label is wrong: suspects.csv, and the first
-    images as suspects.html."""
+    images in the report."""
     from pipelines.commands import show_suspects
 
     show_suspects(directory, arm, top, console)

@@ -170,6 +170,7 @@ def serve_dashboard(places: list[str], port: int, console: Console) -> None:
 def show_suspects(storage: str, arm: str | None, top: int | None, console: Console) -> None:
     """Write the ranking of suspect labels and show its beginning."""
     from pipelines.contact_sheet import evidence, write_suspects
+    from pipelines.report import write_report
 
     found, paths = write_suspects(storage, arm, top)
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -180,7 +181,8 @@ def show_suspects(storage: str, arm: str | None, top: int | None, console: Conso
         table.add_row(*map(escape, cells))
     console.print(table)
     console.print(f"Ranked by the final models of {found.arm}. {evidence(found)}", markup=False)
-    for path in paths:
+    *_, page = write_report(storage)
+    for path in [*paths, f"{page}#study-0-suspects"]:
         print_line(path, console)
 
 

@@ -1,15 +1,15 @@
-"""What is written of a ranking of suspect labels: a table, and a page of images to look at."""
+"""What is written of a ranking of suspect labels: a table, and a sheet of images for the report."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
+import json
 import math
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,11 +20,12 @@ from pipelines.sources import load_dataset
 from pipelines.statistics import Estimate
 from pipelines.suspects import Suspect, Suspects, find_suspects
 
-SHEET = 50  # images on the contact sheet
+SHEET = 50  # examples on the contact sheet
+SHEET_FILE = "suspects.json"
 
 
 def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Suspects, list[str]]:
-    """Write suspects.csv (the first `top` rows, or all) and, for images, suspects.html.
+    """Write suspects.csv (the first `top` rows, or all) and suspects.json, which the report shows.
 
     Returns the ranking, and where the files are. Raises `UserError` as `find_suspects` does.
     """
@@ -32,10 +33,8 @@ def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Susp
         raise UserError(f"--top {top}: must be at least 1")
     ledger, findings = gather(storage)
     found = find_suspects(ledger, findings, arm)
-    files = {"suspects.csv": to_csv(found.ranking[:top])}
-    dataset = load_dataset(findings.study.protocol.data)
-    if dataset.x.ndim == 4:
-        files["suspects.html"] = contact_sheet(found, dataset, findings.study.name)
+    sheet = contact_sheet(found, load_dataset(findings.study.protocol.data))
+    files = {"suspects.csv": to_csv(found.ranking[:top]), SHEET_FILE: json.dumps(sheet)}
     for name, text in files.items():
         ledger.storage.replace(name, text.encode())
     return found, [f"{storage.rstrip('/')}/{name}" for name in files]
@@ -55,18 +54,24 @@ def to_csv(ranking: list[Suspect]) -> str:
     return table.getvalue()
 
 
-def contact_sheet(suspects: Suspects, dataset: Dataset, study: str) -> str:
-    """The first images of the ranking with their labels, as one self-contained HTML page."""
-    environment = Environment(
-        loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined
-    )
+def contact_sheet(suspects: Suspects, dataset: Dataset) -> dict[str, Any]:
+    """The beginning of the ranking as the report shows it: labels, images where there are any."""
     first = suspects.ranking[:SHEET]
-    pixels = dataset.x[[s.row for s in first]]
-    pixels = pixels * (255 // max(1, pixels.max()))  # digits has 17 levels: nearly black as it is
-    shown = list(zip(first, map(_data_uri, pixels), strict=True))
-    return environment.get_template("suspects.html").render(
-        study=study, suspects=suspects, shown=shown, evidence=evidence(suspects)
-    )
+    images: list[str | None] = [None] * len(first)
+    if dataset.x.ndim == 4:
+        pixels = dataset.x[[s.row for s in first]]
+        pixels = pixels * (255 // max(1, pixels.max()))  # digits has 17 levels: nearly black as is
+        images = [_data_uri(image) for image in pixels]
+    return {
+        "arm": suspects.arm,
+        "evidence": evidence(suspects),
+        "labels": len(suspects.ranking),
+        "first": [
+            {name: getattr(s, name) for name in ("name", "given", "suggested", "score", "true")}
+            | {"image": image}
+            for s, image in zip(first, images, strict=True)
+        ],
+    }
 
 
 def evidence(suspects: Suspects) -> str:

@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 LOOK_SECONDS = 3.0  # between two looks at the ledger
 #: What a page links to, in the directory of its first study.
 FILES = re.compile(
-    rf"results\.(json|csv)|suspects\.(html|csv)|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
+    rf"results\.(json|csv)|suspects\.csv|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
 )
 TYPES = {
     "json": "application/json",

@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from pipelines import tables
 from pipelines.comparisons import Comparisons, comparisons
+from pipelines.documents import decode
 from pipelines.figures import study_figures
 from pipelines.figures.across import compare_studies
 from pipelines.figures.plot import COLOURS, Figure
@@ -23,7 +24,6 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.records import Findings, gather
 from pipelines.results import to_csv
 
-SUSPECTS = ("suspects.html", "suspects.csv")
 TEMPLATES = Path(__file__).parent / "templates"
 Json = dict[str, Any]
 
@@ -74,9 +74,9 @@ class StudyReport:
         return comparisons(self.results)
 
     @property
-    def suspects(self) -> list[str]:
-        """What `suspects` has written about the labels."""
-        return [name for name in SUSPECTS if self.ledger.storage.read(name) is not None]
+    def suspects(self) -> Json | None:
+        """What `suspects` has written about the labels, if anybody asked for it."""
+        return decode(self.ledger.storage.read("suspects.json"))
 
     @property
     def failures(self) -> list[Json]:
@@ -91,6 +91,20 @@ class StudyReport:
             }
             for trial in self.findings.trials.values()
             if trial.state in ("failed", "diverged")
+        ]
+
+    @property
+    def failure_counts(self) -> list[str]:
+        """Per arm its failed trials by class of error; and the trials with conflicting results."""
+        found = self.results["provenance"]
+        lines = [
+            f"{arm} failed: {', '.join(f'{n} by {name}' for name, n in counts.items())}"
+            for arm, counts in found["errors"].items()
+        ]
+        return lines + [
+            f"{key}: attempts came to different results, see its conflict.json: the machines of "
+            "this study do not compute alike"
+            for key in found["conflicts"]
         ]
 
     @property

@@ -1,10 +1,12 @@
 """The page in a real browser; and the dashboard, which renews it."""
 
+import json
 import re
 import shutil
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -201,9 +203,14 @@ def test_text_from_users_is_shown_as_text(show, tmp_path):
             ValueError(HOSTILE) if spec["arm"] == "ce" else completed(spec, [HOSTILE, "<b>one</b>"])
         ),
     )
+    suspect = {"name": HOSTILE, "given": HOSTILE, "suggested": HOSTILE, "true": HOSTILE}
+    sheet = {"arm": HOSTILE, "evidence": HOSTILE, "labels": 1}
+    sheet["first"] = [suspect | {"score": 0.5, "image": None}]
+    Path(place, "suspects.json").write_text(json.dumps(sheet))
     write_report(place)
     page = show(f"file://{place}/report.html")
     assert page.locator("img").count() == 0
+    assert page.locator(".sheet li").inner_text().count(HOSTILE) == 4
     assert page.locator(".about").inner_text() == HOSTILE
     assert HOSTILE in page.locator("td.error").inner_text()
     ticks = page.locator("section[id$=confusion] .xtick text").all_text_contents()
@@ -274,8 +281,8 @@ def test_only_what_the_page_links_to_is_served(tmp_path, serve):
     (link, *_) = re.findall(r'href="(trials/[^"]*)"', fetch(url))
     assert "no such disk" in fetch(url + link)
     assert fetch(url + "results.csv") == (tmp_path / "results.csv").read_text()
-    (tmp_path / "suspects.html").write_text("a sheet")
-    assert fetch(url + "suspects.html") == "a sheet"
+    (tmp_path / "suspects.csv").write_text("a table")
+    assert fetch(url + "suspects.csv") == "a table"
     for path in ("study.json", "trials/../study.json", "%2e%2e/secret", "trials//etc/passwd"):
         assert refused(url + path) == 404
 

@@ -287,6 +287,16 @@ def test_no_tuned_arm(tmp_path):
     assert "Left out: no tuned arm" in read(place, "report.html")
 
 
+def test_failures_are_counted_by_class_and_conflicts_are_named(tmp_path):
+    place = write_study(tmp_path, small_study(("ce",)), lambda spec: OSError("no room"), limit=1)
+    report = study_report(place)
+    assert report.failure_counts == ["ce failed: 1 by code"]
+    key = report.failures[0]["key"]
+    (tmp_path / "trials" / key / "attempts" / "1" / "conflict.json").write_text("{}")
+    *_, line = study_report(place).failure_counts
+    assert line.startswith(f"{key}: attempts came to different results")
+
+
 def test_failures_are_listed_with_their_error_and_their_file(tmp_path):
     place = write_study(tmp_path, small_study(("ce", "l2rw")), lambda spec: OSError("no such disk"))
     write_report(place)

@@ -116,12 +116,12 @@ def test_models_are_averaged_over_run_seeds_and_repeats(study, monkeypatch):
 
 def test_files_are_written_where_the_study_is(storage):
     found, paths = write_suspects(storage, "l2rw", 20)
-    assert [path.removeprefix(storage) for path in paths] == ["/suspects.csv", "/suspects.html"]
-    table, page = (Path(path).read_text() for path in paths)
+    assert [path.removeprefix(storage) for path in paths] == ["/suspects.csv", "/suspects.json"]
+    table, sheet = (Path(path).read_text() for path in paths)
     rows = list(csv.DictReader(io.StringIO(table)))
     assert len(rows) == 20 and list(rows[0])[:4] == ["rank", "name", "given", "suggested"]
     assert rows[0]["true"] == found.ranking[0].true and int(rows[0]["rank"]) == 1
-    assert page.count("data:image/png;base64,") == 50 and "http" not in page
+    assert sheet.count("data:image/png;base64,") == 50
 
 
 def suspect(**change):
@@ -136,11 +136,10 @@ def test_where_no_wrong_label_is_known_nothing_is_claimed():
     assert "true" not in row and row["weight"] == ""
 
 
-def test_names_and_labels_are_shown_as_text():
-    dataset = make_dataset("x", np.zeros((2, 3, 4, 4), np.uint8), ["a", "b"])
-    found = Suspects("ce", [suspect(name="<script>", given="<b>", suggested="&")], None, 1, 0)
-    page = contact_sheet(found, dataset, "<i>")
-    assert "<script>" not in page and "&lt;script&gt;" in page and "&lt;i&gt;" in page
+def test_examples_that_are_no_images_have_none():
+    dataset = make_dataset("x", np.zeros((2, 5), np.float32), ["a", "b"])
+    [first] = contact_sheet(Suspects("ce", [suspect()], None, 1, 0), dataset)["first"]
+    assert first["image"] is None and first["suggested"] == "b"
 
 
 def test_dark_images_are_stretched_to_be_seen(monkeypatch):
@@ -148,14 +147,18 @@ def test_dark_images_are_stretched_to_be_seen(monkeypatch):
     monkeypatch.setattr("pipelines.contact_sheet._data_uri", lambda x: seen.append(x.max()) or "")
     for brightest in (16, 255):
         dataset = make_dataset("x", np.full((2, 1, 4, 4), brightest, np.uint8), ["a", "b"])
-        contact_sheet(Suspects("ce", [suspect()], None, 1, 0), dataset, "study")
+        contact_sheet(Suspects("ce", [suspect()], None, 1, 0), dataset)
     assert seen == [240, 255]
 
 
 def test_command(storage, capsys):
     assert run("suspects", storage, "--arm", "clean_only", "--top", 5) == 0
     shown = capsys.readouterr().out
-    assert "clean_only" in shown and "AUROC" in shown and "suspects.html" in shown
+    assert "clean_only" in shown and "AUROC" in shown
+    assert f"{storage}/report.html#study-0-suspects" in shown.splitlines()
+    page = Path(storage, "report.html").read_text()
+    section = page.split('id="study-0-suspects"')[1].split("</section>")[0]
+    assert section.count('<img src="data:image/png;base64,') == 50 and "1. given" in section
 
 
 @pytest.mark.parametrize(
