@@ -16,7 +16,7 @@ def headline(results: Json) -> Json:
     arms = results["arms"]
     ours = _best(arms, lambda a: not a["tuned"] and a["kind"].startswith("meta-learned"))
     if ours is None:
-        return _answer("No self-tuning arm has finished a final run: there is no answer yet.")
+        return _answer("No self-tuning arm has finished a final run: there is no answer yet")
     labels = arms[ours]["clean_labels"]["train"]
     theirs = _best(arms, lambda a: a["tuned"] and a["clean_labels"]["train"] == labels)
     if theirs is None:
@@ -24,14 +24,15 @@ def headline(results: Json) -> Json:
         sentences = [gap, f"{ours} scores {_mean(results, ours)}", _price(results, ours)]
     else:
         pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
-        sentences = [_verdict(results, pair), _break_even(results, pair)]
-        sentences += [_price(results, ours), _price(results, theirs)]
+        sentences = [_verdict(results, pair), *_over_scenarios(results, pair)]
+        sentences += [_break_even(results, pair), _price(results, ours), _price(results, theirs)]
     sentences += _controls(results, ours, theirs)
-    return _answer(" ".join(f"{s}." for s in sentences), ours, theirs)
+    sentences += [s for name in (ours, theirs) if name for s in _own_knobs(results, name)]
+    return _answer(*sentences, untuned=ours, tuned=theirs)
 
 
-def _answer(sentence: str, untuned: str | None = None, tuned: str | None = None) -> Json:
-    return {"sentence": sentence, "untuned": untuned, "tuned": tuned}
+def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = None) -> Json:
+    return {"sentences": [f"{s}." for s in sentences], "untuned": untuned, "tuned": tuned}
 
 
 def _best(arms: Json, eligible: Callable[[Json], bool]) -> str | None:
@@ -128,6 +129,35 @@ def _break_even(results: Json, pair: Json) -> str:
         return answer
     verb = "saves" if saved >= 0 else "costs"
     return f"{answer}; its own run counted, {untuned} {verb} {abs(saved):,.0f} passes"
+
+
+def _over_scenarios(results: Json, pair: Json) -> list[str]:
+    """The verdict on the same pair over all scenarios, where the study has several."""
+    scenarios = results.get("scenarios", {"aggregate": []})
+    sides = (pair["untuned"], pair["tuned"])
+    return [
+        f"Over all {len(scenarios['scenarios'])} scenarios, each weighted alike: "
+        f"{_verdict(results, whole)}"
+        for whole in scenarios["aggregate"]
+        if (whole["untuned"], whole["tuned"]) == sides
+    ]
+
+
+def _own_knobs(results: Json, name: str) -> list[str]:
+    """How far an arm falls when one of its own knobs is moved, nothing tuned anew."""
+    tried = [
+        (value["test"]["mean"], row["knob"], value["factor"])
+        for row in results["arms"][name]["sensitivity"]
+        for value in row["values"]
+        if value["test"]["mean"] is not None and value["factor"] is not None
+    ]
+    if not tried:
+        return []
+    worst, knob, factor = min(tried)
+    return [
+        f"With one of its knobs at x1/4 to x4, {name} scores {_number(results, worst)} at worst "
+        f"(mean; {knob} x{factor:g})"
+    ]
 
 
 def _controls(results: Json, ours: str, theirs: str | None) -> list[str]:

@@ -114,7 +114,7 @@ def _send_report_run(found: StudyReport, folder: Path) -> wandb.Run:
         settings=client_settings(),
     ) as run:
         run.log(_media(found))
-        run.summary["headline"] = found.results["headline"]["sentence"]
+        run.summary["headline"] = " ".join(found.results["headline"]["sentences"])
         run.log_artifact(_artifact(found))
     return run
 

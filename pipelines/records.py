@@ -77,13 +77,15 @@ class Findings:
 
     def results(self) -> dict[str, Any]:
         """The content of results.json; with the scenarios' own, where the study has axes."""
-        from pipelines.results import summarise  # scipy and sklearn: `status` starts without them
+        from pipelines.headline import headline  # scipy and sklearn: `status` starts without them
+        from pipelines.results import summarise
         from pipelines.scenarios import summarise_scenarios
 
         results = summarise(self.records, self.facts, self.provenance())
         if len(self.records_in) == 1:
             return results
-        return results | {"scenarios": summarise_scenarios(self.records_in, self.facts)}
+        results["scenarios"] = summarise_scenarios(self.records_in, self.facts)
+        return results | {"headline": headline(results)}
 
     def errors(self) -> dict[str, dict[str, int]]:
         """Failed trials by arm and by class of error."""
@@ -100,14 +102,15 @@ class Findings:
 
     def provenance(self) -> dict[str, Any]:
         """Which versions, commits, processors and data the results come from, each with its number
-        of trials."""
+        of trials; and the noise of every scenario and repeat."""
         found: dict[str, dict[str, int]] = {
             "commit": {},
             "code": {},
             "processor": {},
             "versions": {},
         }
-        rates: dict[int, Any] = {}
+        scenarios = list(self.study.scenarios)
+        noise: dict[tuple[str, int], dict[str, Any]] = {}
         for trial in self.trials.values():
             if trial.result is None:
                 continue
@@ -115,14 +118,17 @@ class Findings:
                 value = trial.result["provenance"][name]
                 text = value if isinstance(value, str) else _versions(value)
                 counts[text] = counts.get(text, 0) + 1
-            rates[trial.spec["repeat"]] = trial.result["data"]["noise"]
+            place = {name: trial.spec[name] for name in ("scenario", "repeat", "data_seed")}
+            noise[place["scenario"], place["repeat"]] = place | trial.result["data"]["noise"]
         return found | {
             "errors": self.errors(),
             "conflicts": self.conflicts(),
             "study": self.study.name,
             "protocol": self.document["hash"],
             "data": self.document["fingerprint"],
-            "noise": {str(repeat): rates[repeat] for repeat in sorted(rates)},
+            "noise": sorted(
+                noise.values(), key=lambda n: (scenarios.index(n["scenario"]), n["repeat"])
+            ),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pipelines import tables
-from pipelines.comparisons import Comparisons, comparisons
+from pipelines.comparisons import OWN, Comparisons, comparisons
 from pipelines.documents import decode
 from pipelines.figures import study_figures
 from pipelines.figures.across import compare_studies
@@ -54,10 +54,10 @@ class StudyReport:
         return self.findings.study.about
 
     @property
-    def verdict(self) -> tuple[str, str]:
+    def verdict(self) -> tuple[str, list[str]]:
         """The answer in one sentence, and what is to be said beside it."""
-        first, stop, rest = self.results["headline"]["sentence"].partition(". ")
-        return first + stop.strip(), rest
+        first, *rest = self.results["headline"]["sentences"]
+        return first, rest
 
     @property
     def progress(self) -> str:
@@ -121,23 +121,23 @@ class StudyReport:
 
     @property
     def repeats(self) -> list[list[str]]:
-        """Per repeat its seeds, and its noise: nominal and as measured."""
-        finals: dict[int, set[int]] = {}
-        data = {}
-        for record in self.findings.records:
-            data[record.repeat] = record.data_seed
-            if record.phase == "final":
-                finals.setdefault(record.repeat, set()).add(record.run_seed)
+        """Per scenario and repeat the seeds, and the noise: nominal and as measured."""
+        runs: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for scenario, records in self.findings.records_in.items():
+            for record in records:
+                if record.phase == "final":
+                    runs[scenario, record.repeat].add(record.run_seed)
         return [
             [
-                repeat,
-                str(data.get(int(repeat), "")),
-                ", ".join(map(str, sorted(finals.get(int(repeat), ())))),
+                noise["scenario"] or OWN,
+                str(noise["repeat"]),
+                str(noise["data_seed"]),
+                ", ".join(map(str, sorted(runs[noise["scenario"], noise["repeat"]]))),
                 noise["kind"],
                 f"{noise['nominal']:.1%}",
                 *(_rate(noise["measured"][split]) for split in ("train", "val")),
             ]
-            for repeat, noise in self.results["provenance"]["noise"].items()
+            for noise in self.results["provenance"]["noise"]
         ]
 
 

@@ -104,7 +104,7 @@ def report(
         entity=entity,
         project=project,
         title=f"{study} report",
-        description=results["headline"]["sentence"],
+        description=" ".join(results["headline"]["sentences"]),
         blocks=blocks(entity, project, study, results, keys, text),
         width="fluid",
     )

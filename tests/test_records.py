@@ -72,4 +72,23 @@ def test_results_hold_sensitivity_and_scenarios(findings):
 def test_provenance_counts_versions_and_tells_the_noise(findings):
     found = findings.results()["provenance"]
     assert sum(found["code"].values()) == len({t for t in findings.trials})
-    assert found["noise"]["0"]["measured"]["train"] == pytest.approx(0.4, abs=0.1)
+    places = [(n["scenario"], n["repeat"]) for n in found["noise"]]
+    assert places == [("", 0), ("", 1), ("splits.meta=20", 0), ("splits.meta=20", 1)]
+    assert all(n["measured"]["train"] == pytest.approx(0.4, abs=0.1) for n in found["noise"])
+    assert len({n["data_seed"] for n in found["noise"]}) == 4
+
+
+def test_the_headline_tells_of_the_scenarios_and_of_the_arms_own_knobs(findings):
+    results = findings.results()
+    sentences = results["headline"]["sentences"]
+    [whole] = [s for s in sentences if s.startswith("Over all 2 scenarios")]
+    [mean] = [
+        a["difference"]["mean"]
+        for a in results["scenarios"]["aggregate"]
+        if (a["untuned"], a["tuned"]) == ("l2rw", "gce_plus_meta")
+    ]
+    assert f"difference {100 * mean:+.1f} points" in whole
+    [knobs] = [s for s in sentences if s.startswith("With one of its knobs")]
+    rows = results["arms"]["l2rw"]["sensitivity"]
+    worst = min(value["test"]["mean"] for row in rows for value in row["values"])
+    assert f"l2rw scores {100 * worst:.1f} at worst" in knobs

@@ -35,6 +35,11 @@ def pair_of(results, untuned, tuned):
     return next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (untuned, tuned))
 
 
+def said(results) -> str:
+    """The headline, as one text."""
+    return " ".join(results["headline"]["sentences"])
+
+
 def facts_with(**changes) -> StudyFacts:
     return StudyFacts(**{**FACTS, **changes})
 
@@ -139,8 +144,8 @@ class TestBudget:
         assert all(p["low"] is None for p in found["arms"]["gce"]["budget"]["curve"])
         assert "gce: one search; interval not available" in found["missing"]
         assert pair_of(found, "l2rw", "gce_plus_meta")["break_even"]["interval"] is False
-        assert "one search; interval not available" in found["headline"]["sentence"]
-        assert "this data seed and search only" in found["headline"]["sentence"]
+        assert "one search; interval not available" in said(found)
+        assert "this data seed and search only" in said(found)
 
     def test_other_searches_show_the_incumbents_they_had(self):
         found = strict(summarise(RECORDS, facts_with(search="tpe")))
@@ -199,11 +204,11 @@ class TestHeadline:
     def test_compares_at_equal_clean_labels_and_names_a_control_that_wins(self, results):
         headline = results["headline"]
         assert (headline["untuned"], headline["tuned"]) == ("l2rw", "gce_plus_meta")
-        assert "Control finetune does better than l2rw" in headline["sentence"]
-        assert "clean_only" not in headline["sentence"]
+        assert "Control finetune does better than l2rw" in said(results)
+        assert "clean_only" not in said(results)
 
     def test_no_claim_without_n_interval_clean_labels_and_cost(self, results):
-        sentence = results["headline"]["sentence"]
+        sentence = said(results)
         for part in ("95 % interval", "n = 6 runs in 3 repeats", "margin 1.0", "last epoch"):
             assert part in sentence
         assert "l2rw uses 100 clean labels to train and 0 to select" in sentence
@@ -211,19 +216,19 @@ class TestHeadline:
 
     def test_is_plain_when_inconclusive(self):
         records, facts = synthetic_study(ARMS, run_sd=0.05, seeds=1)
-        sentence = summarise(records, facts)["headline"]["sentence"]
+        sentence = said(summarise(records, facts))
         assert re.search(r"is inconclusive \(about \d+ repeats? more would decide\)", sentence)
 
     def test_says_when_the_default_already_does_it(self):
         arms = (DEFAULT_DOES, SyntheticArm("l2rw", "meta-learned weights", 0.90, passes=9000))
-        sentence = summarise(*synthetic_study(arms))["headline"]["sentence"]
+        sentence = said(summarise(*synthetic_study(arms)))
         assert "l2rw is worse than tuned gce_plus_meta" in sentence
         assert "gce_plus_meta needs no tuning to match l2rw" in sentence
 
     def test_a_control_ahead_by_luck_only_is_not_called_better(self):
         arms = (*ARMS[:3], SyntheticArm("finetune", "control", 0.93), ARMS[5])
         records, facts = synthetic_study(arms, run_sd=0.02)
-        sentence = summarise(records, facts)["headline"]["sentence"]
+        sentence = said(summarise(records, facts))
         assert "beats" not in sentence
 
     def test_arms_are_chosen_by_val_not_by_test(self):
@@ -240,12 +245,12 @@ class TestHeadline:
 
     def test_no_tuned_arm_with_the_same_clean_labels(self):
         records, facts = synthetic_study((ARMS[1], ARMS[5]))
-        headline = summarise(records, facts)["headline"]
-        assert headline["tuned"] is None
-        assert "No tuned arm with 100 clean training labels" in headline["sentence"]
+        found = summarise(records, facts)
+        assert found["headline"]["tuned"] is None
+        assert "No tuned arm with 100 clean training labels" in said(found)
 
     def test_negated_log_likelihood_is_not_in_points(self):
-        sentence = summarise(RECORDS, facts_with(metric="nll"))["headline"]["sentence"]
+        sentence = said(summarise(RECORDS, facts_with(metric="nll")))
         assert "points" not in sentence and "margin 0.0100" in sentence
 
 
@@ -256,7 +261,7 @@ class TestPartialStudies:
     )
     def test_any_phases_will_do_and_gaps_are_named(self, phases):
         found = strict(summarise([r for r in RECORDS if r.phase in phases], FACTS))
-        assert found["missing"] and found["headline"]["sentence"]
+        assert found["missing"] and said(found)
         assert to_csv(found).count("\n") == len(ARMS) + 1
 
     def test_a_growing_study_summarises_at_every_step(self):
@@ -292,7 +297,7 @@ class TestPartialStudies:
     def test_a_study_in_which_everything_failed(self):
         found = strict(summarise(map(failed, RECORDS), FACTS))
         assert found["arms"]["l2rw"]["test"]["last"]["mean"] is None
-        assert "no answer yet" in found["headline"]["sentence"]
+        assert "no answer yet" in said(found)
 
     def test_a_failed_curve_run_takes_its_repeat_out_and_is_named(self):
         best = summarise(RECORDS, FACTS)["arms"]["gce"]["selected"][1]["index"]

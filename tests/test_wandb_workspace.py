@@ -13,7 +13,7 @@ LR = {"kind": "float", "low": 0.01, "high": 1.0, "log": True}
 RESULTS = {
     "metric": "macro_f1",
     "selection": {"epoch": "selected"},
-    "headline": {"sentence": "l2rw is better than tuned gce."},
+    "headline": {"sentences": ["l2rw is better than tuned gce.", "It costs 3x."]},
     "arms": {
         "ce": {"tuned": False, "space": {}},
         "gce": {"tuned": True, "space": {"q": Q}},
@@ -70,7 +70,7 @@ def offline(monkeypatch):
 
 def test_the_report_has_text_tables_page_and_panels(offline):
     made = report("me", "p", "digits", RESULTS, KEYS, "the *answer*")
-    assert made.description == RESULTS["headline"]["sentence"]
+    assert made.description == "l2rw is better than tuned gce. It costs 3x."
     blocks = spec(made)["blocks"]
     assert any(block.get("content") == "the *answer*" for block in blocks)
     grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]
