@@ -72,7 +72,8 @@ def connected(address: str | None) -> Iterator[None]:
                 "RAY_AUTH_TOKEN_PATH to its file, here and on every node"
             ) from error
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            reason = said[-1 if said[0].endswith(":") else 0]  # else a server's traceback follows
             raise UserError(
                 f"address {address!r}: no Ray cluster can be used there ({reason}); "
                 "`ray status --address HOST:PORT` must work, with the same RAY_AUTH_MODE everywhere"
