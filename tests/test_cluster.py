@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import pytest
 from pipelines.launch import choose_device
 from pipelines.lease import Holder
 from pipelines.ledger import Ledger, differences
+from pipelines.provenance import provenance
 from tests.ray_nodes import Nodes, ray_nodes
 
 ROOT = Path(__file__).parent.parent
@@ -129,6 +133,61 @@ def test_a_storage_that_one_node_does_not_see_is_refused_before_the_first_trial(
             )
         assert not list(storage.glob("trials/*/attempts/*"))
         assert run(nodes, tmp_path / "seen", "--address", nodes.address)[::2] == (0, "")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of a wheel in an environment of its own, with one change to the code: nodes that
+    ran the clone's would be refused. The environment lies within a git repository, not ours."""
+    place = tmp_path_factory.mktemp("wheel")
+    names = ("methods", "search_spaces", "pipelines")
+    for name in names:
+        shutil.copytree(ROOT / name, place / "source" / name)
+    for name in ("run_sweep.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, place / "source")
+    with (place / "source" / "methods" / "cross_entropy.py").open("a") as changed:
+        changed.write("\n\nCHANGED = True\n")
+    venv.create(place / "venv")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels = [str(place), "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "wheel", place / "source", "-w", *wheels], check=True)
+    [wheel] = place.glob("*.whl")
+    python = str(place / "venv" / "bin" / "python")
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    [packages] = (place / "venv").glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    subprocess.run(["git", "init", "--quiet", place], check=True)
+    git = ["git", "-C", place, "-c", "user.name=me", "-c", "user.email=me@example.com"]
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "not ours"], check=True)
+    return place / "venv" / "bin" / "untuned"
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_sends_its_code_to_the_nodes(
+    nodes: Nodes, tmp_path: Path, installed: Path
+):
+    def untuned(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = nodes.environment | {"PYTHONPATH": ""}
+        return subprocess.run(
+            [str(installed), *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    nodes.add()
+    done = untuned(*SMALL, "--storage", "study", "--address", nodes.address)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "study" / "report.html").exists()
+    for trial in Ledger.open(str(tmp_path / "study")).trials().values():
+        assert trial.result
+        made_by = trial.result["provenance"]
+        assert made_by["code"] != provenance()["code"] and made_by["commit"] is None
+    mistaken = untuned("launch", "no-such-study")
+    assert mistaken.returncode == 2 and mistaken.stderr.startswith("error: ")
 
 
 @pytest.mark.parametrize(("address", "device"), [("head:6379", "cuda"), ("ray://head:1", "cuda")])
