@@ -49,7 +49,9 @@ def launch(
     concurrent: Annotated[int | None, typer.Option(min=1, help="trials at once")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.01)] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(min=0.0)] = None,
-    address: Annotated[str | None, typer.Option(help="of a Ray cluster: auto or HOST:PORT")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
+    ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="most work that a kill can cost a trial")
     ] = 60.0,

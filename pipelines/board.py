@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from pipelines.campaign import score_of
 from pipelines.ledger import Trial
 from pipelines.planner import Planner
+
+SILENT_SECONDS = 15.0
 
 
 @dataclass
@@ -102,6 +109,34 @@ class Board:
             "all", f"{done}/{planned}", "", f"ETA {clock(eta)}", clock(cost), style="bold"
         )
         return table
+
+
+@contextmanager
+def progress(board: Board, console: Console) -> Iterator[Callable[[Trial], None]]:
+    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
+    ended trial."""
+    if console.is_terminal:
+        with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
+
+            def redraw(trial: Trial) -> None:
+                board.add(trial)
+                live.update(board.table())
+
+            yield redraw
+        console.print(board.table())
+        return
+    said = 0.0
+
+    def say(trial: Trial) -> None:
+        nonlocal said
+        board.add(trial)
+        if time.monotonic() - said > SILENT_SECONDS:
+            said = time.monotonic()
+            state = board.as_json()
+            console.print(f"{state['done']}/{state['planned']} trials, ETA {clock(board.eta())}")
+
+    yield say
+    console.print(board.table())
 
 
 def _cells(line: Line) -> list[str]:

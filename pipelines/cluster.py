@@ -45,17 +45,15 @@ NODE_SECONDS = 120.0  # for a node to install the code and answer
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A connection to the Ray cluster at `address`; without one, to a Ray that lives as long as the
-    context.
+    context. In a task of a cluster the connection is there.
 
     Raises:
         UserError: no cluster answers there, or it does not accept this user.
     """
-    if address and address.startswith("ray://"):
-        raise UserError(
-            f"address {address!r}: the driver must be on the cluster's network, not behind a Ray "
-            "client: give HOST:PORT, or submit the launch as a Ray job (docs/clusters.md)"
-        )
     _quiet()
+    if ray.is_initialized():
+        yield
+        return
     with (
         tempfile.TemporaryDirectory(prefix="untuned-") as scratch,
         _authentication(address, scratch),
@@ -74,7 +72,8 @@ def connected(address: str | None) -> Iterator[None]:
                 "RAY_AUTH_TOKEN_PATH to its file, here and on every node"
             ) from error
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            reason = said[-1 if said[0].endswith(":") else 0]  # else a server's traceback follows
             raise UserError(
                 f"address {address!r}: no Ray cluster can be used there ({reason}); "
                 "`ray status --address HOST:PORT` must work, with the same RAY_AUTH_MODE everywhere"

@@ -3,9 +3,7 @@ report."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +11,8 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
-from rich.live import Live
 
-from pipelines.board import Board, clock
+from pipelines.board import Board, progress
 from pipelines.campaign import Campaign
 from pipelines.data import Task, prepare
 from pipelines.doctor import examine_cluster, examine_here, wandb_url
@@ -31,8 +28,6 @@ from pipelines.sources import load_dataset
 from pipelines.storage import STORAGE_ERRORS, reason_of
 from pipelines.study import Protocol, Study, protocol_hash, varied
 from pipelines.tracking import resolve_mode
-
-SILENT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +58,12 @@ def launch(study: Study, options: Options, console: Console) -> str:
         Interrupted: it was asked to stop; the same command goes on.
     """
     storage = options.storage or f"runs/{study.name}"
-    device = choose_device(options.device)
+    device = choose_device(options.device, options.address)
     mode = resolve_mode(options.wandb)
     with StopSignals() as signals:
         fingerprint = check(study)
-        ledger = Ledger.open(storage)
         document = _document(study, fingerprint)
-        _same_protocol(storage, ledger.study(), document)
+        _same_protocol(storage, Ledger.open(storage).study(), document)
         tracking_dir = storage if "://" not in storage else f"runs/{study.name}"
         setting = Setting(
             storage=_absolute(storage),
@@ -82,43 +76,69 @@ def launch(study: Study, options: Options, console: Console) -> str:
             checkpoint_seconds=options.checkpoint_seconds,
         )
         try:
-            _drive(study, ledger, document, setting, options, console, signals)
+            finished = _drive(study, document, setting, options, console, signals)
         except STORAGE_ERRORS as error:
             raise UserError(
                 f"the launch failed ({reason_of(error)}): what had finished is kept in "
                 f"{storage!r}, the same command goes on from there"
             ) from error
+        if signals.received is not None and not finished:
+            raise Interrupted(signals.received)
     return storage
 
 
 def _drive(
     study: Study,
-    ledger: Ledger,
     document: dict[str, Any],
     setting: Setting,
     options: Options,
     console: Console,
-    signals: StopSignals,
-) -> None:
-    """Run what is missing, as the study's one driver."""
+    stop: Callable[[], bool],
+) -> bool:
+    """Drive from here, or from the cluster if only a Ray client reaches it; whether all has run."""
+    examine = partial(_examine, setting, options.address, console)
+    if not (options.address or "").startswith("ray://"):
+        return _drive_here(study, document, setting, options, examine, console, stop)
+    from pipelines.client import drive_on_head  # imports ray, which takes seconds
+
+    assert options.address
+    there = partial(_drive_here, study, document, setting, options, _examined)
+    return drive_on_head(options.address, there, examine, console, stop)
+
+
+def _examined() -> None:
+    """The client has looked at the nodes: it alone can tell whether they see its storage."""
+
+
+def _drive_here(
+    study: Study,
+    document: dict[str, Any],
+    setting: Setting,
+    options: Options,
+    examine: Callable[[], None],
+    console: Console,
+    stop: Callable[[], bool],
+) -> bool:
+    """Run what is missing, as the study's one driver; whether all has run."""
+    ledger = Ledger.open(setting.storage)
     with ledger.acquire_lease(options.takeover) as lease:
         campaign = Campaign(study, document["hash"], ledger, options.retry)
         if not (options.allow_mixed or campaign.finished):
             refuse_mixture(campaign.trials.values())
         ledger.create_study(document)
         ledger.write_request(_request(study))
-        _run(campaign, setting, options, console, lambda: signals() or lease.lost)
+        _run(campaign, setting, options, examine, console, lambda: stop() or lease.lost)
         if lease.lost:
             raise UserError(f"storage {setting.storage!r}: another driver has taken the study over")
         campaign.write_index()
-        if signals.received is not None and not campaign.finished:
-            raise Interrupted(signals.received)
+        return campaign.finished
 
 
 def _run(
     campaign: Campaign,
     setting: Setting,
     options: Options,
+    examine: Callable[[], None],
     console: Console,
     stop: Callable[[], bool],
 ) -> None:
@@ -135,8 +155,7 @@ def _run(
         else:
             from pipelines.sweep import run_on_ray  # imports ray, which takes seconds
 
-            examined = partial(_examine, setting, options.address, console)
-            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examined)
+            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examine)
 
 
 def _examine(setting: Setting, address: str | None, console: Console) -> None:
@@ -216,12 +235,14 @@ def _check_model(protocol: Protocol, task: Task) -> None:
         raise UserError(f"model {protocol.model.name!r} gives {shape}, expected {expected}")
 
 
-def choose_device(requested: str) -> str:
-    """cpu or cuda.
+def choose_device(requested: str, address: str | None = None) -> str:
+    """cpu or cuda. A cluster at `address` has GPUs if the user says so: a driver need not have any.
 
     Raises:
-        UserError: CUDA was asked for and is not there.
+        UserError: CUDA was asked for here and is not there.
     """
+    if requested == "cuda" and address:
+        return "cuda"
     if requested == "cuda" and not torch.cuda.is_available():
         raise UserError("device 'cuda' is not available here; use --device cpu or auto")
     return "cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu"
@@ -267,31 +288,3 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _absolute(storage: str) -> str:
     """Workers may have another working directory."""
     return storage if "://" in storage else str(Path(storage).resolve())
-
-
-@contextmanager
-def progress(board: Board, console: Console) -> Iterator[Callable[[Trial], None]]:
-    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
-    ended trial."""
-    if console.is_terminal:
-        with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
-
-            def redraw(trial: Trial) -> None:
-                board.add(trial)
-                live.update(board.table())
-
-            yield redraw
-        console.print(board.table())
-        return
-    said = 0.0
-
-    def say(trial: Trial) -> None:
-        nonlocal said
-        board.add(trial)
-        if time.monotonic() - said > SILENT_SECONDS:
-            said = time.monotonic()
-            state = board.as_json()
-            console.print(f"{state['done']}/{state['planned']} trials, ETA {clock(board.eta())}")
-
-    yield say
-    console.print(board.table())

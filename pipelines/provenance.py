@@ -85,7 +85,12 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The checked-out commit, with "+" behind it if files were changed; None outside a clone."""
+    """The checked-out commit, with "+" behind it if files were changed; None outside a clone.
+
+    An installed wheel may lie within a repository that is not this project's.
+    """
+    if not (ROOT / ".git").exists():
+        return None
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],

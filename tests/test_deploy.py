@@ -18,6 +18,93 @@ import yaml
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
 
+ANY, TEXT = {}, {"type": "string"}
+COUNT, FLAG = {"type": "integer", "minimum": 0}, {"type": "boolean"}
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+
+
+def entity(*required: str, **fields: dict) -> dict:
+    """An object with these fields, and no others."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def entities(*required: str, **fields: dict) -> dict:
+    return {"type": "array", "minItems": 1, "items": entity(*required, **fields)}
+
+
+AMOUNTS = {
+    "type": "object",
+    "additionalProperties": {"type": "string", "pattern": r"^\d+(m|[KMGT]i?)?$"},
+}
+CONTAINERS = entities(
+    *("name", "image", "resources"),
+    **dict.fromkeys(("name", "image", "imagePullPolicy", "workingDir"), TEXT),
+    **dict.fromkeys(("command", "args", "env", "ports", "lifecycle", "securityContext"), ANY),
+    envFrom=entities(
+        secretRef=entity("name", name=TEXT, optional=FLAG), configMapRef=ANY, prefix=TEXT
+    ),
+    resources=entity("requests", "limits", requests=AMOUNTS, limits=AMOUNTS),
+    volumeMounts=entities("name", "mountPath", name=TEXT, mountPath=TEXT, readOnly=FLAG),
+)
+VOLUMES = entities(
+    "name",
+    name=TEXT,
+    persistentVolumeClaim=entity("claimName", claimName=TEXT, readOnly=FLAG),
+    **dict.fromkeys(("emptyDir", "nfs", "hostPath", "secret", "configMap"), ANY),
+)
+POD = entity(
+    "spec",
+    metadata=ANY,
+    spec=entity(
+        "containers",
+        containers=CONTAINERS,
+        volumes=VOLUMES,
+        nodeSelector={"type": ["object", "null"], "additionalProperties": TEXT},
+        terminationGracePeriodSeconds=COUNT,
+        **dict.fromkeys(("serviceAccountName", "priorityClassName", "restartPolicy"), TEXT),
+        **dict.fromkeys(("tolerations", "affinity", "imagePullSecrets", "securityContext"), ANY),
+    ),
+)
+RAY_CLUSTER = entity(
+    *("rayVersion", "headGroupSpec", "workerGroupSpecs", "authOptions"),
+    rayVersion=TEXT,
+    authOptions=entity("mode", mode={"enum": ["token", "disabled"]}, secretName=TEXT),
+    enableInTreeAutoscaling=FLAG,
+    autoscalerOptions=ANY,
+    headGroupSpec=entity("template", template=POD, rayStartParams=TEXTS, serviceType=TEXT),
+    workerGroupSpecs=entities(
+        *("groupName", "template", "minReplicas", "maxReplicas"),
+        template=POD,
+        groupName=TEXT,
+        rayStartParams=TEXTS,
+        **dict.fromkeys(("replicas", "minReplicas", "maxReplicas", "numOfHosts"), COUNT),
+    ),
+)
+#: The part of KubeRay's ray.io/v1 that a manifest of ours may use; the whole one is not shipped.
+RAY_JOB = entity(
+    *("apiVersion", "kind", "metadata", "spec"),
+    apiVersion={"const": "ray.io/v1"},
+    kind={"const": "RayJob"},
+    metadata=entity("name", name=TEXT, namespace=TEXT, labels=TEXTS, annotations=TEXTS),
+    spec=entity(
+        *("entrypoint", "rayClusterSpec"),
+        **dict.fromkeys(("entrypoint", "runtimeEnvYAML", "jobId", "entrypointResources"), TEXT),
+        **dict.fromkeys(
+            ("backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds"), COUNT
+        ),
+        **dict.fromkeys(("shutdownAfterJobFinishes", "suspend"), FLAG),
+        **dict.fromkeys(("submitterPodTemplate", "submitterConfig", "deletionStrategy"), ANY),
+        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"]},
+        rayClusterSpec=RAY_CLUSTER,
+    ),
+)
+
+
 def ray_job() -> dict:
     return yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
 
@@ -29,9 +116,31 @@ def test_the_cluster_file_is_valid_for_ray_up():
     assert cluster["head_node_type"] in cluster["available_node_types"]
 
 
+def test_the_ray_job_is_valid_for_kuberay():
+    jsonschema.validate(ray_job(), RAY_JOB)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (("spec", "rayClusterSpecs"), {}, "rayClusterSpecs"),
+        (("spec", "submissionMode"), "JobMode", "JobMode"),
+        (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "string"),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "replicas"), "4", "integer"),
+        (("spec", "rayClusterSpec", "headGroupSpec", "template", "volumes"), [], "volumes"),
+    ],
+)
+def test_a_slip_in_the_ray_job_is_noticed(place: tuple, value: object, says: str):
+    job = part = ray_job()
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    with pytest.raises(jsonschema.ValidationError, match=says):
+        jsonschema.validate(job, RAY_JOB)
+
+
 def test_the_ray_job_has_a_head_without_trials_and_pods_that_see_the_same():
     job = ray_job()
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     spec = job["spec"]["rayClusterSpec"]
     head, [workers] = spec["headGroupSpec"], spec["workerGroupSpecs"]
     assert head["rayStartParams"]["num-cpus"] == "0"
@@ -52,7 +161,11 @@ def test_commands_in_the_manifests_are_those_of_the_command_line():
     assert words[:2] == ["untuned", "launch"]
     shown = CliRunner().invoke(app, ["launch", "--help"], env={"COLUMNS": "200"}).output
     script = (DEPLOY / "slurm.sh").read_text()
-    for option in {w for w in words if w.startswith("--")} | {"--gpus-per-trial", "--address"}:
+    for option in {w for w in words if w.startswith("--")} | {
+        "--gpus-per-trial",
+        "--device",
+        "--address",
+    }:
         assert option in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert '--storage "$STORAGE" --address "$ADDRESS"' in script
 
