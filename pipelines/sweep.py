@@ -136,7 +136,7 @@ def _proposed(
 def _cores_per_gpu() -> float:
     """On the node where they are fewest."""
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return min(there.get("CPU", 0.0) / there["GPU"] for there in found if "GPU" in there)
+    return min((r.get("CPU", 0.0) / r["GPU"] for r in found if "GPU" in r), default=0.0)
 
 
 def _flag() -> Any:

@@ -72,11 +72,11 @@ def study(**methods: type) -> Study:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder, with a Ray of one GPU and four cores to come."""
+    """The folder, with a Ray of one GPU and eight cores to come."""
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.setenv(PLACE, str(folder))
-    monkeypatch.setattr("pipelines.cluster.ray.init", partial(ray.init, num_gpus=1, num_cpus=4))
+    monkeypatch.setattr("pipelines.cluster.ray.init", partial(ray.init, num_gpus=1, num_cpus=8))
     return folder
 
 
@@ -154,7 +154,7 @@ def test_a_probe_proposes_the_share_in_one_line(place: Path, tmp_path: Path, mon
     asked = study(one=Meeting, two=Meeting)
     ledger = run(tmp_path / "study", asked, "auto", say=said.append)
     [line] = said
-    assert "Trials per GPU: 4 (memory would do for 4, CPU cores for 4)" in line
+    assert "Trials per GPU: 4 (memory would do for 4, CPU cores for 8)" in line
     assert line.endswith("--gpus-per-trial 0.25")
     assert [t.result and t.result["cost"]["gpus"] for t in ledger.trials().values()] == [0.25] * 4
 
