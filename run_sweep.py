@@ -48,7 +48,9 @@ def launch(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     concurrent: Annotated[int | None, typer.Option(min=1, help="trials at once")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.01)] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(min=0.0)] = None,
+    gpus_per_trial: Annotated[
+        str | None, typer.Option(help="a number, a fraction of a GPU, or auto: measure, then share")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
     ] = None,
@@ -69,6 +71,7 @@ def launch(
     """Run what is missing of a study, then report. The same command resumes, extends, or says it is
     complete."""
     from pipelines.commands import run_launch
+    from pipelines.setting import parse_gpus
 
     overrides = {
         "arms": arms and arms.split(","),
@@ -83,7 +86,7 @@ def launch(
         "device": device,
         "concurrent": concurrent,
         "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
+        "gpus_per_trial": parse_gpus(gpus_per_trial) if gpus_per_trial is not None else None,
         "address": address,
         "checkpoint_seconds": checkpoint_seconds,
         "retry": tuple(retry or ()),

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 from pipelines.ledger import Ledger, Trial
+from pipelines.packing import grown
 from pipelines.planner import Planner
 from pipelines.study import Protocol, Study
 
@@ -30,10 +31,11 @@ class LostAttempt(Exception):
 
 
 class Job(NamedTuple):
-    """An attempt to run: the trial's spec, and the attempt's number."""
+    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
 
     spec: dict[str, Any]
     attempt: int
+    gpus: float
 
 
 def score_of(trial: Trial, protocol: Protocol) -> float | None:
@@ -69,13 +71,14 @@ class Campaign:
     """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
 
     retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their
-    own keys.
+    own keys. A trial that runs out of memory on its share of a GPU gets twice the share.
     """
 
     def __init__(
         self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
     ) -> None:
         self.study, self.ledger = study, ledger
+        self.gpus = 0.0  # set by who knows the devices, before the first job
         found = ledger.trials()
         self.planner = plan(study, protocol, found, retry)
         self._diverged = (
@@ -87,6 +90,7 @@ class Campaign:
         self._deaths: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
         self._jobs: dict[str, Job] = {}
+        self._grown: dict[str, float] = {}  # GPUs of trials that ran out of memory
 
     def next(self) -> Job | None:
         """A job to run now; None if there is none at the moment (see `finished`)."""
@@ -98,7 +102,8 @@ class Campaign:
         if key in self._diverged:
             self._diverged.remove(key)
             self.ledger.set_result_aside(key)
-        self._jobs[key] = Job(spec, self.ledger.new_attempt(key))
+        gpus = self._grown.get(key, self.gpus)
+        self._jobs[key] = Job(spec, self.ledger.new_attempt(key), gpus)
         self._tries[key] += 1
         return self._jobs[key]
 
@@ -122,7 +127,7 @@ class Campaign:
                 self.planner.again(key)
                 return None
             trial = self._give_up(job, "memory" if lost == "memory" else "node")
-        elif trial.state == "failed" and self._may_pass(trial):
+        elif trial.state == "failed" and (self._grows(trial, job) or self._may_pass(trial)):
             self.planner.again(key)
             return None
         self.trials[key] = trial
@@ -136,6 +141,15 @@ class Campaign:
         """Add what ended to the ledger's index: then `status` and the next launch are fast."""
         self.ledger.index(self._to_index)
         self._to_index.clear()
+
+    def _grows(self, trial: Trial, job: Job) -> bool:
+        """Whether a trial that ran out of memory gets more of a GPU; then this was no try."""
+        assert trial.error is not None
+        if trial.error["class"] != "memory" or grown(job.gpus) == job.gpus:
+            return False
+        self._grown[trial.key] = grown(job.gpus)
+        self._tries[trial.key] -= 1
+        return True
 
     def _may_pass(self, trial: Trial) -> bool:
         assert trial.error is not None

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -74,16 +75,20 @@ def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
     return meta_passes(phase.meta, method.per_batch, size, clean) // phase.meta.every
 
 
-def _measure(study: Study, arm: Arm) -> tuple[float, int]:
-    """Seconds per pass of an arm's first steps, and bytes of its model."""
-    spec = {
+def default_spec(study: Study, arm: Arm) -> dict[str, Any]:
+    """A trial of an arm in its default configuration, to measure what it takes."""
+    return {
         "protocol": study.protocol.model_dump(mode="json"),
         "phases": [phase.model_dump() for phase in arm.resolve({})],
         "change": {},
         "data_seed": data_seed(study, 0),
         "run_seed": 0,
     }
-    trial = Trial(spec, torch.device("cpu"))
+
+
+def _measure(study: Study, arm: Arm) -> tuple[float, int]:
+    """Seconds per pass of an arm's first steps, and bytes of its model."""
+    trial = Trial(default_spec(study, arm), torch.device("cpu"))
     steps = trial.steps()
     next(steps)
     passes, start = trial.passes, time.perf_counter()

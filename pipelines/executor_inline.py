@@ -17,7 +17,8 @@ def run_inline(
     """Run all that is missing, or until `stop` is true; then the trial that was running has left a
     checkpoint.
     """
+    campaign.gpus = float(setting.device == "cuda")  # one at a time: all of it
     while not stop() and (job := campaign.next()) is not None:
-        run_attempt(setting, job.spec, job.attempt, stop)
+        run_attempt(setting, job.spec, job.attempt, stop, job.gpus)
         if (trial := campaign.ended(job.spec["key"])) is not None:
             on_end(trial)

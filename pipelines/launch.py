@@ -22,7 +22,7 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
 from pipelines.provenance import origin, provenance
-from pipelines.setting import Resources, Setting
+from pipelines.setting import Gpus, Resources, Setting
 from pipelines.signals import StopSignals
 from pipelines.sources import load_dataset
 from pipelines.storage import STORAGE_ERRORS, reason_of
@@ -40,7 +40,7 @@ class Options:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     concurrent: int | None = None
     cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
+    gpus_per_trial: Gpus | None = None
     address: str | None = None
     checkpoint_seconds: float = 60.0
     retry: tuple[Literal["failed", "diverged"], ...] = ()
@@ -155,7 +155,8 @@ def _run(
         else:
             from pipelines.sweep import run_on_ray  # imports ray, which takes seconds
 
-            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examine)
+            say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examine, say)
 
 
 def _examine(setting: Setting, address: str | None, console: Console) -> None:
@@ -191,12 +192,19 @@ def refuse_mixture(finished: Iterable[Trial]) -> None:
 
 
 def _resources(study: Study, options: Options, device: str) -> Resources:
-    gpus = options.gpus_per_trial
     return Resources(
         cpus=options.cpus_per_trial or study.protocol.threads,
-        gpus=gpus if gpus is not None else float(device == "cuda"),
+        gpus=_gpus(options, device),
         concurrent=options.concurrent,
     )
+
+
+def _gpus(options: Options, device: str) -> Gpus:
+    """One trial at a time has all of the GPU; there is nothing to share where there is none."""
+    asked = options.gpus_per_trial
+    if asked is None or (asked == "auto" and device == "cpu"):
+        return float(device == "cuda")
+    return asked
 
 
 def _workers(options: Options, resources: Resources) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from pipelines.packing import Probed
 from pipelines.setting import Setting
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
@@ -22,7 +23,7 @@ def ray_trial(config: dict[str, Any], setting: Setting, flag: Any) -> dict[str, 
 
     stopping = Asking(flag)
     if not stopping():
-        run_attempt(setting, config["spec"], config["attempt"], stopping)
+        run_attempt(setting, config["spec"], config["attempt"], stopping, config["gpus"])
     return {"done": True}
 
 
@@ -63,6 +64,15 @@ class Asking:
                 self._answer = True
             self._asked = time.monotonic()
         return self._answer
+
+
+def probe_node(specs: dict[str, list[dict[str, Any]]], device: str) -> Probed:
+    """`probe`, in a worker."""
+    import torch
+
+    from pipelines.probe import probe
+
+    return probe(specs, torch.device(device))
 
 
 def examine_node(question: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class CampaignSearch(Searcher):
         if job is None:
             return Searcher.FINISHED if self._campaign.finished else None
         self._live[trial_id] = job.spec["key"]
-        return {"spec": job.spec, "attempt": job.attempt}
+        return job._asdict()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pipelines.errors import UserError
+
+Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it (pipelines/probe.py)
+FINEST = 10_000  # parts into which Ray divides a GPU
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Resources:
     """What one trial takes, and how many run at once (None: as many as fit)."""
 
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: Gpus = 0.0
     concurrent: int | None = None
 
 
@@ -38,3 +44,23 @@ class Question:
     storage: str | None = None
     marker: str | None = None
     url: str | None = None
+
+
+def parse_gpus(text: str) -> Gpus:
+    """GPUs per trial, as a person writes them.
+
+    Raises:
+        UserError: neither auto nor an amount that Ray knows.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        gpus = float(text)
+    except ValueError:
+        gpus = math.nan
+    if not (gpus == 0 or 1 / FINEST <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
+        raise UserError(
+            f"--gpus-per-trial {text!r}: must be auto, 0, a fraction of a GPU (at least "
+            f"{1 / FINEST}), or a whole number"
+        )
+    return gpus

@@ -12,12 +12,15 @@ from pipelines.cluster import capacity, connected  # sets Ray's switches; before
 # isort: split
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.campaign import Campaign
 from pipelines.errors import UserError
 from pipelines.ledger import Trial
-from pipelines.remote import Flag, ray_trial
+from pipelines.packing import described, pack
+from pipelines.probe import probe_specs
+from pipelines.remote import Flag, probe_node, ray_trial
 from pipelines.search import CampaignSearch, Losses
 from pipelines.setting import Resources, Setting
 
@@ -32,19 +35,27 @@ def run_on_ray(
     on_end: Callable[[Trial], None] = lambda trial: None,
     stop: Callable[[], bool] = lambda: False,
     on_connect: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Run all that is missing, or until `stop` is true: then running trials leave a checkpoint,
     within seconds.
 
     address: of a Ray cluster; without one, a Ray of this launch's own is started on this machine,
-    and ended. on_connect: called before the first trial; may refuse.
+    and ended. on_connect: called before the first trial; may refuse. say: told in one line what a
+    probe of the GPU has found.
 
     Raises:
         UserError: no cluster answers there, or no trial fits on this machine.
     """
-    needs = {"CPU": resources.cpus, "GPU": resources.gpus}
     with connected(address):
         on_connect()
+        gpus = resources.gpus
+        if gpus == "auto":
+            gpus = _proposed(campaign, setting, resources.cpus, stop, say)
+            if gpus is None:
+                return
+        campaign.gpus = gpus
+        needs = {"CPU": resources.cpus, "GPU": gpus}
         if address is None and not capacity(needs):
             there = {name: ray.cluster_resources().get(name, 0) for name in needs}
             raise UserError(
@@ -66,11 +77,15 @@ def _fit(
     """One fresh experiment, whose searcher hands out what is missing."""
     search = CampaignSearch(campaign, on_end, stop.asked)
     trainable = tune.with_parameters(ray_trial, setting=setting, flag=stop.flag)
+
+    def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """Of this very job: actors are used again for jobs of the same size only."""
+        return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": job["gpus"]}])
+
     tune.run(
-        trainable,
+        tune.with_resources(trainable, needs),
         name="attempts",
         storage_path=scratch,
-        resources_per_trial={"cpu": resources.cpus, "gpu": resources.gpus},
         num_samples=-1,
         search_alg=search,
         stop=stop,
@@ -82,6 +97,48 @@ def _fit(
     )
     if search.error:
         raise search.error
+
+
+def _proposed(
+    campaign: Campaign,
+    setting: Setting,
+    cpus: float,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> float | None:
+    """GPUs per trial by a probe on the first GPU that is free; None if asked to stop meanwhile.
+
+    Raises:
+        UserError: it failed, or an arm does not fit on the GPU.
+    """
+    # The process ends with the call, and so does its hold on the GPU's memory.
+    remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
+    asked = remote.remote(probe_specs(campaign.study), setting.device)
+    while not ray.wait([asked], timeout=1.0)[0]:
+        if stop():
+            ray.cancel(asked, force=True)
+            return None
+    try:
+        costs, total, unmeasured = ray.get(asked)
+    except RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"--gpus-per-trial auto: the probe failed ({reason}): give a number"
+        ) from error
+    for line in unmeasured:
+        say(line)
+    if not costs:
+        say("GPU: no arm could be measured; a trial has a GPU to itself")
+        return 1.0
+    packing = pack(costs, total, int(_cores_per_gpu() / cpus))
+    say(described(costs, total, packing))
+    return packing.gpus
+
+
+def _cores_per_gpu() -> float:
+    """On the node where they are fewest."""
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return min((r.get("CPU", 0.0) / r["GPU"] for r in found if "GPU" in r), default=0.0)
 
 
 def _flag() -> Any:

@@ -16,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.export import artifacts
 from pipelines.ledger import Attempt, Ledger, LedgerConflict
 from pipelines.observation import EDGES
+from pipelines.packing import memory_fraction
 from pipelines.provenance import origin, provenance
 from pipelines.setting import Setting
 from pipelines.study import Protocol
@@ -35,15 +36,18 @@ def run_attempt(
     spec: Json,
     number: int,
     stop: Callable[[], bool] = lambda: False,
+    gpus: float = 0.0,
 ) -> None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
 
     A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
-    a checkpoint, and no outcome.
+    a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
     """
     attempt = Ledger.open(setting.storage).attempt(spec["key"], number)
     try:
-        _run(setting, spec, attempt, stop)
+        if setting.device == "cuda":
+            _prepare_gpu(gpus)
+        _run(setting, spec, attempt, stop, gpus)
     except Stopped:
         return
     except Exception as error:
@@ -55,6 +59,7 @@ def _run(
     spec: Json,
     attempt: Attempt,
     stop: Callable[[], bool],
+    gpus: float,
 ) -> None:
     state = _load(attempt)
     history = list(state["history"]) if state else []
@@ -73,6 +78,7 @@ def _run(
                 run.log(tracked_row(progress.row))
             if progress.result is not None:
                 result = progress.result | _made_by(setting, attempt)
+                result["cost"] = result["cost"] | {"gpus": gpus}
                 run.summarize(tracked_summary(result))
                 for name, data in _artifacts(setting, spec, result, progress).items():
                     attempt.write(name, data)
@@ -84,6 +90,17 @@ def _run(
                 saved = time.monotonic()
             if ending:
                 raise Stopped(spec["key"])
+
+
+def _prepare_gpu(gpus: float) -> None:
+    """A fraction of a GPU is a limit of memory, so that too much fails here, not next door; and the
+    peak is this attempt's own, whatever the process has run before.
+    """
+    torch.cuda.init()
+    torch.cuda.reset_peak_memory_stats()
+    if 0 < gpus < 1:
+        _, total = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
 
 
 def _made_by(setting: Setting, attempt: Attempt) -> Json:

@@ -125,6 +125,49 @@ def test_errors_that_may_pass_are_tried_again_and_errors_of_code_are_not(
     assert made == attempts and drive.finished
 
 
+def run_out_of_memory(ledger: Ledger, drive: Campaign) -> list[float]:
+    """Fail every attempt so; the GPUs that each had."""
+    gpus = []
+    while (job := drive.next()) is not None:
+        gpus.append(job.gpus)
+        ledger.attempt(job.spec["key"], job.attempt).fail(MemoryError(), "memory")
+        drive.ended(job.spec["key"])
+    return gpus
+
+
+@pytest.mark.parametrize(
+    ("first", "gpus"),
+    [
+        (0.25, [0.25, 0.5, *[1.0] * TRIES]),
+        (0.3333, [0.3333, 0.6666, *[1.0] * TRIES]),
+        (0.0, [0.0] * TRIES),
+        (2.0, [2.0] * TRIES),
+    ],
+)
+def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_whole(
+    ledger: Ledger, first: float, gpus: list[float]
+):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive.gpus = first
+    assert run_out_of_memory(ledger, drive) == gpus and drive.finished
+    [trial] = ledger.trials().values()
+    assert trial.state == "failed" and trial.attempts == len(gpus)
+    errors = ledger.storage.files(f"trials/{trial.key}/attempts")
+    assert sum(file.path.endswith("/error.json") for file in errors) == len(gpus)
+
+
+def test_a_larger_share_is_of_the_trial_that_needs_it_and_of_no_other_failure(ledger: Ledger):
+    drive = campaign(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    drive.gpus = 0.25
+    hungry, other = drive.next(), drive.next()
+    assert hungry and other
+    ledger.attempt(hungry.spec["key"], 1).fail(MemoryError(), "memory")
+    ledger.attempt(other.spec["key"], 1).fail(OSError(), "data")
+    assert drive.ended(hungry.spec["key"]) is drive.ended(other.spec["key"]) is None
+    again = [drive.next(), drive.next()]
+    assert {job.spec["arm"]: job.gpus for job in again if job} == {"ce": 0.5, "l2rw": 0.25}
+
+
 def test_a_trial_that_was_asked_to_stop_is_neither_lost_nor_finished(ledger: Ledger):
     drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
     job = drive.next()
@@ -157,7 +200,7 @@ def test_a_diverged_result_is_set_aside_not_lost(ledger: Ledger):
     assert campaign(ledger, study, retry=("failed",)).finished
     retried = campaign(ledger, study, retry=("diverged",))
     again = retried.next()
-    assert again and again == Job(job.spec, 2)
+    assert again and again == Job(job.spec, 2, 0.0)
     killed_here = ledger.trial(key)
     assert killed_here and killed_here.state == "started"
     finish(ledger, again, score=0.9)

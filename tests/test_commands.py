@@ -151,6 +151,7 @@ MISTAKES = [
     (["launch", "digits", "--trials", "-1"], "request.trials = -1"),
     (["launch", "digits", "--executor", "slurm"], "--executor 'slurm'"),
     (["launch", "digits", "--wandb", "maybe"], "'maybe'"),
+    (["launch", "digits", "--gpus-per-trial", "1.5"], "--gpus-per-trial '1.5': must be auto, 0, "),
     (["launch", "digits", "--storage", "/proc/nothing"], "/proc/nothing"),
     (["status", "/nowhere"], "/nowhere"),
     (["report", "/nowhere"], "/nowhere"),

@@ -143,6 +143,27 @@ def test_a_hanging_driver_is_replaced_only_on_demand_and_once_its_lease_expired(
     run(tmp_path, takeover=True)
 
 
+@pytest.mark.parametrize(
+    ("asked", "device", "gpus"),
+    [
+        (None, "cpu", 0.0),
+        (None, "cuda", 1.0),
+        ("auto", "cpu", 0.0),
+        ("auto", "cuda", "auto"),
+        (0.25, "cuda", 0.25),
+        (0.25, "cpu", 0.25),
+    ],
+)
+def test_gpus_of_a_trial_unless_asked_for_are_one_where_there_is_one(asked, device: str, gpus):
+    assert module._resources(STUDY, Options(gpus_per_trial=asked), device).gpus == gpus
+
+
+def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
+    ledger = run(tmp_path, gpus_per_trial="auto")
+    costs = [trial.result["cost"] for trial in results(ledger).values() if trial.result]
+    assert costs and all(cost["gpus"] == 0.0 for cost in costs)
+
+
 def test_an_unreadable_storage_is_refused_before_the_first_trial(tmp_path: Path, monkeypatch):
     from pipelines.doctor import Finding
 

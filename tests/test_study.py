@@ -111,5 +111,19 @@ def test_a_study_may_have_arms_of_its_own():
     assert phase.schedule == {"lr": 0.2} and phase.hyperparameters == {"q": 0.5}
 
 
+@pytest.mark.parametrize("engine", ["one_sided_difference", "finite_difference"])
+def test_a_difference_of_rounded_outputs_is_refused(engine: str):
+    phase = {
+        "method": "methods.meta_weight_net:MetaWeightNet",
+        "meta": {"engine": engine, "lookahead": "alternating"},
+    }
+    own = {"mine": {"about": "a difference", "kind": "meta-learned weights", "phases": [phase]}}
+    raw = {"name": "s", "request": {"arms": ["mine"]}, "arms": own}
+    assert parse_study(raw | {"protocol": DIGITS}, "s").arm("mine")
+    message = rf"\Aarm 'mine': meta\.engine = '{engine}' needs precision float32[^\n]*\Z"
+    with pytest.raises(UserError, match=message):
+        parse_study(raw | {"protocol": DIGITS | {"precision": "bfloat16"}}, "s")
+
+
 def test_small_study_of_the_tests_is_valid():
     assert small_study().request.trials == 2

@@ -14,6 +14,7 @@ from pipelines.campaign import Campaign, plan
 from pipelines.errors import UserError
 from pipelines.executor_inline import run_inline
 from pipelines.ledger import Ledger, LedgerConflict, Trial, differences
+from pipelines.packing import CONTEXT_BYTES
 from pipelines.provenance import origin
 from pipelines.records import Findings
 from pipelines.setting import Setting
@@ -116,6 +117,51 @@ def test_a_result_says_what_made_it(tmp_path: Path):
     assert len(made_by["code"]) == 64 and made_by["processor"]
 
 
+def attempt_on(storage: Path, gpus: float, **changes) -> Trial:
+    ledger = Ledger.open(str(storage))
+    ledger.add_trial(SPECS["ce"])
+    number = ledger.new_attempt("ce-0")
+    run_attempt(setting(storage, **changes), SPECS["ce"], number, gpus=gpus)
+    trial = ledger.trial("ce-0")
+    assert trial is not None
+    return trial
+
+
+def test_a_result_says_what_it_took_of_a_gpu(tmp_path: Path):
+    trial = attempt_on(tmp_path, 0.25)
+    assert trial.result and trial.result["cost"]["gpus"] == 0.25
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What a process set as limit on a made-up GPU: its memory is 20 times what CUDA itself
+    takes."""
+    found: list[float] = []
+    total = 20 * CONTEXT_BYTES
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (total // 2, total))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
+    return found
+
+
+@pytest.mark.parametrize(("gpus", "limit"), [(0.5, [0.5 * 0.95 - 1 / 20]), (1.0, []), (2.0, [])])
+def test_an_attempt_keeps_to_its_share_of_a_gpus_memory(
+    tmp_path: Path, monkeypatch, limits: list[float], gpus: float, limit: list[float]
+):
+    monkeypatch.setattr(module, "trial", lambda *_: iter(()))
+    attempt_on(tmp_path, gpus, device="cuda")
+    assert limits == pytest.approx(limit)
+
+
+def test_a_share_too_small_for_cuda_fails_the_attempt_as_a_users_mistake(
+    tmp_path: Path, limits: list[float]
+):
+    trial = attempt_on(tmp_path, 0.05, device="cuda")
+    assert trial.error and trial.error["class"] == "user" and not limits
+    assert "--gpus-per-trial 0.05" in trial.error["message"]
+
+
 def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path: Path, monkeypatch):
     real = module.trial
 
@@ -151,7 +197,7 @@ def test_two_results_that_differ_are_an_error_that_stays_visible(tmp_path: Path,
     assert second.state == "completed" and second.result == first.result
     ledger = Ledger.open(str(tmp_path))
     assert ledger.trials()["ce-0"].conflicts == 1
-    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}), [])
+    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
     assert findings.conflicts() == ["ce-0"] and findings.errors() == {}
 
 
@@ -161,7 +207,7 @@ def test_failures_are_counted_by_arm_and_class(tmp_path: Path):
         key = f"ce-{number}"
         ledger.add_trial(SPECS["ce"] | {"key": key})
         ledger.attempt(key, ledger.new_attempt(key)).fail(RuntimeError(), error_class)
-    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}), [])
+    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
     assert findings.errors() == {"ce": {"memory": 2, "code": 1}} and not findings.conflicts()
 
 
