@@ -28,6 +28,7 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**34))
 
 import ray
+from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  # compiled
 from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -141,6 +142,7 @@ def _authentication(address: str | None, scratch: str) -> Iterator[None]:
         set_here = {"RAY_AUTH_MODE": "token"}
     before = {name: os.environ.get(name) for name in AUTHENTICATION}
     os.environ.update(set_here)
+    Config.initialize("")  # Ray has read RAY_AUTH_MODE when it was imported; it does so too
     try:
         yield
     finally:
@@ -148,6 +150,7 @@ def _authentication(address: str | None, scratch: str) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+        Config.initialize("")
 
 
 def _code(address: str | None, scratch: Path) -> dict[str, Any]:

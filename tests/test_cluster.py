@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -188,6 +189,21 @@ def test_an_installed_wheel_sends_its_code_to_the_nodes(
         assert made_by["code"] != provenance()["code"] and made_by["commit"] is None
     mistaken = untuned("launch", "no-such-study")
     assert mistaken.returncode == 2 and mistaken.stderr.startswith("error: ")
+
+
+@pytest.mark.slow
+def test_a_token_in_the_home_directory_opens_a_cluster_that_wants_one(tmp_path: Path, monkeypatch):
+    token = tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text(secrets.token_hex(32))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    with ray_nodes() as nodes:
+        environment = nodes.environment | {"HOME": str(tmp_path)}
+        del environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"]
+        for address in (nodes.address, nodes.client_address):
+            command = [*PROGRAM, "doctor", "--address", address]
+            subprocess.run(command, env=environment, timeout=60, check=True)
 
 
 @pytest.mark.parametrize(("address", "device"), [("head:6379", "cuda"), ("ray://head:1", "cuda")])
