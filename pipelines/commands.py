@@ -15,7 +15,6 @@ from pipelines.arms import Arm, describe_distribution, known_arms, method_class,
 from pipelines.board import Board, clock
 from pipelines.errors import Interrupted, UserError
 from pipelines.export import MODEL
-from pipelines.launch import Options, launch
 from pipelines.records import gather, open_study
 from pipelines.study import Study, load_study, studies
 
@@ -26,6 +25,7 @@ def run_launch(
     name: str, request: dict[str, Any], options: dict[str, Any], quick: bool, console: Console
 ) -> int:
     """Launch a study and report; the exit status."""
+    from pipelines.launch import Options, launch  # wandb and more, which `status` needs not
 
     for option, allowed in (("executor", ("ray", "inline")), ("device", ("auto", "cpu", "cuda"))):
         if options[option] not in allowed:

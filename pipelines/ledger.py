@@ -186,10 +186,11 @@ class Ledger:
         return listings
 
     def _load(self, listings: dict[str, Files], known: dict[str, Row]) -> dict[str, Trial]:
+        newest = {key: _newest_attempt(files) for key, files in listings.items()}
         paths = [
             f"{_folder(key)}/{name}"
             for key, files in listings.items()
-            for name in ("spec.json", "result.json", _error_name(files))
+            for name in ("spec.json", "result.json", _error_name(newest[key]))
             if key not in known and name in files
         ]
         contents = map(decode, self.storage.read_many(paths))
@@ -206,9 +207,9 @@ class Ledger:
                     key=key,
                     spec=spec,
                     result=result,
-                    error=documents.get(f"{folder}/{_error_name(files)}"),
-                    attempts=_newest_attempt(files),
-                    history_path=_history_path(key, files),
+                    error=documents.get(f"{folder}/{_error_name(newest[key])}"),
+                    attempts=newest[key],
+                    history_path=_history_path(key, files, newest[key]),
                     conflicts=sum(name.endswith("/conflict.json") for name in files),
                     steps=_steps(files),
                     versions=_versions(files),
@@ -315,8 +316,8 @@ def _newest_attempt(files: Files) -> int:
     return max((int(match[1]) for match in map(ATTEMPT.match, files) if match), default=0)
 
 
-def _error_name(files: Files) -> str:
-    return f"attempts/{_newest_attempt(files)}/error.json"
+def _error_name(attempt: int) -> str:
+    return f"attempts/{attempt}/error.json"
 
 
 def _steps(files: Files) -> int:
@@ -324,9 +325,9 @@ def _steps(files: Files) -> int:
     return max((int(match["step"]) for match in found if match), default=0)
 
 
-def _history_path(key: str, files: Files) -> str | None:
+def _history_path(key: str, files: Files, newest: int) -> str | None:
     """The newest attempt's history; the result follows it, so a finished trial has one."""
-    for number in range(_newest_attempt(files), 0, -1):
+    for number in range(newest, 0, -1):
         if (name := f"attempts/{number}/history.json") in files:
             return f"{_folder(key)}/{name}"
     return None

@@ -70,6 +70,7 @@ class Planner:
         self.planned_in: Counter[tuple[str, str]] = Counter()
         self.done_in: Counter[tuple[str, str]] = Counter()
         self._heap: list[Role] = []
+        self._resolved: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         self.scenarios = study.scenarios
         for scenario in self.scenarios:
             for repeat in range(study.request.repeats):
@@ -209,11 +210,19 @@ class Planner:
             "change": change,
             "data_seed": data_seed(self.study, role.repeat, role.scenario),
             "run_seed": seed_of(seed, "run", stem, role.repeat, number),
-            "phases": [phase.model_dump() for phase in arm.resolve(config)],
+            "phases": self._phases(role.arm, config),
             "space": space_digest(arm),
         }
         identity = [self.protocol, change, spec["phases"], spec["data_seed"], spec["run_seed"]]
         return {"key": f"{role.arm}-{digest(identity)[:16]}"} | spec
+
+    def _phases(self, name: str, config: Config) -> list[dict[str, Any]]:
+        """The arm's phases under a configuration, which up to three trials share."""
+        place = name, *sorted(config.items())
+        if place not in self._resolved:
+            resolved = self.arms[name].resolve(config)
+            self._resolved[place] = [phase.model_dump() for phase in resolved]
+        return self._resolved[place]
 
     def _config(self, role: Role) -> Config:
         arm = self.arms[role.arm]
