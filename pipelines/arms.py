@@ -5,61 +5,24 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from optuna import distributions
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 
 from methods.objective import Objective
+from pipelines.distributions import Range, describe_distribution, doubled
 from pipelines.errors import UserError
 from pipelines.hypergradient import Engine
 
 ENTRIES = "search_spaces.arms:ARMS"
+DOUBLED = "_doubled"  # behind a tuned arm's name: the same arm in a search space twice as wide
 Value = bool | int | float | str
-
-
-def _distribution(value: Any) -> distributions.BaseDistribution:
-    if isinstance(value, distributions.BaseDistribution):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("expected {low, high, log, int} or {choices}")
-    if unknown := set(value) - {"low", "high", "log", "int", "choices"}:
-        raise ValueError(
-            f"unknown {', '.join(sorted(unknown))}; allowed: low, high, log, int, choices"
-        )
-    if "choices" in value:
-        return distributions.CategoricalDistribution(value["choices"])
-    try:
-        kind = (
-            distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
-        )
-        return kind(value["low"], value["high"], log=value.get("log", False))
-    except KeyError as missing:
-        raise ValueError(f"{missing.args[0]} is missing") from None
-
-
-def describe_distribution(d: distributions.BaseDistribution) -> dict[str, Any]:
-    """A distribution as plain values, the form that study files use."""
-    if isinstance(d, distributions.CategoricalDistribution):
-        return {"choices": list(d.choices)}
-    assert isinstance(d, distributions.FloatDistribution | distributions.IntDistribution)
-    integer = isinstance(d, distributions.IntDistribution)
-    return {"low": d.low, "high": d.high, "log": d.log, "int": integer}
-
-
-Range = Annotated[
-    distributions.BaseDistribution,
-    BeforeValidator(_distribution),
-    PlainSerializer(describe_distribution),
-]
 
 
 class Strict(BaseModel):
@@ -288,10 +251,15 @@ def known_arms() -> dict[str, dict[str, Any]]:
 def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     """The arm of that name, of the study's own ones or of search_spaces/arms.py; validated.
 
+    NAME_doubled is the tuned arm NAME in a search space twice as wide.
+
     Raises:
         UserError: no such arm, or its entry is wrong.
     """
     entries = known_arms() | own
+    base = name.removesuffix(DOUBLED)
+    if name not in entries and base in entries:
+        return _in_doubled_space(base, resolve_arm(base, own))
     if name not in entries:
         raise UserError(f"arm {name!r} is unknown; there are {', '.join(entries)}")
     if not name.replace("_", "a").isalnum() or not name.islower():
@@ -307,3 +275,25 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     except UserError as error:
         raise UserError(f"arm {name!r}: {error}") from None
     return arm
+
+
+def _in_doubled_space(name: str, arm: Arm) -> Arm:
+    """An end that the arm refuses (a q above 1) stays where it was."""
+    if not arm.tuned:
+        raise UserError(f"arm {name + DOUBLED!r}: {name} is not tuned, it has no space to double")
+    space = {}
+    for address, distribution in arm.space.items():
+        plain, ends = describe_distribution(distribution), doubled(distribution)
+        for end, value in zip(("low", "high"), ends or (), strict=False):
+            plain[end] = value if _allows(arm, address, value) else plain[end]
+        space[address] = plain
+    about = f"{arm.about}, in a search space twice as wide"
+    return Arm.model_validate(arm.model_dump() | {"about": about, "space": space})
+
+
+def _allows(arm: Arm, address: str, value: Value) -> bool:
+    try:
+        arm.resolve({address: value})
+    except UserError:
+        return False
+    return True

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.arms import Arm, describe_distribution, known_arms, method_class, resolve_arm
+from pipelines.arms import Arm, known_arms, method_class, resolve_arm
 from pipelines.board import Board, clock
+from pipelines.distributions import describe_distribution
 from pipelines.errors import Interrupted, UserError
 from pipelines.export import MODEL
 from pipelines.records import gather, open_study

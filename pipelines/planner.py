@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import optuna
 
 from methods.objective import seed_of
-from pipelines.arms import Arm, Value, describe_distribution
+from pipelines.arms import Arm, Value
+from pipelines.distributions import describe_distribution
 from pipelines.study import Study, digest
 
 Config = dict[str, Value]

@@ -21,6 +21,7 @@ COMPUTING = [
     "data",
     "data_files",
     "dataset",
+    "distributions",
     "evaluation",
     "hypergradient",
     "meta_learning",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipelines.arms import Arm, Phase, build_method, describe_distribution
+from pipelines.arms import Arm, Phase, build_method
 from pipelines.campaign import plan
+from pipelines.distributions import describe_distribution
 from pipelines.errors import UserError
 from pipelines.facts import Record, StudyFacts
 from pipelines.ledger import Ledger, Trial

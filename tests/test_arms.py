@@ -3,7 +3,8 @@
 import pytest
 from optuna.distributions import FloatDistribution
 
-from pipelines.arms import Arm, describe_distribution, known_arms, resolve_arm
+from pipelines.arms import Arm, known_arms, resolve_arm
+from pipelines.distributions import describe_distribution
 from pipelines.errors import UserError
 
 CE = "methods.cross_entropy:CrossEntropy"
@@ -143,3 +144,49 @@ def test_distributions_survive_as_plain_values():
         "log": False,
         "int": False,
     }
+
+
+def ends(name: str) -> dict[str, tuple[float, float]]:
+    space = resolve_arm(name, {}).space
+    plain = {address: describe_distribution(d) for address, d in space.items()}
+    return {address: (d["low"], d["high"]) for address, d in plain.items()}
+
+
+def test_a_doubled_space_is_twice_as_wide_around_the_same_centre():
+    entry = {"about": "a", "kind": "tuned loss", "phases": [{"method": CE}]}
+    entry["default"] = {"schedule.lr": 0.1, "schedule.momentum": 0.5, "epochs": 0.5}
+    entry["space"] = {
+        "schedule.lr": {"low": 0.01, "high": 1.0, "log": True},
+        "schedule.momentum": {"low": 0.4, "high": 0.6},
+        "epochs": {"choices": [0.5, 1.0]},
+    }
+    space = resolve_arm("mine_doubled", {"mine": entry}).space
+    plain = {address: describe_distribution(d) for address, d in space.items()}
+    assert plain["schedule.lr"]["low"] == pytest.approx(0.001)
+    assert plain["schedule.lr"]["high"] == pytest.approx(10.0)
+    assert plain["schedule.momentum"]["low"] == pytest.approx(0.3)
+    assert plain["schedule.momentum"]["high"] == pytest.approx(0.7)
+    assert plain["epochs"] == {"choices": [0.5, 1.0]}
+
+
+def test_an_end_that_the_arm_refuses_stays():
+    assert ends("gce_doubled") == ends("gce")  # q in (0, 1]
+    assert ends("focal_doubled") == {"gamma": (0.0, 7.5)}
+    assert ends("gce_plus_meta_doubled")["meta_repeat"] == (1, 164)
+
+
+def test_a_doubled_arm_differs_in_nothing_else_and_is_resolved_at_its_new_ends():
+    plain, wide = resolve_arm("sce_plus_meta", {}), resolve_arm("sce_plus_meta_doubled", {})
+    assert (wide.default, wide.phases, wide.kind) == (plain.default, plain.phases, plain.kind)
+    for address, values in ends("sce_plus_meta_doubled").items():
+        for value in values:
+            wide.resolve({address: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("l2rw_doubled", "l2rw is not tuned"), ("nothing_doubled", "'nothing_doubled' is unknown")],
+)
+def test_only_a_tuned_arm_can_be_doubled(name, message):
+    with pytest.raises(UserError, match=message):
+        resolve_arm(name, {})
