@@ -176,8 +176,9 @@ class _LocalStorage:
     def _clear_scratch(self) -> None:
         """Remove what killed processes left behind; nobody takes an hour to write one file."""
         for entry in os.scandir(self.scratch):
-            if entry.stat().st_mtime < time.time() - 3600:
-                Path(entry).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # others write, and finish, all the time
+                if entry.stat().st_mtime < time.time() - 3600:
+                    os.unlink(entry)
 
 
 class _ObjectStorage:

@@ -309,6 +309,24 @@ def test_foreign_files_are_ignored(tmp_path: Path):
     assert ledger.trials() == expected
 
 
+def test_opening_a_storage_does_not_mind_files_that_others_finish_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    location = str(tmp_path / "study")
+    Ledger.open(location)
+    scan = os.scandir
+
+    def scan_and_finish(folder) -> list[os.DirEntry[str]]:
+        entries = list(scan(folder))
+        for entry in entries:
+            os.unlink(entry)
+        return entries
+
+    (tmp_path / "study" / ".tmp" / "half-written").touch()
+    monkeypatch.setattr(pipelines.storage.os, "scandir", scan_and_finish)
+    Ledger.open(location)
+
+
 # The index
 
 
