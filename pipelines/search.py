@@ -17,6 +17,11 @@ from pipelines.campaign import Campaign, Loss
 from pipelines.ledger import Trial
 
 
+# The last: all processes of a node are gone at once, and Ray has not yet noticed that it is the node;
+# of a process that dies alone it says that its "worker process has died".
+SIGNS_OF_A_LOST_NODE = ("node has died", "node was terminated", "is temporarily unavailable")
+
+
 class CampaignSearch(Searcher):
     """Each suggestion is a job of the campaign; each end is looked up in the ledger, whatever Ray
     thinks of it.
@@ -94,6 +99,6 @@ class Losses(tune.Callback):
 
 def loss(error: str) -> Loss:
     """What an attempt was lost with, from the text of Ray's error, which says it nowhere else."""
-    if "node has died" in error or "node was terminated" in error:
+    if any(sign in error for sign in SIGNS_OF_A_LOST_NODE):
         return "node"
     return "memory" if "running low on memory" in error else "worker"

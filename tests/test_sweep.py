@@ -111,7 +111,12 @@ def test_a_loss_is_told_by_the_text_of_rays_error():
     died = "The actor died unexpectedly before finishing this task."
     assert loss(f"{died} The actor died because its node has died. Node Id: 1") == "node"
     assert loss("the actor's node was terminated unexpectedly: health check failed") == "node"
+    lost = (
+        "ActorUnavailableError: The actor 641b is unavailable: The actor is temporarily unavailable"
+    )
+    assert loss(f"{lost}: RpcError: RPC error: Socket closed rpc_code: 14.") == "node"
     assert loss("Task was killed due to the node running low on memory.") == "memory"
+    died += " The actor is dead because its worker process has died."
     assert loss(f"{died} Worker unexpectedly exits with a connection error code 2.") == "worker"
 
 
