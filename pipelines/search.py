@@ -16,9 +16,8 @@ from ray.tune.search import Searcher
 from pipelines.campaign import Campaign, Loss
 from pipelines.ledger import Trial
 
-
-# The last: all processes of a node are gone at once, and Ray has not yet noticed that it is the node;
-# of a process that dies alone it says that its "worker process has died".
+# The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
+# node. Of a process that dies alone it says that its "worker process has died".
 SIGNS_OF_A_LOST_NODE = ("node has died", "node was terminated", "is temporarily unavailable")
 
 
