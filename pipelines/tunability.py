@@ -54,6 +54,7 @@ def importance(records: Sequence[Record], space: Mapping[str, Range]) -> dict[st
     if len(usable) < MIN_TRIALS_FOR_IMPORTANCE or len(space) < 2 or np.ptp(values) == 0:
         return None
     distributions = {name: _distribution(knob) for name, knob in space.items()}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     for record, value in zip(usable, values, strict=True):
         params = {name: record.config[name] for name in space}

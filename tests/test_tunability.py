@@ -1,6 +1,7 @@
 """What tuning is worth, on cases worked by hand and on responses whose shape is known."""
 
 import numpy as np
+import optuna
 import pytest
 
 from pipelines.facts import Record
@@ -49,7 +50,7 @@ class TestHalvedSpace:
 
 
 class TestImportance:
-    def test_finds_the_hyperparameter_that_matters_whatever_the_repeat_adds(self):
+    def test_finds_the_hyperparameter_that_matters_whatever_the_repeat_adds(self, capfd):
         rng = np.random.default_rng(0)
         space = {"matters": UNIT, "idle": UNIT, "width": {"low": 1, "high": 8, "int": True}}
         records = [
@@ -59,7 +60,9 @@ class TestImportance:
                 zip(rng.uniform(size=30), rng.uniform(size=30), rng.integers(1, 9, 30), strict=True)
             )
         ]
+        optuna.logging.set_verbosity(optuna.logging.INFO)  # as it is when a command starts
         shares = importance(records, space)
+        assert capfd.readouterr().err == ""
         assert shares is not None
         assert max(shares, key=lambda name: shares[name]) == "matters"
         assert shares["matters"] > 0.7
