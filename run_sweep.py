@@ -66,12 +66,15 @@ def launch(
     takeover: Annotated[
         bool, typer.Option("--takeover", help="replace a driver that hangs, once its lease expired")
     ] = False,
+    without: Annotated[
+        str, typer.Option(help="fast paths to leave out: channels_last,cuda_graph,fused,gather")
+    ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
 ) -> None:
     """Run what is missing of a study, then report. The same command resumes, extends, or says it is
     complete."""
     from pipelines.commands import run_launch
-    from pipelines.setting import parse_gpus
+    from pipelines.setting import FastPaths, parse_gpus
 
     overrides = {
         "arms": arms and arms.split(","),
@@ -92,6 +95,7 @@ def launch(
         "retry": tuple(retry or ()),
         "allow_mixed": allow_mixed,
         "takeover": takeover,
+        "fast": FastPaths.without(name for name in without.split(",") if name),
     }
     raise typer.Exit(run_launch(study, _given(overrides), options, quick, console))
 

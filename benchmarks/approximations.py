@@ -78,7 +78,7 @@ def measure(arm: str) -> list[Record]:
     for epoch in range(EPOCHS):
         for step, draw in enumerate(training.draws(epoch)):
             if step % EVERY == EVERY - 1:
-                at = (training, training.batch(draw, epoch, step), training.clean_batch(draw))
+                at = (training, training.batch(draw, ()), training.clean_batch(draw))
                 exact = gradient(*at, {"engine": "double_backward"}, torch.float64)
                 for option, errors in zip(OPTIONS, found, strict=True):
                     errors.append(_errors(gradient(*at, option, torch.float32), exact))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.objective import Batch, Outputs, cross_entropy
-from pipelines.hypergradient import Parameters
+from pipelines.hypergradient import Parameters, Rate
 from pipelines.meta_learning import Clean, MetaLearner
 
 
@@ -19,7 +19,7 @@ class Higher(MetaLearner):
         self,
         batch: Batch,
         clean: Clean,
-        alpha: float,
+        alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
@@ -28,7 +28,7 @@ class Higher(MetaLearner):
 
         model = self.network.model
         phi = list(self.objective.meta_parameters())
-        inner = torch.optim.SGD(model.parameters(), lr=alpha)
+        inner = torch.optim.SGD(model.parameters(), lr=float(alpha))
         with higher.innerloop_ctx(model, inner) as (copy, optimizer):
             optimizer.step(self.objective(Outputs(copy(batch.x)), batch).mean())
             loss = cross_entropy(copy(clean[0]), clean[1]).mean()
@@ -42,7 +42,7 @@ class TorchOpt(MetaLearner):
         self,
         batch: Batch,
         clean: Clean,
-        alpha: float,
+        alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
@@ -52,7 +52,7 @@ class TorchOpt(MetaLearner):
         model = self.network.model
         phi = list(self.objective.meta_parameters())
         state = torchopt.extract_state_dict(model, by="reference", detach_buffers=True)
-        optimizer = torchopt.MetaSGD(model, lr=alpha)
+        optimizer = torchopt.MetaSGD(model, lr=float(alpha))
         optimizer.step(self.objective(Outputs(model(batch.x)), batch).mean())
         loss = cross_entropy(model(clean[0]), clean[1]).mean()
         grads = torch.autograd.grad(loss, phi)

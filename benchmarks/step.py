@@ -116,7 +116,7 @@ class Stepper:
         """One step."""
         self.training.phase, self.training.meta = self.phase, self.meta
         step = next(self.draws)
-        _, _, self.passes = self.training.step(step[1], EPOCH, step[0])
+        _, self.passes = self.training.step(step[1], EPOCH, step[0])
 
 
 def _draws(stepper: Stepper) -> Iterator[tuple[int, Any]]:
@@ -168,8 +168,8 @@ def _loader(training: PhaseTraining) -> Callable[[], None]:
 
     def batches() -> Iterator[None]:
         while True:
-            for step, draw in enumerate(training.draws(EPOCH)):
-                training.batch(draw, EPOCH, step)
+            for draw in training.draws(EPOCH):
+                training.batch(draw, ())
                 yield
 
     found = batches()

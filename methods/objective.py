@@ -54,7 +54,7 @@ class Batch:
 
     x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the
     data set; trusted [B] whether the example came from the clean pool; key names the step, and is
-    the source of all randomness; progress in [0, 1] of the phase.
+    the source of all randomness; progress in [0, 1) of the phase, a scalar on the device.
     """
 
     x: Tensor
@@ -62,7 +62,7 @@ class Batch:
     index: Tensor
     trusted: Tensor
     key: Key
-    progress: float
+    progress: Tensor
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 PAD = 4
 
@@ -14,10 +15,20 @@ def draw_places(n: int, gen: torch.Generator) -> Tensor:
 
 def crop_flip(x: Tensor, places: Tensor) -> Tensor:
     """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them (He et
-    al. 2016).
+    al. 2016); one image after the other. Stored bytes stay bytes."""
+    height, width = x.shape[2:]
+    padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").to(x.dtype)  # exact: bytes fit a float
+    found = []
+    for image, (top, left, flip) in zip(padded, places.T.tolist(), strict=True):
+        crop = image[:, top : top + height, left : left + width]
+        found.append(crop.flip(2) if flip else crop)
+    return torch.stack(found)
 
-    The padded images are never built: each pixel is fetched from where it comes from. Stored bytes
-    stay bytes.
+
+def crop_flip_gather(x: Tensor, places: Tensor) -> Tensor:
+    """`crop_flip` for all images at once.
+
+    The padded images are never built: each pixel is fetched from where it comes from.
     """
     batch, channels, height, width = x.shape
     top, left, flip = places[:, :, None]

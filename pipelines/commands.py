@@ -190,6 +190,7 @@ def show_suspects(storage: str, arm: str | None, top: int | None, console: Conso
 def run_trial(storage: str, key: str, console: Console) -> int:
     """Run a recorded trial again in this process; 0 if every number is the same, 1 if not."""
     from pipelines.ledger import differences
+    from pipelines.setting import FastPaths
     from pipelines.training import trial
 
     ledger, document, _ = open_study(storage)
@@ -197,7 +198,9 @@ def run_trial(storage: str, key: str, console: Console) -> int:
     if recorded is None:
         raise UserError(f"storage {storage!r} has no trial {key!r}; `status` and trials/ show them")
     result = None
-    for progress in trial(recorded.spec | {"protocol": document["protocol"]}):
+    made_by = (recorded.result or {}).get("provenance", {})
+    fast = FastPaths.without(made_by.get("without", ()))
+    for progress in trial(recorded.spec | {"protocol": document["protocol"]}, fast=fast):
         if progress.row is not None:
             shown = {n: v for n, v in progress.row.items() if isinstance(v, int | float | str)}
             console.print("  ".join(f"{n} {_number(v)}" for n, v in shown.items()), markup=False)

@@ -31,6 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pipelines.errors import UserError
 
 Parameters = Mapping[str, Tensor]
+Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
 Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
 RADIUS = 1e-3
 OutputTensors = tuple[Tensor, ...]
@@ -58,7 +59,7 @@ def hypergradient(
     problem: Problem,
     theta: Parameters,
     phi: Sequence[Tensor],
-    alpha: float,
+    alpha: Rate,
     engine: Engine = "forward",
     ahead: Parameters | None = None,
     z: OutputTensors | None = None,
@@ -81,7 +82,7 @@ def hypergradient(
 
 
 def look_ahead(
-    problem: Problem, theta: Parameters, alpha: float, z: OutputTensors | None = None
+    problem: Problem, theta: Parameters, alpha: Rate, z: OutputTensors | None = None
 ) -> tuple[dict[str, Tensor], OutputTensors | None]:
     """theta - alpha dL/dtheta, one step of plain SGD, as in the papers; and the outputs at theta.
 
@@ -93,9 +94,11 @@ def look_ahead(
     found = problem.outputs(theta) if z is None else z
     values = list(theta.values())
     grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
+    rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
     with torch.no_grad():
         moved = {
-            n: torch.sub(p, g, alpha=alpha) for (n, p), g in zip(theta.items(), grads, strict=True)
+            n: torch.addcmul(p, g, rate, value=-1)
+            for (n, p), g in zip(theta.items(), grads, strict=True)
         }
     return moved, tuple(t.detach() for t in found)
 
@@ -180,7 +183,7 @@ def through_the_head(
     z: Iterable[Tensor],
     zdot: Iterable[Tensor],
     phi: Sequence[Tensor],
-    alpha: float,
+    alpha: Rate,
 ) -> list[Tensor]:
     """-alpha d/dphi < dL/dz, zdot >, with L the mean of the losses."""
     leaves = tuple(t.detach().requires_grad_() for t in z)
@@ -196,7 +199,7 @@ def through_the_head(
 
 
 def _double_backward(
-    problem: Problem, theta: Parameters, phi: Sequence[Tensor], alpha: float
+    problem: Problem, theta: Parameters, phi: Sequence[Tensor], alpha: Rate
 ) -> list[Tensor]:
     """The reference: the look-ahead stays in the graph, which is differentiated once more."""
     values = list(theta.values())

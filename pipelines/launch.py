@@ -22,7 +22,7 @@ from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
 from pipelines.provenance import origin, provenance
-from pipelines.setting import Gpus, Resources, Setting
+from pipelines.setting import ALL_FAST, FastPaths, Gpus, Resources, Setting
 from pipelines.signals import StopSignals
 from pipelines.sources import load_dataset
 from pipelines.storage import STORAGE_ERRORS, reason_of
@@ -32,7 +32,7 @@ from pipelines.tracking import resolve_mode
 
 @dataclass(frozen=True)
 class Options:
-    """How a launch runs; none of it changes a number."""
+    """How a launch runs; none of it changes a number by more than rounding."""
 
     storage: str | None = None
     executor: Literal["ray", "inline"] = "ray"
@@ -46,6 +46,7 @@ class Options:
     retry: tuple[Literal["failed", "diverged"], ...] = ()
     allow_mixed: bool = False
     takeover: bool = False
+    fast: FastPaths = ALL_FAST
 
 
 def launch(study: Study, options: Options, console: Console) -> str:
@@ -74,6 +75,7 @@ def launch(study: Study, options: Options, console: Console) -> str:
             tracking_dir=str(Path(tracking_dir).resolve()),
             commit=provenance()["commit"],
             checkpoint_seconds=options.checkpoint_seconds,
+            fast=options.fast,
         )
         try:
             finished = _drive(study, document, setting, options, console, signals)

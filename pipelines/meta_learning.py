@@ -3,6 +3,7 @@ meta-parameters."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from pipelines.hypergradient import (
     OutputTensors,
     Parameters,
     Problem,
+    Rate,
     check_engine,
     hypergradient,
 )
@@ -23,9 +25,14 @@ Clean = tuple[Tensor, Tensor]  # normalised inputs [M, ...], label distributions
 
 
 class MetaLearner:
-    """Moves the meta-parameters of one phase's objective."""
+    """Moves the meta-parameters of one phase's objective.
 
-    def __init__(self, objective: Objective, network: Network, meta: Meta) -> None:
+    fused: move all of them in one kernel.
+    """
+
+    def __init__(
+        self, objective: Objective, network: Network, meta: Meta, fused: bool = True
+    ) -> None:
         self.objective, self.network, self.meta = objective, network, meta
         parameters = [] if objective.per_batch else list(objective.meta_parameters())
         self.active = objective.per_batch or bool(parameters)
@@ -36,7 +43,7 @@ class MetaLearner:
         )
         kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
         self.optimizer = (
-            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=True)
+            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=fused)
             if parameters
             else None
         )
@@ -45,7 +52,7 @@ class MetaLearner:
         self,
         batch: Batch,
         clean: Clean,
-        alpha: float,
+        alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> Tensor:
@@ -58,7 +65,7 @@ class MetaLearner:
         self,
         batch: Batch,
         clean: Clean,
-        alpha: float,
+        alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
@@ -70,23 +77,14 @@ class MetaLearner:
         theta, ahead = (self.theta, None) if before is None else (before, self.theta)
         z = None if outputs is None else _tensors(outputs)
         phi = list(self.objective.meta_parameters())
-        problem = self._problem(batch, *clean)
+        problem = _problem(
+            self.network,
+            batch.x,
+            clean,
+            losses=lambda found: self.objective(Outputs(*found), batch),
+            moves=not self.objective.per_batch,
+        )
         return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
-
-    def _problem(self, batch: Batch, clean_x: Tensor, clean_y: Tensor) -> Problem:
-        def outputs(theta: Parameters) -> OutputTensors:
-            # The same key as the training forward, so that dropout masks agree.
-            self.network.reseed(*batch.key, "forward")
-            return _tensors(self.network.at(theta, batch.x))
-
-        def losses(found: OutputTensors) -> Tensor:
-            return self.objective(Outputs(*found), batch)
-
-        def clean(theta: Parameters) -> Tensor:
-            self.network.reseed(*batch.key, "clean")
-            return cross_entropy(self.network.at(theta, clean_x).logits, clean_y).mean()
-
-        return Problem(outputs, losses, clean, moves=not self.objective.per_batch)
 
     def check(self, model: nn.Module, x: Tensor, clean: Clean) -> None:
         """Does the engine differentiate this model rightly? In float64, on a few normalised
@@ -98,17 +96,9 @@ class MetaLearner:
         if self.meta.engine == "double_backward":
             return
         network = Network(model.double(), channels_last=self.network.channels_last)
-        x, clean_x, clean_y = x.double(), clean[0].double(), clean[1].double()
-
-        def outputs(theta: Parameters) -> OutputTensors:
-            network.reseed("check")
-            return (network.at(theta, x).logits,)
-
-        def clean_loss(theta: Parameters) -> Tensor:
-            network.reseed("check")
-            return cross_entropy(network.at(theta, clean_x).logits, clean_y).mean()
-
-        problem = Problem(outputs, lambda z: z[0].sum(dim=1), clean_loss)
+        network.key = ("check",)
+        clean = clean[0].double(), clean[1].double()
+        problem = _problem(network, x.double(), clean, losses=lambda z: z[0].sum(dim=1))
         check_engine(problem, network.parameters(), self.meta.engine)
 
     def state_dict(self) -> dict[str, Any] | None:
@@ -140,6 +130,26 @@ def meta_passes(meta: Meta, per_batch: bool, batch: int, clean: int) -> int:
         "double_backward": 6,
     }[meta.engine]
     return (look_ahead + engine) * batch + (1 + backward) * clean
+
+
+def _problem(
+    network: Network,
+    x: Tensor,
+    clean: Clean,
+    losses: Callable[[OutputTensors], Tensor],
+    moves: bool = True,
+) -> Problem:
+    """The bilevel problem of one step, under the network's key of that step."""
+
+    def outputs(theta: Parameters) -> OutputTensors:
+        network.reseed("forward")  # as the training forward does, so that dropout masks agree
+        return _tensors(network.at(theta, x))
+
+    def clean_loss(theta: Parameters) -> Tensor:
+        network.reseed("clean")
+        return cross_entropy(network.at(theta, clean[0]).logits, clean[1]).mean()
+
+    return Problem(outputs, losses, clean_loss, moves)
 
 
 def _tensors(outputs: Outputs) -> OutputTensors:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from methods.objective import Outputs, seed_of
+from methods.objective import Key, Outputs, seed_of
 from pipelines.errors import UserError
 
 EVALUATION_BATCH = 1024
@@ -46,6 +46,8 @@ class Network:
         self._buffers = dict(model.named_buffers())
         self._constants = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
         self._captured: list[Tensor] = []
+        #: Names the step, for `reseed`.
+        self.key: Key = ()
         self._features = features
         self._hook = (
             _last_linear(model).register_forward_pre_hook(self._capture) if features else None
@@ -107,11 +109,12 @@ class Network:
         )
         return Outputs(torch.cat([p.logits for p in parts]), features)
 
-    def reseed(self, *key: int | str) -> None:
-        """Dropout and the like draw from this key at the next forward."""
-        seed = seed_of(*key)
+    def reseed(self, purpose: str) -> None:
+        """Dropout and the like draw from this step's key and purpose at the next forward."""
+        seed = seed_of(*self.key, purpose)
         torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
+        # While a step is recorded, nothing draws on the GPU (captured.py), nor may it be seeded.
+        if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
     def _outputs(self, model: Callable[[Tensor], Tensor], x: Tensor) -> Outputs:

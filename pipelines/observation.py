@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Outputs, cross_entropy
+from methods.objective import cross_entropy
+from pipelines.captured import Taken
 from pipelines.data import Split
 
 #: Edges of the histograms of example weights, in units of the mean weight; the last bin is open.
@@ -21,17 +22,15 @@ def observed_epochs(total: int) -> set[int]:
 
 
 @torch.no_grad()
-def implicit_weights(outputs: Outputs, target: Tensor) -> Tensor:
+def implicit_weights(logits: Tensor, slope: Tensor, target: Tensor) -> Tensor:
     """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own
     gradient shows it.
 
-    For a loss g(CE) the gradient in the logits is g'(CE) (p - y): the weight is its projection on p
-    - y. Needs
-    outputs.logits.grad of the mean loss. NaN where p = y, since there is no gradient to weigh.
+    slope [B, K]: gradient of the mean loss in the logits. For a loss g(CE) that of an example is
+    g'(CE) (p - y): the weight is its projection on p - y. NaN where p = y, since there is no
+    gradient to weigh.
     """
-    slope = outputs.logits.grad
-    assert slope is not None
-    plain = outputs.logits.softmax(dim=1) - target
+    plain = logits.softmax(dim=1) - target
     norm = plain.square().sum(dim=1)
     weights = len(target) * (slope * plain).sum(dim=1) / norm
     return torch.where(norm > 1e-10, weights, torch.nan)
@@ -45,10 +44,11 @@ class ExampleRecord:
         self.losses = torch.full((rows,), torch.nan, device=device)
 
     @torch.no_grad()
-    def see(self, outputs: Outputs, batch: Batch) -> None:
-        """Observe a batch after its backward pass."""
-        self.weights[batch.index] = implicit_weights(outputs, batch.y).float()
-        self.losses[batch.index] = cross_entropy(outputs.logits, batch.y).float()
+    def see(self, taken: Taken) -> None:
+        """Observe a step that was taken."""
+        logits, slope, batch = taken
+        self.weights[batch.index] = implicit_weights(logits, slope, batch.y).float()
+        self.losses[batch.index] = cross_entropy(logits, batch.y).float()
 
     def row(self, train: Split) -> dict[str, object]:
         """Who has weight, for a row of the history; empty where no truth or no weight is known."""

@@ -7,15 +7,18 @@ import math
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Objective, Outputs, Pool, generator
+from methods.objective import Batch, Key, Objective, Outputs, Pool, generator
+from pipelines import captured
 from pipelines.arms import Phase
-from pipelines.augmentation import crop_flip
+from pipelines.augmentation import crop_flip, crop_flip_gather
+from pipelines.captured import CapturedSteps, State, Taken
 from pipelines.data import Split, Task
-from pipelines.hypergradient import Parameters
+from pipelines.hypergradient import Parameters, Rate
 from pipelines.meta_learning import Clean, MetaLearner, meta_passes
 from pipelines.network import EVALUATION_BATCH, Network
 from pipelines.sampling import Draw, draw_epoch
 from pipelines.schedule import learning_rate
+from pipelines.setting import FastPaths
 from pipelines.snapshot import clone
 from pipelines.study import Protocol, Schedule
 
@@ -36,10 +39,11 @@ class PhaseTraining:
         objective: Objective,
         key: tuple[int, int],
         epochs: int,
-        channels_last: bool = True,
+        fast: FastPaths,
     ) -> None:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
         self.crops = protocol.augment == "crop_flip"
+        self.crop_flip = crop_flip_gather if fast.gather else crop_flip
         self.schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
         # Pools that hold the training split have its epoch, however often meta is repeated: all
@@ -48,7 +52,7 @@ class PhaseTraining:
         self.steps_per_epoch = math.ceil(self.epoch_size / self.schedule.batch_size)
         self.steps = epochs * self.steps_per_epoch
         self.network = Network(
-            model, objective.needs_features, protocol.precision == "bfloat16", channels_last
+            model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
         )
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)
@@ -59,16 +63,13 @@ class PhaseTraining:
             momentum=self.schedule.momentum,
             nesterov=self.schedule.nesterov,
             weight_decay=self.schedule.weight_decay,
-            fused=True,
+            fused=fast.fused,
         )
-        self.meta = MetaLearner(objective, self.network, phase.meta)
-        self.sums: dict[str, Tensor] = {}
-        self.begin_sums()
-
-    def begin_sums(self) -> None:
-        """What is summed up over an epoch starts from zero."""
+        self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
+        recorder = captured.recorder(self.device) if fast.cuda_graph else None
+        self.captured = CapturedSteps(recorder) if recorder else None
 
     def draws(self, epoch: int) -> list[Draw]:
         """The random choices of an epoch's batches."""
@@ -76,7 +77,15 @@ class PhaseTraining:
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
         order = self._order(epoch)
-        return draw_epoch(order, self.steps_per_epoch, key, self.crops, clean, self.device)
+        first = epoch * self.steps_per_epoch
+        rates = [(self.rate(n), n / self.steps) for n in range(first, first + self.steps_per_epoch)]
+        if self.captured:
+            self.captured.begin_epoch(self)
+        return draw_epoch(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
+
+    def rate(self, number: int) -> float:
+        """The learning rate of a step of this phase."""
+        return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> Tensor:
         """Rows of the pool in this epoch's order: drawn without replacement, or with the method's
@@ -95,47 +104,57 @@ class PhaseTraining:
         stored = self.task.pool(pool, 1).x.split(EVALUATION_BATCH)
         return self.network.evaluate(map(self.task.normalise, stored))
 
-    def step(
-        self, draw: Draw, epoch: int, step: int, observed: bool = False
-    ) -> tuple[Outputs, Batch, int]:
-        """One training step with its meta step; outputs, batch, and the example passes it took.
+    def step(self, draw: Draw, epoch: int, step: int) -> tuple[Taken, int]:
+        """One training step with its meta step; what it leaves, and the example passes it took."""
+        number = epoch * self.steps_per_epoch + step
+        meta = self.meta.active and number % self.phase.meta.every == 0
+        key = self.network.key = (*self.key, epoch, step)
+        if self.captured:
+            taken = self.captured(self, draw, key, meta)
+        else:
+            taken = self.take(draw, key, meta)
+        return taken, self._passes(len(draw.rows), meta)
 
-        observed: keep the loss's gradient on the logits.
-        """
-        number, how = epoch * self.steps_per_epoch + step, self.phase.meta
-        alpha = self._set_learning_rate(number)
-        batch = self.batch(draw, epoch, step)
-        batch = self.objective.before_step(batch, self.network.without_trace)
-        meta = self.meta.active and number % how.every == 0
-        alternating, retain = meta and how.lookahead == "alternating", how.graph == "retain"
+    def take(self, draw: Draw, key: Key, meta: bool) -> Taken:
+        """The part of a step that runs on the device: what changes from step to step is in the
+        draw. key: for methods that draw for themselves."""
+        batch = self.objective.before_step(self.batch(draw, key), self.network.without_trace)
+        alternating = meta and self.phase.meta.lookahead == "alternating"
+        retain = self.phase.meta.graph == "retain"
         if meta and not (alternating or retain):
-            self._meta_step(batch, draw, alpha)
-        self.network.reseed(*batch.key, "forward")
+            self._meta_step(batch, draw, draw.rate)
+        self.network.reseed("forward")
         outputs = self.network(batch.x)
         if meta and retain:
-            self._meta_step(batch, draw, alpha, outputs=outputs)
-        if observed:
-            outputs.logits.retain_grad()
+            self._meta_step(batch, draw, draw.rate, outputs=outputs)
+        outputs.logits.retain_grad()
         losses = self.objective(outputs, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.mean().backward()
-        if self.schedule.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
         before = clone(self.theta) if alternating else None
-        self.optimizer.step()
+        self._descend(losses.mean(), draw.rate)
+        slope, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
+        assert slope is not None
         if before is not None:
             # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
             # scales what does.
             scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
-            self._meta_step(batch, draw, scale * alpha, before, outputs.detach())
-        self._account(outputs, losses.detach(), batch)
-        return outputs, batch, self._passes(len(batch.y), meta)
+            self._meta_step(batch, draw, scale * draw.rate, before, outputs)
+        self._account(outputs, losses, batch)
+        return Taken(outputs.logits, slope, batch)
+
+    def _descend(self, loss: Tensor, rate: Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.schedule.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
+        self.optimizer.step()
 
     def _meta_step(
         self,
         batch: Batch,
         draw: Draw,
-        alpha: float,
+        alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> None:
@@ -145,7 +164,7 @@ class PhaseTraining:
 
     def _account(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
         with torch.no_grad():
-            self.objective.after_step(outputs.detach(), losses, batch)
+            self.objective.after_step(outputs, losses, batch)
         self.sums["loss"] += losses.sum()
         self.sums["examples"] += len(losses)
 
@@ -155,13 +174,27 @@ class PhaseTraining:
         extra = meta_passes(how, self.objective.per_batch, size, clean) if meta else 0
         return 3 * size + extra
 
-    def _set_learning_rate(self, number: int) -> float:
-        rate = learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those that a step moves."""
+        return [found for found in (self.optimizer, self.meta.optimizer) if found]
 
-    def batch(self, draw: Draw, epoch: int, step: int) -> Batch:
+    def modules(self) -> list[torch.nn.Module]:
+        """Those that a step calls."""
+        return [self.objective, self.network.model]
+
+    def state(self) -> State:
+        """The tensors that a step changes in place, by their owners."""
+        found = {
+            "model": [*self.network.model.parameters(), *self.network.model.buffers()],
+            "objective": [*self.objective.parameters(), *self.objective.buffers()],
+            "sums": list(self.sums.values()),
+        }
+        for number, optimizer in enumerate(self.optimizers()):
+            values = [value for state in optimizer.state.values() for value in state.values()]
+            found[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
+        return found
+
+    def batch(self, draw: Draw, key: Key) -> Batch:
         """The training batch of a step: augmented, normalised, on the device."""
         x, y = self._examples(self.pool, draw.rows, draw.places)
         return Batch(
@@ -169,8 +202,8 @@ class PhaseTraining:
             y=y,
             index=self.pool.index[draw.rows],
             trusted=self.pool.trusted[draw.rows],
-            key=(*self.key, epoch, step),
-            progress=(epoch * self.steps_per_epoch + step) / self.steps,
+            key=key,
+            progress=draw.progress,
         )
 
     def clean_batch(self, draw: Draw) -> Clean:
@@ -181,7 +214,7 @@ class PhaseTraining:
     def _examples(self, split: Split, rows: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
         x = split.x[rows]
         if places is not None:
-            x = crop_flip(x, places)
+            x = self.crop_flip(x, places)
         return self.task.normalise(x), self.one_hot[split.y[rows]]
 
     def check_engine(self, model: torch.nn.Module, examples: int = 8) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from pipelines.captured import WARM_UP
 from pipelines.estimate import default_spec
 from pipelines.network import EVALUATION_BATCH
 from pipelines.packing import Cost, Probed
 from pipelines.study import Study
 from pipelines.training import Trial
 
-WARM_STEPS = 3  # the second already has the optimizer's state in memory
+WARM_STEPS = WARM_UP + 2  # the last is a replay
 TIMED_STEPS = 10
 
 
@@ -50,6 +51,7 @@ def probe(specs: dict[str, list[dict[str, Any]]], device: torch.device) -> Probe
 
 def _cost(arm: str, spec: dict[str, Any], device: torch.device) -> Cost:
     gc.collect()  # what the last one left would count as this one's
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     trial = Trial(spec, device)
     for _ in islice(trial.steps(), WARM_STEPS):
@@ -64,7 +66,7 @@ def _cost(arm: str, spec: dict[str, Any], device: torch.device) -> Cost:
 
     seconds = _seconds(steps, device)
     computing = _device_seconds(steps, device)
-    peak = torch.cuda.max_memory_allocated(device)
+    peak = torch.cuda.max_memory_reserved(device)  # replayed steps hold on to theirs
     return Cost(arm, peak, seconds / TIMED_STEPS, computing / seconds if computing else None)
 
 

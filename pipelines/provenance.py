@@ -17,6 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
 COMPUTING = [
     "arms",
     "augmentation",
+    "captured",
     "corruption",
     "data",
     "data_files",

@@ -1,7 +1,7 @@
-"""Every random choice of an epoch's batches, drawn on the CPU and moved to the device at once.
+"""All that changes from step to step of an epoch, made on the CPU and moved to the device at once.
 
-Each is drawn under its own key, so that a resumed epoch has the same batches; and none waits for a
-copy inside the epoch.
+Each random choice is drawn under its own key, so that a resumed epoch has the same batches; and no
+step waits for a copy.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from pipelines.augmentation import draw_places
 @dataclass(frozen=True)
 class Draw:
     """One step's choices: rows of the pool [B], places of its crops [3, B]; the same of the clean
-    batch. None where nothing is cropped, or no clean examples are wanted."""
+    batch; learning rate and share of the phase that is over, scalars. None where nothing is
+    cropped, or no clean examples are wanted."""
 
     rows: Tensor
     places: Tensor | None
     clean_rows: Tensor | None
     clean_places: Tensor | None
+    rate: Tensor
+    progress: Tensor
 
 
 def draw_epoch(
@@ -32,12 +35,14 @@ def draw_epoch(
     key: Key,
     crops: bool,
     clean: tuple[int, int],
+    rates: list[tuple[float, float]],
     device: torch.device,
 ) -> list[Draw]:
     """The draws of all steps of an epoch.
 
     order: rows of the pool, split into `steps` batches; key: of the epoch, to which each step adds
-    its number; clean: how many of how many clean examples a step takes.
+    its number; clean: how many of how many clean examples a step takes; rates: learning rate and
+    progress of each step.
     """
     take, available = clean
     sizes = [len(rows) for rows in order.tensor_split(steps)]
@@ -54,4 +59,5 @@ def draw_epoch(
         draws = [draw_places(take, generator(*k, "augment meta")) for k in keys]
         clean_places = torch.stack(draws).to(device)
     rows = order.to(device).split(sizes)
-    return list(map(Draw, rows, places, clean_rows, clean_places))
+    rate, progress = torch.tensor(rates).to(device).unbind(1)
+    return list(map(Draw, rows, places, clean_rows, clean_places, rate, progress))

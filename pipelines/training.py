@@ -24,6 +24,7 @@ from pipelines.hypergradient import same_random_state
 from pipelines.models import build
 from pipelines.observation import ExampleRecord, observed_epochs
 from pipelines.phase import PhaseTraining
+from pipelines.setting import ALL_FAST, FastPaths
 from pipelines.snapshot import clone
 from pipelines.study import Protocol, varied
 
@@ -40,14 +41,17 @@ class Progress(NamedTuple):
 
 
 def trial(
-    spec: dict[str, Any], state: State | None = None, device: str = "cpu"
+    spec: dict[str, Any],
+    state: State | None = None,
+    device: str = "cpu",
+    fast: FastPaths = ALL_FAST,
 ) -> Iterator[Progress]:
     """Train and evaluate one trial.
 
     spec: protocol, change (of the protocol, see `varied`), phases, data_seed, run_seed; plain JSON.
     state: a snapshot to go on from. Yields after every step; the last one carries the result.
     """
-    run = Trial(spec, torch.device(device))
+    run = Trial(spec, torch.device(device), fast)
     if state is not None:
         run.load_state_dict(state)
     yield from run.steps()
@@ -58,12 +62,12 @@ class Trial:
     """The state of a running trial: where it stands, what it trains, what it has seen."""
 
     def __init__(
-        self, spec: dict[str, Any], device: torch.device, channels_last: bool = True
+        self, spec: dict[str, Any], device: torch.device, fast: FastPaths = ALL_FAST
     ) -> None:
         self.protocol = varied(Protocol.model_validate(spec["protocol"]), spec["change"])
         self.phases = [Phase.model_validate(phase) for phase in spec["phases"]]
         self.seed: int = spec["run_seed"]
-        self.device, self.channels_last = device, channels_last
+        self.device, self.fast = device, fast
         torch.set_num_threads(self.protocol.threads)
         self.task: Task = prepare(self.protocol, spec["data_seed"]).to(device)
         self.classes = len(self.task.classes)
@@ -101,7 +105,7 @@ class Trial:
             self.objective,
             (self.seed, self.phase_index),
             self.lengths[self.phase_index],
-            self.channels_last,
+            self.fast,
         )
 
     def _build_objective(self, index: int) -> Objective:
@@ -139,9 +143,9 @@ class Trial:
     def _epoch(self) -> Iterator[Progress]:
         observed = self._number() in observed_epochs(sum(self.lengths))
         for draw in self.training.draws(self.epoch)[self.step :]:
-            outputs, batch, passes = self.training.step(draw, self.epoch, self.step, observed)
+            taken, passes = self.training.step(draw, self.epoch, self.step)
             if observed:
-                self.record.see(outputs, batch)
+                self.record.see(taken)
             self.passes += passes
             self.step += 1
             self.steps_done += 1
@@ -159,11 +163,12 @@ class Trial:
 
     def _end_epoch(self, observed: bool) -> dict[str, Any]:
         sums = {name: float(value) for name, value in self.training.sums.items()}
-        self.training.begin_sums()
+        for total in self.training.sums.values():
+            total.zero_()
         row: dict[str, Any] = {
             "epoch": self._number(),
             "phase": self.training.phase.name,
-            "lr": self.training.optimizer.param_groups[0]["lr"],
+            "lr": self.training.rate((self.epoch + 1) * self.training.steps_per_epoch - 1),
             "train/loss": sums["loss"] / sums["examples"],
             "passes": self.passes,
         }
@@ -205,6 +210,8 @@ class Trial:
             record |= self.judge.verdict(last, network, self.objective, self._build_objective)
         self._tick()
         record["cost"] = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
+        if self.training.captured:
+            record["cost"]["cuda_graph"] = self.training.captured.refused or "replayed"
         return record
 
     def _peak_memory(self) -> int:

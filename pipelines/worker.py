@@ -72,7 +72,8 @@ def _run(
         history=map(tracked_row, history),
     ) as run:
         saved = time.monotonic()
-        for progress in trial(spec | {"protocol": setting.protocol}, state, setting.device):
+        whole = spec | {"protocol": setting.protocol}
+        for progress in trial(whole, state, setting.device, setting.fast):
             if progress.row is not None:
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
@@ -104,7 +105,7 @@ def _prepare_gpu(gpus: float) -> None:
 
 
 def _made_by(setting: Setting, attempt: Attempt) -> Json:
-    made_by = provenance() | {"commit": setting.commit}
+    made_by = provenance() | {"commit": setting.commit, "without": setting.fast.left_out()}
     if setting.device == "cuda":
         made_by["processor"] = torch.cuda.get_device_name()
     return {"attempt": attempt.number, "provenance": made_by}

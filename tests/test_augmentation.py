@@ -1,30 +1,30 @@
-"""Crops and flips against the plain way: pad, slice, mirror, one image at a time."""
+"""Crops and flips: one image at a time as torchvision does it, and all at once."""
 
 import pytest
 import torch
-from torch.nn import functional
+from torchvision.transforms.v2 import functional
 
 from methods.objective import generator
-from pipelines.augmentation import PAD, crop_flip, draw_places
+from pipelines.augmentation import PAD, crop_flip, crop_flip_gather, draw_places
 
 
-def one_at_a_time(x, places):
-    height, width = x.shape[2:]
-    found = []
-    for image, (top, left, flip) in zip(x, places.T.tolist(), strict=True):
-        padded = functional.pad(image.double()[None], (PAD,) * 4, mode="reflect")[0]
-        crop = padded[:, top : top + height, left : left + width]
-        found.append(crop.flip(2) if flip else crop)
-    return torch.stack(found)
+def by_torchvision(image, top, left, flip):
+    padded = functional.pad(image, [PAD] * 4, padding_mode="reflect")
+    crop = functional.crop(padded, top, left, *image.shape[1:])
+    return functional.horizontal_flip(crop) if flip else crop
 
 
+@pytest.mark.parametrize("way", [crop_flip, crop_flip_gather])
 @pytest.mark.parametrize("shape", [(40, 3, 32, 32), (40, 1, 8, 12)])
-def test_it_is_pad_crop_and_mirror(shape):
+def test_it_is_pad_crop_and_mirror(shape, way):
     x = torch.randint(256, shape, dtype=torch.uint8, generator=generator("x"))
     places = draw_places(len(x), generator("places"))
-    found = crop_flip(x, places)
+    found = way(x, places)
     assert found.dtype == torch.uint8
-    assert torch.equal(found.double(), one_at_a_time(x, places))
+    pairs = zip(x, places.T.tolist(), strict=True)
+    assert torch.equal(
+        found, torch.stack([by_torchvision(image, *place) for image, place in pairs])
+    )
 
 
 def test_places_cover_all_shifts_and_half_are_mirrored():

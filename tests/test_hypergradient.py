@@ -78,7 +78,9 @@ class Setting:
         y = torch.nn.functional.one_hot(torch.randint(CLASSES, (EXAMPLES,)), CLASSES).double()
         x, clean_x = torch.randn(2, EXAMPLES, 1, 4, 4).double()
         index = torch.arange(EXAMPLES)
-        self.batch = Batch(x, y, index, torch.zeros(EXAMPLES, dtype=torch.bool), (0, 0, 0), 0.0)
+        self.batch = Batch(
+            x, y, index, torch.zeros(EXAMPLES, dtype=torch.bool), (0, 0, 0), torch.tensor(0.0)
+        )
         self.batch = objective.before_step(self.batch, lambda x: Outputs(self.model(x)))
         self.theta = dict(self.model.named_parameters())
         self.phi = list(objective.meta_parameters())

@@ -48,8 +48,8 @@ def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(
 ):
     real = pipelines.worker.trial
 
-    def interrupted(spec, state, device):
-        for step, progress in enumerate(real(spec, state, device)):
+    def interrupted(spec, state, device, fast):
+        for step, progress in enumerate(real(spec, state, device, fast)):
             if spec["arm"] == "mw_net" and step == 3:
                 os.kill(os.getpid(), number)
             yield progress
@@ -122,10 +122,10 @@ def test_a_driver_whose_lease_was_taken_hands_out_nothing_more(tmp_path: Path, m
     handed_out = []
     real = pipelines.worker.trial
 
-    def watched(spec, state, device):
+    def watched(spec, state, device, fast):
         handed_out.append(spec["key"])
         monkeypatch.setattr(Lease, "lost", property(lambda self: True))
-        yield from real(spec, state, device)
+        yield from real(spec, state, device, fast)
 
     monkeypatch.setattr(pipelines.worker, "trial", watched)
     with pytest.raises(UserError, match="another driver has taken the study over"):

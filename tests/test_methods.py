@@ -30,7 +30,7 @@ def logits(scale=1.0):
 def batch_of(y):
     n = len(y)
     flags = torch.zeros(n, dtype=torch.bool)
-    return Batch(torch.zeros(n, 1), y, torch.arange(n), flags, (3, 0, 0, 0), 0.5)
+    return Batch(torch.zeros(n, 1), y, torch.arange(n), flags, (3, 0, 0, 0), torch.tensor(0.5))
 
 
 def hard(labels=None):

@@ -19,9 +19,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     peaks: list[int] = []
     cuda = torch.cuda
     monkeypatch.setattr(cuda, "mem_get_info", lambda device: (8 * GIB, 24 * GIB))
+    monkeypatch.setattr(cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(cuda, "synchronize", lambda device: None)
-    monkeypatch.setattr(cuda, "max_memory_allocated", lambda device: peaks.pop(0) if peaks else 7)
+    monkeypatch.setattr(cuda, "max_memory_reserved", lambda device: peaks.pop(0) if peaks else 7)
     monkeypatch.setattr(module, "_device_seconds", lambda run, device: run() or 0.0)
     return peaks
 

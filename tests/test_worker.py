@@ -99,9 +99,9 @@ def test_a_checkpoint_of_other_code_or_another_torch_is_not_continued(
     states = []
     real = module.trial
 
-    def watched(spec, state, device):
+    def watched(spec, state, device, fast):
         states.append(state)
-        return real(spec, state, device)
+        return real(spec, state, device, fast)
 
     monkeypatch.setattr(module, "trial", watched)
     monkeypatch.setattr(module, "origin", lambda: origin() | {changed: "another"})
@@ -165,10 +165,10 @@ def test_a_share_too_small_for_cuda_fails_the_attempt_as_a_users_mistake(
 def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path: Path, monkeypatch):
     real = module.trial
 
-    def broken(spec, state, device):
+    def broken(spec, state, device, fast):
         if spec["arm"] == "ce":
             raise ValueError("no such label")
-        return real(spec, state, device)
+        return real(spec, state, device, fast)
 
     monkeypatch.setattr(module, "trial", broken)
     ledger = Ledger.open(str(tmp_path))
@@ -186,8 +186,8 @@ def test_two_results_that_differ_are_an_error_that_stays_visible(tmp_path: Path,
     first = run(tmp_path, "ce")
     real = module.trial
 
-    def another(spec, state, device):
-        for progress in real(spec, state, device):
+    def another(spec, state, device, fast):
+        for progress in real(spec, state, device, fast):
             result = progress.result and progress.result | {"passes": -1}
             yield progress._replace(result=result)
 

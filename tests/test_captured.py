@@ -1,0 +1,283 @@
+"""Replayed steps against those taken the plain way: the same numbers, or a reason why not.
+
+On a CPU a stand-in records operators as a CUDA graph records kernels.
+"""
+
+import weakref
+
+import pytest
+import torch
+
+from methods.cross_entropy import CrossEntropy
+from methods.objective import generator
+from pipelines import captured
+from pipelines.arms import known_arms
+from pipelines.captured import WARM_UP, deviation
+from pipelines.setting import ALL_FAST, FastPaths
+from pipelines.training import Trial
+from tests.conftest import small_study, trial_spec
+from tests.replay import CpuRecorder
+
+CPU = torch.device("cpu")
+PLAIN = FastPaths(cuda_graph=False)
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> CpuRecorder:
+    found = CpuRecorder()
+    monkeypatch.setattr(captured, "recorder", lambda device: found)
+    return found
+
+
+def spec_of(arm, **meta):
+    """Six epochs of four batches, of two sizes; the learning rate changes at every step."""
+    spec = trial_spec(arm, small_study([arm]))
+    schedule = {"epochs": 6, "batch_size": 80, "decay": "cosine"}
+    spec["protocol"]["schedule"] |= schedule
+    for phase in spec["phases"]:
+        phase["meta"] |= meta
+    return spec
+
+
+def run(spec, device=CPU, fast=ALL_FAST):
+    """Rows and held-out metrics of the trial, and its steps' recorder."""
+    trial = Trial(spec, device, fast)
+    list(trial.steps())
+    result = trial.result()
+    return [trial.history, result["val"], result["held_out"], result["passes"]], trial.training
+
+
+def test_all_is_as_it_was_before_a_recording_and_done_by_its_replay():
+    """Of the stand-in itself."""
+    total, step = torch.zeros(3), torch.ones(3)
+    norm = torch.nn.BatchNorm1d(3)  # changes buffers that its operator's schema does not name
+    replay = CpuRecorder().record(lambda: [total.add_(step), norm(torch.rand(4, 3))])
+    assert total.tolist() == [0, 0, 0] and norm.running_mean.tolist() == [0, 0, 0]
+    step.fill_(5)
+    replay()
+    assert total.tolist() == [5, 5, 5] and norm.running_mean.abs().sum() > 0
+
+
+@pytest.mark.parametrize("arm", [arm for arm in known_arms() if arm != "random_weights"])
+def test_a_replayed_trial_is_the_plain_one(arm, recorder):
+    expected, _ = run(spec_of(arm), fast=PLAIN)
+    found, training = run(spec_of(arm))
+    assert training.captured.refused is None and training.captured.replayed > 0
+    assert found == expected
+
+
+OPTIONS = [
+    {"lookahead": "alternating"},
+    {"graph": "retain"},
+    {"engine": "finite_difference"},
+    {"engine": "one_sided_difference", "lookahead": "alternating"},
+    {"engine": "double_backward"},
+    {"last_layers": 1},
+    {"every": 2},
+    {"optimizer": "sgd"},
+]
+
+
+@pytest.mark.parametrize("meta", OPTIONS)
+def test_so_it_is_in_every_way_to_meta_learn(meta, recorder):
+    expected, _ = run(spec_of("mw_net", **meta), fast=PLAIN)
+    found, training = run(spec_of("mw_net", **meta))
+    assert training.captured.refused is None and training.captured.replayed > 2
+    assert found == expected
+
+
+def test_so_it_is_with_convolutions_crops_clipping_and_nesterov(recorder):
+    spec = spec_of("l2rw")
+    spec["protocol"] |= {"model": {"name": "cnn"}, "augment": "crop_flip"}
+    spec["protocol"]["schedule"] |= {"clip": 1.0, "nesterov": True, "epochs": 3}
+    (expected, *_), _ = run(spec, fast=PLAIN)
+    (found, *_), training = run(spec)
+    assert training.captured.replayed > 0
+    for row, plain in zip(found, expected, strict=True):  # convolutions round by where memory lies
+        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=1e-3)
+
+
+def test_a_trial_that_goes_on_records_anew(recorder):
+    expected, _ = run(spec_of("mw_net"), fast=PLAIN)
+    first = Trial(spec_of("mw_net"), CPU)
+    state = [progress.snapshot for progress, _ in zip(first.steps(), range(11), strict=False)][-1]()
+    second = Trial(spec_of("mw_net"), CPU)
+    second.load_state_dict(state)
+    list(second.steps())
+    assert first.training.captured.replayed > 0 < second.training.captured.replayed
+    assert second.history == expected[0]
+
+
+class ReadsTheKey(CrossEntropy):
+    def forward(self, outputs, batch):
+        noise = torch.rand(len(batch.y), generator=generator(*batch.key, "mine"))
+        return super().forward(outputs, batch) * noise
+
+
+class Waits(CrossEntropy):
+    def forward(self, outputs, batch):
+        return super().forward(outputs, batch) * (1 + batch.progress.item())
+
+
+class Counts(CrossEntropy):
+    steps = 0
+
+    def forward(self, outputs, batch):
+        self.steps += 1
+        return super().forward(outputs, batch) * self.steps
+
+
+class Hides(CrossEntropy):
+    """Memory that is no buffer."""
+
+    def after_step(self, outputs, losses, batch):
+        self.mean = 0.9 * getattr(self, "mean", 0) + losses.mean()
+
+
+class MovesABuffer(CrossEntropy):
+    def bind(self, facts):
+        self.register_buffer("mean", torch.zeros(facts.classes))
+
+    def after_step(self, outputs, losses, batch):
+        self.mean = 0.9 * self.mean + outputs.logits.mean(0)
+
+
+class MovesItBetweenEpochs(MovesABuffer):
+    def after_step(self, outputs, losses, batch):
+        self.mean += outputs.logits.mean(0)
+
+    def begin_epoch(self, epoch, predict):
+        self.mean = torch.zeros_like(self.mean)
+
+
+class Masks(CrossEntropy):
+    def forward(self, outputs, batch):
+        losses = super().forward(outputs, batch)
+        return losses + 0 * losses[losses > 0.1].sum()
+
+
+REFUSED = [
+    (ReadsTheKey, r"reads batch\.key"),
+    (Waits, "_local_scalar_dense waits for the device"),
+    (Masks, "index waits for the device"),
+    (Counts, r"Counts\.steps changes at every step and is no buffer"),
+    (Hides, r"Hides\.mean outlives the step and is no buffer"),
+    (MovesABuffer, "state is not where it was"),
+    (MovesItBetweenEpochs, "state is not where it was"),
+]
+
+
+@pytest.mark.parametrize(("method", "reason"), REFUSED)
+def test_what_a_recording_would_freeze_runs_the_plain_way(method, reason, recorder):
+    spec = spec_of("ce")
+    spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
+    expected, _ = run(spec, fast=PLAIN)
+    with pytest.warns(UserWarning, match=reason):
+        found, training = run(spec)
+    assert training.captured.refused and found == expected
+
+
+class ByTheEpoch(CrossEntropy):
+    """A number that changes between epochs, and not when it is first recorded."""
+
+    def begin_epoch(self, epoch, predict):
+        self.epoch = epoch // 3
+
+    def forward(self, outputs, batch):
+        return super().forward(outputs, batch) * (1 + self.epoch)
+
+
+def test_what_changes_between_epochs_is_recorded_anew(recorder):
+    spec = spec_of("ce")
+    spec["phases"][0]["method"] = f"{__name__}:ByTheEpoch"
+    found, training = run(spec)
+    assert found == run(spec, fast=PLAIN)[0] and training.captured.replayed > 5
+
+
+def test_a_recording_that_does_something_else_is_not_used(recorder, monkeypatch):
+    record = recorder.record
+    monkeypatch.setattr(recorder, "record", lambda work: record(work) and (lambda: None))
+    spec = spec_of("mw_net")
+    expected, _ = run(spec, fast=PLAIN)
+    with pytest.warns(UserWarning, match="a replay is off by 100%"):
+        found, _ = run(spec)
+    assert found == expected
+
+
+def test_dropout_runs_the_plain_way(recorder):
+    spec = spec_of("l2rw")
+    spec["protocol"]["model"] = {"name": f"{__name__}:with_dropout"}
+    expected, _ = run(spec, fast=PLAIN)
+    with pytest.warns(UserWarning, match="draws random numbers"):
+        found, _ = run(spec)
+    assert found == expected
+
+
+def with_dropout(input_shape, classes):
+    nn = torch.nn
+    layers = nn.Flatten(), nn.Linear(64, 16), nn.Dropout(), nn.Linear(16, classes)
+    return nn.Sequential(*layers)
+
+
+def test_a_recording_that_fails_is_told_and_done_without(recorder, monkeypatch):
+    def fail(work):
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(recorder, "record", fail)
+    with pytest.warns(UserWarning, match="operation not permitted when stream is capturing"):
+        found, training = run(spec_of("mw_net"))
+    assert found == run(spec_of("mw_net"), fast=PLAIN)[0]
+    assert not any(g["capturable"] for o in training.optimizers() for g in o.param_groups)
+
+
+def test_want_of_memory_is_not_a_reason_to_go_on(recorder, monkeypatch):
+    def exhausted(work):
+        raise torch.OutOfMemoryError("2 GiB")
+
+    monkeypatch.setattr(recorder, "record", exhausted)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(spec_of("ce"))
+
+
+def test_a_replay_of_a_frozen_draw_is_far_off():
+    state = {"model": [torch.zeros(2)], "none": []}
+    plain, other = {"model": [torch.tensor([3.0, 4.0])]}, {"model": [torch.tensor([3.0, 4.5])]}
+    assert deviation(state, plain | {"none": []}, other | {"none": []}) == pytest.approx(0.1)
+
+
+def test_nothing_keeps_a_trial_in_memory(recorder):
+    trial = Trial(spec_of("l2rw"), CPU)
+    list(trial.steps())
+    training = weakref.ref(trial.training)
+    del trial
+    assert training() is None
+
+
+def test_each_kind_of_step_is_first_taken_plainly(recorder, monkeypatch):
+    taken = []
+    original = captured.CapturedSteps._watched
+
+    def watched(self, steps, draw, key, meta):
+        taken.append((len(draw.rows), meta))
+        return original(self, steps, draw, key, meta)
+
+    monkeypatch.setattr(captured.CapturedSteps, "_watched", watched)
+    run(spec_of("mw_net", every=2))
+    assert {kind: taken.count(kind) for kind in taken} == {
+        kind: WARM_UP for kind in [(75, True), (74, True), (74, False)]
+    }
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("arm", ["ce", "l2rw", "mw_net", "gce_learned"])
+def test_a_cuda_graph_does_what_the_steps_do(arm, precision):
+    spec = spec_of(arm)
+    spec["protocol"] |= {"model": {"name": "resnet32"}, "augment": "crop_flip"}
+    spec["protocol"]["precision"] = precision
+    cuda = torch.device("cuda")
+    (expected, *_), _ = run(spec, cuda, PLAIN)
+    (found, *_), training = run(spec, cuda)
+    assert training.captured.refused is None and training.captured.replayed > 5
+    for row, plain in zip(found[:2], expected[:2], strict=True):  # later, rounding has grown
+        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=0.02)
