@@ -22,7 +22,18 @@ import yaml
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.step import Case, Record, Shape, Stepper, make_trial, measure, seconds_of, table
+from benchmarks.gains import measure as gains
+from benchmarks.step import (
+    Case,
+    Record,
+    Shape,
+    Stepper,
+    make_trial,
+    measure,
+    seconds_of,
+    table,
+    warm_up,
+)
 
 ROOT = Path(__file__).parent.parent
 SHAPES = [
@@ -31,7 +42,7 @@ SHAPES = [
     for model in ("mlp", "resnet32", "wrn_28_10")
 ]
 ARMS = ("ce", "l2rw", "mw_net", "gce_learned")
-WARM_UP, STEPS, ROUNDS = 3, 20, 7
+STEPS, ROUNDS = 20, 7
 
 
 def throughput(shape: Shape, device: torch.device, peak_tflops: float) -> list[Record]:
@@ -40,8 +51,7 @@ def throughput(shape: Shape, device: torch.device, peak_tflops: float) -> list[R
     for arm in ARMS:
         trial = make_trial(shape, arm, device)
         step = Stepper(Case(arm), trial, shape.batch)
-        for _ in range(WARM_UP):
-            step()
+        warm_up(step, device)
         with FlopCounterMode(display=False) as counter:
             trial.training.network.evaluate([torch.zeros(1, 3, 32, 32, device=device)])
         seconds = seconds_of(step, STEPS, device)
@@ -98,6 +108,7 @@ def main(
         Console(width=120).print(table(records))
         rates = _once(out / f"rate-{name}.json", lambda s=shape: throughput(s, here, peak_tflops))
         typer.echo(json.dumps(rates))
+        typer.echo(json.dumps(_once(out / f"gains-{name}.json", lambda s=shape: gains(s, here))))
     for kind in ("flip", "uniform") if images else ():
         assert images is not None
         file = out / f"cifar10_jpeg_{kind}.yaml"

@@ -26,14 +26,18 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import PEERS, installed
+from pipelines import captured
 from pipelines.arms import Meta, resolve_arm
+from pipelines.captured import CapturedSteps
 from pipelines.hypergradient import same_random_state
 from pipelines.meta_learning import MetaLearner
 from pipelines.phase import PhaseTraining
+from pipelines.setting import FastPaths
 from pipelines.study import Protocol
 from pipelines.training import Trial
 
-WARM_UP, SHORTEST = 2, 0.2  # steps; seconds of one measurement
+WARM_UP = captured.WARM_UP + 2  # steps; on a GPU the last is a replay
+SHORTEST = 0.2  # seconds of one measurement
 EPOCH = 1  # the second: nothing of it is observed for the history
 BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 100}
 CPU_BATCH = {"mlp": 100, "resnet32": 50, "wrn_28_10": 4}
@@ -43,11 +47,13 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One way to take a step: an arm, what its `meta` says, or a peer's library in its place."""
+    """One way to take a step: an arm, what its `meta` says, a peer's library in its place, fast
+    paths that are left out."""
 
     arm: str
     meta: dict[str, Any] = field(default_factory=dict)
     peer: str | None = None
+    without: tuple[str, ...] = ()
 
 
 CASES = [
@@ -108,49 +114,84 @@ class Stepper:
         how = Meta.model_validate(phase.meta.model_dump() | {"batch_size": batch} | case.meta)
         self.phase = phase.model_copy(update={"meta": how})
         kind = PEERS[case.peer] if case.peer else MetaLearner
-        self.meta = kind(self.training.objective, self.training.network, how)
+        self.meta = kind(self.training.objective, self.training.network, how, trial.fast.fused)
+        # A peer's step allocates and reads as it likes.
+        recorder = captured.recorder(trial.device) if trial.fast.cuda_graph else None
+        self.captured = CapturedSteps(recorder) if recorder and not case.peer else None
         self.draws = _draws(self)
         self.passes = 0
 
     def __call__(self) -> None:
         """One step."""
-        self.training.phase, self.training.meta = self.phase, self.meta
+        self.enter()
         step = next(self.draws)
         _, self.passes = self.training.step(step[1], EPOCH, step[0])
 
+    def enter(self) -> None:
+        """The trial takes its steps in this way."""
+        training = self.training
+        training.phase, training.meta, training.captured = self.phase, self.meta, self.captured
+
 
 def _draws(stepper: Stepper) -> Iterator[tuple[int, Any]]:
+    """Of one size: a step of another would be recorded on its own."""
     while True:
-        stepper.training.phase, stepper.training.meta = stepper.phase, stepper.meta
-        yield from enumerate(stepper.training.draws(EPOCH))
+        stepper.enter()
+        draws = list(enumerate(stepper.training.draws(EPOCH)))
+        yield from (found for found in draws if len(found[1].rows) == len(draws[0][1].rows))
 
 
 def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     """All cases on one shape, and the share of the data path; ratios are to the plain step."""
-    trials = {arm: make_trial(shape, arm, device) for arm in dict.fromkeys(c.arm for c in CASES)}
-    cases = [case for case in CASES if case.peer is None or installed(case.peer)]
-    steppers = [Stepper(case, trials[case.arm], shape.batch) for case in cases]
-    works: list[Callable[[], None]] = [*steppers, _loader(trials["ce"].training)]
-    for work in works:
-        for _ in range(WARM_UP):
-            work()
-    peaks = [_peak(work, device) for work in works]
+    cases = [case for case in cases_on(device) if case.peer is None or installed(case.peer)]
+    wanted = dict.fromkeys((case.arm, case.without) for case in cases)
+    trials = {(arm, out): make_trial(shape, arm, device, out) for arm, out in wanted}
+    steppers = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in cases]
+    works: list[Callable[[], None]] = [*steppers, _loader(trials["ce", ()].training)]
+    peaks = [warm_up(work, device) for work in works]
     repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
-    times = [[seconds_of(work, repeats, device) for work in works] for _ in range(rounds)]
-    columns = list(zip(*times, strict=True))
+    columns = interleaved(works, repeats, rounds, device)
     common = asdict(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
     for case, stepper, seconds, peak in zip(cases, steppers, columns, peaks, strict=False):
         how = stepper.phase.meta.model_dump(include={"engine", "lookahead", "graph", "last_layers"})
-        known: Record = {"arm": case.arm, "peer": case.peer} | (how if case.arm != "ce" else {})
+        known: Record = {"arm": case.arm, "peer": case.peer, "without": list(case.without)}
+        known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
-        records.append(common | known | _ratios(seconds, columns[0], shape.batch))
+        records.append(common | known | ratios(seconds, columns[0], shape.batch))
     loader: Record = {"arm": "loader", "peer": None, "count": 0.0}
-    return [*records, common | loader | _ratios(columns[-1], columns[0], shape.batch)]
+    return [*records, common | loader | ratios(columns[-1], columns[0], shape.batch)]
 
 
-def make_trial(shape: Shape, arm: str, device: torch.device) -> Trial:
+def cases_on(device: torch.device) -> list[Case]:
+    """All ways to take a step there."""
+    if device.type == "cpu":
+        return CASES
+    plainly = [Case(arm, without=("cuda_graph",)) for arm in ("ce", "l2rw", "mw_net")]
+    return [*CASES, *plainly]
+
+
+def warm_up(work: Callable[[], None], device: torch.device) -> int:
+    """The first steps; the peak of the second, before anything is recorded."""
+    work()
+    peak = _peak(work, device)
+    for _ in range(WARM_UP):
+        work()
+    return peak
+
+
+def interleaved(
+    works: list[Callable[[], None]], repeats: int, rounds: int, device: torch.device
+) -> list[tuple[float, ...]]:
+    """Seconds of each piece of work, in rounds of one after the other."""
+    times = [[seconds_of(work, repeats, device) for work in works] for _ in range(rounds)]
+    return list(zip(*times, strict=True))
+
+
+def make_trial(
+    shape: Shape, arm: str, device: torch.device, without: tuple[str, ...] = ()
+) -> Trial:
     """A trial of an arm on that shape, before its first step."""
     spec = {
         "protocol": shape.protocol().model_dump(mode="json"),
@@ -160,7 +201,7 @@ def make_trial(shape: Shape, arm: str, device: torch.device) -> Trial:
         "run_seed": 0,
     }
     with same_random_state(device):
-        return Trial(spec, device)
+        return Trial(spec, device, FastPaths.without(without))
 
 
 def _loader(training: PhaseTraining) -> Callable[[], None]:
@@ -208,9 +249,10 @@ def _peak(work: Callable[[], None], device: torch.device) -> int:
     return highest
 
 
-def _ratios(seconds: tuple[float, ...], plain: tuple[float, ...], batch: int) -> Record:
-    ratios = [s / p for s, p in zip(seconds, plain, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+def ratios(seconds: tuple[float, ...], plain: tuple[float, ...], batch: int) -> Record:
+    """Medians of a way's seconds, and of its ratios to the plain way's of the same round."""
+    found = [s / p for s, p in zip(seconds, plain, strict=True)]
+    low, middle, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
     median = statistics.median(seconds)
     return {
         "seconds": median,
@@ -258,6 +300,7 @@ def table(records: list[Record]) -> Table:
         how = [r[n] for n in ("engine", "lookahead", "graph") if n in r and r[n] != usual[n]]
         if r.get("last_layers"):
             how.append(f"last {r['last_layers']}")
+        how += [f"without {name}" for name in r.get("without", ())]
         shown.add_row(
             " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),
             f"{r['count']:.2f}",

@@ -193,8 +193,9 @@ def through_the_head(
     used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
     inner = torch.stack([(s * t).sum() for s, t in used]).sum()
     grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
+    scale = -alpha
     return [
-        torch.zeros_like(p) if g is None else -alpha * g for p, g in zip(phi, grads, strict=True)
+        torch.zeros_like(p) if g is None else scale * g for p, g in zip(phi, grads, strict=True)
     ]
 
 
