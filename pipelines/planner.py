@@ -68,6 +68,7 @@ class Planner:
         self.running: dict[str, dict[str, Any]] = {}
         self._waiting: dict[str, list[Role]] = defaultdict(list)
         self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
+        self._chosen: dict[Search, Config] = {}
         self.planned_in: Counter[tuple[str, str]] = Counter()
         self.done_in: Counter[tuple[str, str]] = Counter()
         self._heap: list[Role] = []
@@ -173,9 +174,11 @@ class Planner:
         found[role.index] = (config, score)
         if len(found) == self.study.request.trials + 1:
             count = self.study.request.seeds
-            if self.chosen(*search) is None:
+            chosen = self.chosen(*search)
+            if chosen is None:
                 self.planned_in[search[:2]] -= count
             else:
+                self._chosen[search] = chosen
                 self._push(search, "final", count, planned=False)
 
     def chosen(self, scenario: str, arm: str, repeat: int) -> Config | None:
@@ -231,7 +234,7 @@ class Planner:
         if role.phase == "sensitivity":
             return default | self._moved(arm, role.index)
         if role.phase == "final":
-            return (self.chosen(role.scenario, role.arm, role.repeat) or {}) if arm.tuned else {}
+            return self._chosen[role.scenario, role.arm, role.repeat] if arm.tuned else {}
         if role.phase == "default" or role.index == 0:
             return default
         place = (role.scenario, role.arm, role.repeat, role.index, space_digest(arm))

@@ -107,6 +107,16 @@ def test_a_recorded_trial_runs_again_identically(finished, capsys):
     assert "identical" in capsys.readouterr().out
 
 
+def test_a_launch_without_fast_paths_says_so_in_its_results(tmp_path, capsys):
+    path = study_file(tmp_path, request={"arms": ["l2rw"], "repeats": 1, "seeds": 1})
+    storage = tmp_path / "runs"
+    assert run("launch", path, "--storage", storage, "--without", "fused,gather", *LAUNCH) == 0
+    [(key, result)] = trial_results(storage).items()
+    assert result["provenance"]["without"] == ["fused", "gather"]
+    assert run("trial", storage, key) == 0
+    assert "identical" in capsys.readouterr().out
+
+
 def test_a_trial_that_differs_from_its_record_is_told(finished, capsys):
     key, result = next(iter(trial_results(finished).items()))
     path = finished / "trials" / key / "result.json"
@@ -152,6 +162,7 @@ MISTAKES = [
     (["launch", "digits", "--executor", "slurm"], "--executor 'slurm'"),
     (["launch", "digits", "--wandb", "maybe"], "'maybe'"),
     (["launch", "digits", "--gpus-per-trial", "1.5"], "--gpus-per-trial '1.5': must be auto, 0, "),
+    (["launch", "digits", "--without", "gahter"], "--without 'gahter': must be among channels_las"),
     (["launch", "digits", "--storage", "/proc/nothing"], "/proc/nothing"),
     (["status", "/nowhere"], "/nowhere"),
     (["report", "/nowhere"], "/nowhere"),
