@@ -70,7 +70,7 @@ class Task:
 
     def normalise(self, x: Tensor) -> Tensor:
         """Stored values x [B, ...] as float32, mean 0 and deviation 1 per channel or feature."""
-        return (x.float() - self.mean) / self.std
+        return x.sub(self.mean).div_(self.std)  # bytes become floats in the subtraction
 
     def pool(self, name: Pool, meta_repeat: int = 1) -> Split:
         """The examples that a phase trains on; each meta example occurs `meta_repeat` times."""

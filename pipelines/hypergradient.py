@@ -77,6 +77,7 @@ def hypergradient(
     if ahead is None:
         ahead, z = look_ahead(problem, theta, alpha, z)
     direction = clean_gradient(problem, ahead)
+    del ahead  # as large as the model, and not needed any more
     z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
     return through_the_head(problem.losses, z, zdot, phi, alpha)
 
@@ -95,11 +96,10 @@ def look_ahead(
     values = list(theta.values())
     grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
     rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
+    left = [*reversed(grads)]
+    del grads  # each goes when it has been used: together they are as large as the model
     with torch.no_grad():
-        moved = {
-            n: torch.addcmul(p, g, rate, value=-1)
-            for (n, p), g in zip(theta.items(), grads, strict=True)
-        }
+        moved = {n: torch.addcmul(p, left.pop(), rate, value=-1) for n, p in theta.items()}
     return moved, tuple(t.detach() for t in found)
 
 

@@ -129,8 +129,7 @@ class PhaseTraining:
             self._meta_step(batch, draw, draw.rate, outputs=outputs)
         outputs.logits.retain_grad()
         losses = self.objective(outputs, batch)
-        before = clone(self.theta) if alternating else None
-        self._descend(losses.mean(), draw.rate)
+        before = self._descend(losses.mean(), draw.rate, keep=alternating)
         slope, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
         assert slope is not None
         if before is not None:
@@ -141,14 +140,18 @@ class PhaseTraining:
         self._account(outputs, losses, batch)
         return Taken(outputs.logits, slope, batch)
 
-    def _descend(self, loss: Tensor, rate: Tensor) -> None:
+    def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
+        """Move the model's parameters; those before it, if they are to be kept. Gradients are gone
+        afterwards: the meta step needs as much memory."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
+        before = clone(self.theta) if keep else None
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return before
 
     def _meta_step(
         self,
