@@ -22,7 +22,7 @@ from pipelines.snapshot import clone
 from pipelines.watch import Watch, WatchedKey, plain_values
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
-TOLERANCE = 0.05  # of what a step changes
+TOLERANCE = 0.01  # of what a step changes
 ELSEWHERE = "its state is not where it was; buffers change in place"
 T = TypeVar("T")
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
