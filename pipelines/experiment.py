@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import ray.air.integrations.wandb  # noqa: F401  # else tune.run loads it, when all waits for that
+import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
 from ray import tune
 
 from pipelines.campaign import Campaign

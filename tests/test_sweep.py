@@ -182,6 +182,27 @@ def test_the_processes_of_an_own_ray_find_the_program_by_the_environment(monkeyp
         assert os.environ.get("PYTHONPATH") == before
 
 
+def test_what_is_imported_aside_is_there_when_ray_is_and_when_ray_refuses(
+    tmp_path: Path, monkeypatch
+):
+    from pipelines.sweep import _importing
+
+    (tmp_path / "slow_to_load.py").write_text("import time; time.sleep(0.2)\nloaded = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConnectionError), _importing("slow_to_load"):
+        raise ConnectionError
+    assert sys.modules.pop("slow_to_load").loaded
+
+
+def test_tune_waits_for_no_import_that_could_be_made_while_ray_starts():
+    code = (
+        "import sys, pipelines.sweep; early = {'ray.tune', 'wandb'} & {*sys.modules}; "
+        "import pipelines.experiment; late = {'ray.tune', 'wandb'} - {*sys.modules}; "
+        "sys.exit(bool(early or late))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(("stopping", "again"), [(False, True), (True, False)])
 def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_stop(
     tmp_path: Path, stopping: bool, again: bool
