@@ -46,6 +46,8 @@ def run_on_ray(
         UserError: no cluster answers there, or no trial fits on this machine.
     """
     with _importing("pipelines.experiment"), connected(address):
+        if stop():  # which also takes back the signals that Ray took as it started
+            return
         on_connect()
         gpus = resources.gpus
         if gpus == "auto":
