@@ -22,6 +22,9 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # pipelines/signals.py has all signals
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Tune gives its actors a runtime environment, so it would use none of the workers that a Ray of our
+# own starts ahead, one per core.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 # And before Ray's workers start, which inherit it: the C library keeps freed memory, since a step
 # asks for the same again (docs/performance.md).
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
@@ -58,6 +61,7 @@ def connected(address: str | None) -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory(prefix="untuned-") as scratch,
         _authentication(address, scratch),
+        _importable(address),
     ):
         try:
             ray.init(
@@ -146,24 +150,39 @@ def _authentication(address: str | None, scratch: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        _restore(before)
         Config.initialize("")
 
 
+@contextmanager
+def _importable(address: str | None) -> Iterator[None]:
+    """The workers of a Ray of our own find this program where it lies.
+
+    They inherit the environment. By a runtime environment, each would start Python twice.
+    """
+    before = os.environ.get("PYTHONPATH")
+    if address is None:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
+    try:
+        yield
+    finally:
+        _restore({"PYTHONPATH": before})
+
+
+def _restore(environment: dict[str, str | None]) -> None:
+    for name, value in environment.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
 def _code(address: str | None, scratch: Path) -> dict[str, Any]:
-    """How the workers get this program: from where it lies here, or, on a cluster, from a copy that
-    Ray sends.
+    """The runtime environment: to the workers of a cluster, Ray sends a copy of this program.
 
     A driver that runs as a Ray job has sent its code already.
     """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if address is None or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}
-    if address is None:
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return {"env_vars": {"PYTHONPATH": path}}
     copy = scratch / "code"
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")

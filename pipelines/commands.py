@@ -268,7 +268,7 @@ def _best_arm(findings: Any) -> str:
 def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
     """Show each machine as a launch would find it; 1 if something must be put right first."""
     from pipelines.doctor import examine_cluster, examine_here, token_file, wandb_url
-    from pipelines.tracking import resolve_mode
+    from pipelines.tracking_mode import resolve_mode
 
     url = wandb_url(resolve_mode())
     if address is None:

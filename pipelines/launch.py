@@ -17,7 +17,6 @@ from pipelines.campaign import Campaign
 from pipelines.data import Task, prepare
 from pipelines.doctor import examine_cluster, examine_here, wandb_url
 from pipelines.errors import Interrupted, UserError
-from pipelines.executor_inline import run_inline
 from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
@@ -27,7 +26,7 @@ from pipelines.signals import StopSignals
 from pipelines.sources import load_dataset
 from pipelines.storage import STORAGE_ERRORS, reason_of
 from pipelines.study import Protocol, Study, protocol_hash, varied
-from pipelines.tracking import resolve_mode
+from pipelines.tracking_mode import resolve_mode
 
 
 @dataclass(frozen=True)
@@ -153,6 +152,8 @@ def _run(
             console.print(f"{campaign.study.name} is complete: nothing is missing.", markup=False)
             return
         if options.executor == "inline":
+            from pipelines.executor_inline import run_inline  # loads W&B
+
             run_inline(campaign, setting, on_end, stop)
         else:
             from pipelines.sweep import run_on_ray  # imports ray, which takes seconds

@@ -23,7 +23,8 @@ from pipelines.errors import UserError
 from pipelines.ledger import Ledger, Trial
 from pipelines.report import StudyReport, markdown, page, study_report
 from pipelines.results import to_csv
-from pipelines.tracking import client_settings, project_name, resolve_mode, tracker
+from pipelines.tracking import client_settings, project_name, tracker
+from pipelines.tracking_mode import resolve_mode
 from pipelines.worker import tracked_row, tracked_summary
 
 Json = dict[str, Any]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 from pipelines.cluster import capacity, connected  # sets Ray's switches; before ray itself
 
 # isort: split
 import ray
-from ray import tune
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -20,11 +21,8 @@ from pipelines.errors import UserError
 from pipelines.ledger import Trial
 from pipelines.packing import described, pack
 from pipelines.probe import probe_specs
-from pipelines.remote import Flag, probe_node, ray_trial
-from pipelines.search import CampaignSearch, Losses
+from pipelines.remote import Flag, probe_node
 from pipelines.setting import Resources, Setting
-
-GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
 
 
 def run_on_ray(
@@ -47,7 +45,9 @@ def run_on_ray(
     Raises:
         UserError: no cluster answers there, or no trial fits on this machine.
     """
-    with connected(address):
+    with _importing("pipelines.experiment"), connected(address):
+        if stop():  # which also takes back the signals that Ray took as it started
+            return
         on_connect()
         gpus = resources.gpus
         if gpus == "auto":
@@ -62,41 +62,21 @@ def run_on_ray(
                 f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial"
             )
         flag = _flag()
+        from pipelines.experiment import Stop, fit
+
         with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
-            _fit(campaign, setting, resources, on_end, _Stop(stop, flag), scratch)
+            fit(campaign, setting, resources, on_end, Stop(stop, flag), scratch)
 
 
-def _fit(
-    campaign: Campaign,
-    setting: Setting,
-    resources: Resources,
-    on_end: Callable[[Trial], None],
-    stop: _Stop,
-    scratch: str,
-) -> None:
-    """One fresh experiment, whose searcher hands out what is missing."""
-    search = CampaignSearch(campaign, on_end, stop.asked)
-    trainable = tune.with_parameters(ray_trial, setting=setting, flag=stop.flag)
-
-    def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """Of this very job: actors are used again for jobs of the same size only."""
-        return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": job["gpus"]}])
-
-    tune.run(
-        tune.with_resources(trainable, needs),
-        name="attempts",
-        storage_path=scratch,
-        num_samples=-1,
-        search_alg=search,
-        stop=stop,
-        callbacks=[Losses(search)],
-        max_concurrent_trials=resources.concurrent,
-        reuse_actors=True,
-        raise_on_failed_trial=False,
-        verbose=0,
-    )
-    if search.error:
-        raise search.error
+@contextmanager
+def _importing(module: str) -> Iterator[None]:
+    """Load a module aside: Tune takes seconds, in which Ray's own processes start."""
+    aside = Thread(target=import_module, args=[module])
+    aside.start()
+    try:
+        yield
+    finally:
+        aside.join()
 
 
 def _proposed(
@@ -143,31 +123,6 @@ def _cores_per_gpu() -> float:
 
 def _flag() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(Flag).options(scheduling_strategy=here).remote()
-
-
-class _Stop(tune.Stopper):
-    """The driver's side: passes the wish to stop on to the workers, and gives them some time."""
-
-    def __init__(self, wanted: Callable[[], bool], flag: Any) -> None:
-        self._wanted, self.flag = wanted, flag
-        self._since: float | None = None
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial is stopped for its results."""
-        return False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles it for a restore that nobody asks for."""
-        return {}
-
-    def asked(self) -> bool:
-        """Whether to hand out no more trials."""
-        if self._since is None and self._wanted():
-            self._since = time.monotonic()
-            self.flag.raise_.remote()
-        return self._since is not None
-
-    def stop_all(self) -> bool:
-        """Whether to wait no longer; Tune asks at each of its steps."""
-        return self.asked() and time.monotonic() - (self._since or 0) > GRACE_SECONDS
+    flag = ray.remote(num_cpus=0)(Flag).options(scheduling_strategy=here).remote()
+    flag.raised.remote()  # its first answer takes imports: they are done when a worker asks
+    return flag

@@ -17,16 +17,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import wandb
-from wandb.errors import AuthenticationError
-from wandb.sdk import wandb_setup
-from wandb.sdk.lib import wbauth
 
-from pipelines.errors import UserError
+from pipelines.tracking_mode import Mode
 
-Mode = Literal["online", "offline", "disabled"]
 Row = dict[str, Any]
 
 PROJECT = "untuned"
@@ -34,26 +30,6 @@ INIT_TIMEOUT = 20.0  # seconds until a trial goes offline because the server doe
 FINISH_TIMEOUT = 60.0  # seconds that a trial waits for its last rows to arrive
 
 logger = logging.getLogger(__name__)
-
-
-def resolve_mode(requested: str | None = None) -> Mode:
-    """How to log: as requested, else as `WANDB_MODE` says, else online if a key is configured.
-
-    Raises `UserError` for an unknown mode, a malformed key, or "online" without a key.
-    """
-    mode = requested or os.environ.get("WANDB_MODE")
-    if mode is not None and mode not in get_args(Mode):
-        raise UserError(f"W&B mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
-    if mode in ("offline", "disabled"):
-        return mode
-    if _has_key():
-        return "online"
-    if mode == "online":
-        raise UserError("W&B mode 'online': no API key found; run `wandb login`, or use 'offline'")
-    logger.warning(
-        "W&B: no API key found, so runs are logged offline; `report DIR --wandb` publishes them"
-    )
-    return "offline"
 
 
 @contextmanager
@@ -223,18 +199,6 @@ def _values(row: Row) -> Row:
         return wandb.Histogram(np_histogram=value) if isinstance(value, tuple) else value
 
     return {name: shown(value) for name, value in row.items() if value is not None}
-
-
-def _has_key() -> bool:
-    # Not wandb.setup(): it starts a service, and makes child processes depend on it.
-    host = wandb_setup.singleton().settings.base_url
-    try:
-        found = wbauth.authenticate_session(
-            host=host, source="untuned", prompt=False, update_session=False
-        )
-    except AuthenticationError as error:
-        raise UserError(f"W&B key for {host}: {' '.join(str(error).split())}") from error
-    return found is not None
 
 
 @contextmanager

@@ -162,12 +162,45 @@ def test_a_token_in_the_home_directory_is_used_to_join_a_cluster(tmp_path: Path,
 def test_no_secret_is_in_the_runtime_environment(tmp_path: Path, monkeypatch):
     from pipelines.cluster import PACKAGES, _code
 
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    assert _code(None, tmp_path) == {"env_vars": {"PYTHONPATH": str(ROOT)}}
+    assert _code(None, tmp_path) == {}
     sent = Path(_code("head:6379", tmp_path)["working_dir"])
     assert sorted(path.name for path in sent.iterdir()) == sorted(PACKAGES)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     assert _code("head:6379", tmp_path) == {}
+
+
+@pytest.mark.parametrize("before", [None, "/mine"])
+def test_the_processes_of_an_own_ray_find_the_program_by_the_environment(monkeypatch, before):
+    from pipelines.cluster import _importable
+
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if before:
+        monkeypatch.setenv("PYTHONPATH", before)
+    with _importable(None):
+        assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), *filter(None, [before])]
+    with _importable("head:6379"):
+        assert os.environ.get("PYTHONPATH") == before
+
+
+def test_what_is_imported_aside_is_there_when_ray_is_and_when_ray_refuses(
+    tmp_path: Path, monkeypatch
+):
+    from pipelines.sweep import _importing
+
+    (tmp_path / "slow_to_load.py").write_text("import time; time.sleep(0.2)\nloaded = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConnectionError), _importing("slow_to_load"):
+        raise ConnectionError
+    assert sys.modules.pop("slow_to_load").loaded
+
+
+def test_tune_waits_for_no_import_that_could_be_made_while_ray_starts():
+    code = (
+        "import sys, pipelines.sweep; early = {'ray.tune', 'wandb'} & {*sys.modules}; "
+        "import pipelines.experiment; late = {'ray.tune', 'wandb'} - {*sys.modules}; "
+        "sys.exit(bool(early or late))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("stopping", "again"), [(False, True), (True, False)])

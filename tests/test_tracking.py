@@ -14,8 +14,8 @@ import pytest
 import wandb
 
 from pipelines import tracking
-from pipelines.errors import UserError
-from pipelines.tracking import Mode, resolve_mode, tracker
+from pipelines.tracking import tracker
+from pipelines.tracking_mode import Mode
 from tests.wandb_reader import OfflineRun, offline_runs
 from tests.wandb_standin import API_KEY, StandIn, client_environment
 
@@ -299,44 +299,3 @@ def test_a_place_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog):
     with tracked(tmp_path / "file" / "runs", "offline") as run:
         run.log({"epoch": 1})
     assert len(warnings(caplog)) == 1
-
-
-# Modes
-
-
-def test_a_configured_key_means_online():
-    assert resolve_mode() == "online"
-    assert "WANDB_SERVICE" not in os.environ  # or trials would share, and lose, the driver's
-
-
-def test_without_a_key_the_mode_is_offline_and_says_so_once(monkeypatch, caplog):
-    monkeypatch.delenv("WANDB_API_KEY")
-    assert resolve_mode() == "offline"
-    [warning] = warnings(caplog)
-    assert "no API key" in warning and "offline" in warning
-
-
-def test_a_key_in_netrc_counts(monkeypatch):
-    monkeypatch.delenv("WANDB_API_KEY")
-    netrc = Path(os.environ["NETRC"])
-    netrc.write_text(f"machine 127.0.0.1:9\n  login user\n  password {API_KEY}\n")
-    netrc.chmod(0o600)
-    assert resolve_mode() == "online"
-
-
-@pytest.mark.parametrize("mode", ["offline", "disabled", "online"])
-def test_what_is_requested_counts_more_than_the_environment(monkeypatch, mode: str):
-    monkeypatch.setenv("WANDB_MODE", "offline" if mode == "disabled" else "disabled")
-    assert resolve_mode(mode) == mode
-
-
-def test_the_environment_counts_more_than_the_default(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert resolve_mode() == "disabled"
-
-
-@pytest.mark.parametrize(("mode", "key"), [("on", API_KEY), ("online", ""), ("online", "short")])
-def test_a_mode_that_cannot_be_is_a_users_mistake(monkeypatch, mode: str, key: str):
-    monkeypatch.setenv("WANDB_API_KEY", key)
-    with pytest.raises(UserError, match=r"\AW&B[^\n]*\Z"):
-        resolve_mode(mode)
