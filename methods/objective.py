@@ -82,7 +82,8 @@ ModelCall = Callable[[Tensor], Outputs]
 
 class Objective(nn.Module, ABC):
     """A per-example training objective. Subclasses are final; memory goes into registered
-    buffers."""
+    buffers, and is changed in place: then it is part of a snapshot, and of steps that are recorded
+    once and replayed (pipelines/captured.py)."""
 
     needs_features: ClassVar[bool] = False
     # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
