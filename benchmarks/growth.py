@@ -34,6 +34,7 @@ from pipelines.training import Trial
 CPU = torch.device("cpu")
 ARMS = ("ce", "l2rw", "mw_net")
 EPOCHS, ROUNDS, JOBS = 1000, 5, 100
+FLAT = {"epochs", "trials", "classes"}  # these should cost nothing; with others a step is linear
 Record = dict[str, Any]
 
 BATCHES = [Shape("resnet32", batch) for batch in (12, 25, 50, 100)]
@@ -75,7 +76,7 @@ def epochs(arm: str) -> list[Record]:
 
 
 def steps(name: str, shapes: list[Shape], size: Callable[[Shape], float]) -> list[Record]:
-    """Milliseconds of a step by size, and per unit of size relative to the first shape's."""
+    """Milliseconds of a step by size."""
     found = []
     for arm in ARMS:
         works = [Stepper(Case(arm), make_trial(s, arm, CPU), s.batch) for s in shapes]
@@ -88,7 +89,7 @@ def steps(name: str, shapes: list[Shape], size: Callable[[Shape], float]) -> lis
     return found
 
 
-def passes(shape: Shape) -> float:
+def megaflops(shape: Shape) -> float:
     """Millions of multiplications and additions of a forward pass of one batch."""
     trial = make_trial(shape, "ce", CPU)
     with FlopCounterMode(display=False) as counter:
@@ -129,13 +130,13 @@ def _job(campaign: Campaign, ledger: Ledger, result: Record) -> float:
 
 
 def table(records: list[Record]) -> Table:
-    """Each size, and how time per unit of size compares with the first."""
+    """Each size, and how time compares with the first's, per unit of size where it should grow."""
     shown = Table("grows", "arm")
-    for column in ("size", "ms", "ms per size, of the first's", "snapshot, ms"):
+    for column in ("size", "ms", "of the first's", "snapshot, ms"):
         shown.add_column(column, justify="right")
     first: dict[tuple[str, str], float] = {}
     for r in records:
-        per = r["ms"] / (1 if r["grows"] in ("epochs", "trials") else r["size"])
+        per = r["ms"] / (1 if r["grows"] in FLAT else r["size"])
         share = per / first.setdefault((r["grows"], r["arm"]), per)
         snapshot = f"{r['ms_snapshot']:.2f}" if "ms_snapshot" in r else ""
         shown.add_row(
@@ -150,9 +151,9 @@ def main(file: Annotated[Path | None, typer.Option("--json")] = None) -> None:
     for arm in ARMS:
         records += epochs(arm)
     records += steps("batch", BATCHES, lambda shape: shape.batch)
-    records += steps("classes", CLASSES, lambda shape: 1)
-    records += steps("cnn, Mflop", WIDTHS, passes)
-    records += steps("mlp, Mflop", HIDDEN, passes)
+    records += steps("classes", CLASSES, lambda shape: shape.classes)
+    records += steps("cnn, Mflop", WIDTHS, megaflops)
+    records += steps("mlp, Mflop", HIDDEN, megaflops)
     Console().print(table(records))
     if file:
         file.write_text(json.dumps(records, indent=1))

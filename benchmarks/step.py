@@ -36,7 +36,7 @@ from pipelines.setting import FastPaths
 from pipelines.study import Protocol
 from pipelines.training import Trial
 
-WARM_UP = captured.WARM_UP + 2  # steps; on a GPU the last is a replay
+WARM_UP = {"cpu": 1, "cuda": captured.WARM_UP + 1}  # steps after the first; the last is a replay
 SHORTEST = 0.2  # seconds of one measurement
 EPOCH = 1  # the second: nothing of it is observed for the history
 BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 100}
@@ -176,7 +176,7 @@ def warm_up(work: Callable[[], None], device: torch.device) -> int:
     """The first steps; the peak of the second, before anything is recorded."""
     work()
     peak = _peak(work, device)
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP[device.type]):
         work()
     return peak
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from methods.objective import Batch, Key
 from pipelines.sampling import Draw
 from pipelines.snapshot import clone
-from pipelines.watch import Watch, WatchedKey, plain_values
+from pipelines.watch import Watch, WatchedKey, contents, differences, tensor_attributes
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
 TOLERANCE = 0.01  # of what a step changes
 ELSEWHERE = "its state is not where it was; buffers change in place"
 T = TypeVar("T")
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
+Attributes = dict[str, tuple[nn.Module, str, Tensor]]
 State = dict[str, list[Tensor]]  # what a step changes, by who owns it
 
 
@@ -69,6 +70,10 @@ class Recorder(Protocol):
         """What does the same work again. Here it is recorded, and not done."""
         ...
 
+    def forget(self) -> None:
+        """What was recorded is not used any more."""
+        ...
+
 
 class CudaGraphs:
     """Records on a stream of its own, all graphs in one pool of memory."""
@@ -93,6 +98,10 @@ class CudaGraphs:
             work()
         return graph.replay
 
+    def forget(self) -> None:
+        """New graphs have a pool of their own: something may still hold a tensor of the old one."""
+        self._pool = torch.cuda.graph_pool_handle()
+
 
 def recorder(device: torch.device) -> Recorder | None:
     """What records on that device; None where nothing does."""
@@ -101,10 +110,12 @@ def recorder(device: torch.device) -> Recorder | None:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recorded step: where it reads its draw, what it leaves, how to repeat it."""
+    """A recorded step: where it reads its draw, what it leaves, also as attributes of modules, and
+    how to repeat it."""
 
     draw: Draw
     taken: Taken
+    attributes: Attributes
     replay: Callable[[], None]
 
     def __call__(self, draw: Draw) -> Taken:
@@ -113,6 +124,7 @@ class Recording:
             if here is not None and new is not None:
                 here.copy_(new)
         self.replay()
+        _set(self.attributes)
         return self.taken
 
 
@@ -128,19 +140,21 @@ class CapturedSteps:
         self._seen: dict[Kind, list[Draw]] = {}
         self._recordings: dict[Kind, Recording] = {}
         self._places: list[int] = []
-        self._values: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        self._fresh: set[str] = set()  # tensors that each step makes anew
         #: Why steps are not replayed; None: they are.
         self.refused: str | None = None
         self.replayed = 0
 
     def begin_epoch(self, steps: Steps) -> None:
-        """Whatever happened between epochs may have put a tensor elsewhere, or changed a number
-        that is frozen in the recordings."""
+        """Whatever happened between epochs may have put a tensor elsewhere, or changed what is
+        frozen in the recordings: then steps are watched and recorded anew."""
         if self._recordings and _places(steps) != self._places:
             self._refuse(ELSEWHERE)
-        if (values := plain_values(steps.modules())) != self._values:
-            self._recordings.clear()
-            self._values = values
+        values = contents(steps.modules())
+        if differences(values, self._values) - self._fresh:
+            self._forget()
+        self._values = values
 
     def __call__(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
         """Take a step."""
@@ -159,13 +173,21 @@ class CapturedSteps:
     def _watched(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
         """Take the step, and see whether it does anything that a recording would freeze."""
         watched, places, modules = WatchedKey(key), _places(steps), steps.modules()
-        values = plain_values(modules)
-        with Watch(draw.rows.device, modules) as watch:
+        before = contents(modules)
+        tensors = {name: value for name, value in before.items() if isinstance(value, Tensor)}
+        versions = {name: tensor._version for name, tensor in tensors.items()}
+        with Watch(draw.rows.device, tensors) as watch:
             taken = self._recorder.aside(lambda: steps.take(draw, watched, meta))
+        changed = differences(before, contents(modules))
+        written = {name for name in watch.touched if tensors[name]._version != versions[name]}
+        fresh = changed & tensor_attributes(modules).keys() - watch.touched
+        self._fresh |= fresh
         reasons = ["its method reads batch.key"] if watched.read else []
         reasons += watch.reasons
-        changed = plain_values(modules).items() - values.items()
-        reasons += [f"{name} changes at every step and is no buffer" for name, _ in changed]
+        reasons += [
+            f"{name} changes at every step and is no buffer"
+            for name in sorted(changed - fresh | written)
+        ]
         first = sum(map(len, self._seen.values())) == 1  # makes the optimizers' state
         if not first and places != _places(steps):
             reasons.append(ELSEWHERE)
@@ -174,44 +196,53 @@ class CapturedSteps:
         return taken
 
     def _recorded(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
-        """Record the step, take it, and see whether its replay does the same."""
-        try:
-            recording = self._record(steps, self._seen[len(draw.rows), meta][-1], meta)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            self._refuse(" ".join(str(error).split()))
-            return steps.take(draw, key, meta)
+        """Take the step, record it, and see whether a replay from where it began does the same."""
         before = clone(steps.state())
         plain = self._recorder.aside(lambda: steps.take(draw, key, meta))
-        after = clone(steps.state())
+        after, held = clone(steps.state()), tensor_attributes(steps.modules())
         _put(steps, before)
-        taken = recording(draw)
-        off = deviation(before, after, steps.state())
-        if not off <= TOLERANCE:
-            _put(steps, after)
-            self._refuse(f"a replay is off by {off:.0%} of what the step changes")
-            return plain
-        self._recordings[len(draw.rows), meta] = recording
-        self._places = _places(steps)
-        return taken
+        try:
+            recording = self._record(steps, self._seen[len(draw.rows), meta][-1], meta)
+            taken = recording(draw)
+            off = deviation(before, after, steps.state())
+            reason = None if off <= TOLERANCE else f"a replay is off by {off:.0%} of its step"
+        except torch.OutOfMemoryError:
+            reason = "there is not enough memory for a recording beside the steps"
+        except RuntimeError as error:
+            reason = " ".join(str(error.__context__ or error).split())
+        if reason is None:
+            self._recordings[len(draw.rows), meta] = recording
+            self._places = _places(steps)
+            return taken
+        _put(steps, after)
+        _set(held)
+        self._refuse(reason)
+        return plain
 
     def _record(self, steps: Steps, earlier: Draw, meta: bool) -> Recording:
         """With the draw of an earlier step: were it frozen, the comparison would tell."""
         draw, taken = Draw(*clone(_parts(earlier))), []
         groups = [group for optimizer in steps.optimizers() for group in optimizer.param_groups]
-        for group in groups:
-            group["capturable"] = True  # what is fused is; Adam asks for the word
+        asked = [
+            group for group in groups if "capturable" in group
+        ]  # Adam, which is if it is fused
+        for group in asked:
+            group["capturable"] = True
         try:
             replay = self._recorder.record(lambda: taken.append(steps.take(draw, (), meta)))
         finally:
-            for group in groups:
+            for group in asked:
                 group["capturable"] = False
-        return Recording(draw, taken[0], replay)
+        return Recording(draw, taken[0], tensor_attributes(steps.modules()), replay)
+
+    def _forget(self) -> None:
+        self._recordings.clear()
+        self._seen.clear()
+        self._recorder.forget()
 
     def _refuse(self, reason: str) -> None:
         self.refused = reason
-        self._recordings.clear()
+        self._forget()
         warnings.warn(
             f"this trial's steps are not replayed as a CUDA graph: {reason}", stacklevel=4
         )
@@ -223,11 +254,23 @@ def deviation(before: State, plain: State, replayed: State) -> float:
     owners'."""
     shares = []
     for name, start in before.items():
-        off = [(r - p).double().norm() for r, p in zip(replayed[name], plain[name], strict=True)]
-        moved = [(p - s).double().norm() for p, s in zip(plain[name], start, strict=True)]
+        off = [_distance(r, p) for r, p in zip(replayed[name], plain[name], strict=True)]
+        moved = [_distance(p, s) for p, s in zip(plain[name], start, strict=True)]
         if off:
             shares.append(torch.stack(off).norm() / torch.stack(moved).norm().clamp_min(1e-30))
     return float(torch.stack(shares).max())
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    """Also where both are infinite, or not a number."""
+    a, b = one.double(), other.double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    return torch.where(same, 0.0, a - b).norm()
+
+
+def _set(attributes: Attributes) -> None:
+    for module, name, tensor in attributes.values():
+        setattr(module, name, tensor)
 
 
 def _parts(draw: Draw) -> list[Tensor | None]:

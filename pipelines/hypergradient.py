@@ -6,11 +6,10 @@ theta':
 
     d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
 
-Only the loss head is differentiated twice; the network gives one directional derivative, and is
-never part of a graph
-of a graph. This is exact for the one-step look-ahead of L2RW (Ren et al. 2018), Meta-Weight-Net
-(Shu et al. 2019) and
-adaptive robust losses (Shu et al. 2020), also where rows of the loss depend on each other.
+Only the loss head is differentiated twice; the network gives one directional derivative, and its
+graph is never differentiated again. This is exact for the one-step look-ahead of L2RW (Ren et al.
+2018), Meta-Weight-Net (Shu et al. 2019) and adaptive robust losses (Shu et al. 2020), also where
+rows of the loss depend on each other.
 """
 
 from __future__ import annotations

@@ -59,6 +59,8 @@ class MetaLearner:
         """One meta step; the norm of the hypergradient. Arguments as of `gradients`."""
         grads = self.gradients(batch, clean, alpha, before, outputs)
         self.objective.meta_step(grads, self.optimizer)
+        if self.optimizer:
+            self.optimizer.zero_grad(set_to_none=True)
         return torch.nn.utils.get_total_norm(grads)
 
     def gradients(

@@ -143,9 +143,11 @@ class PhaseTraining:
     def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
         """Move the model's parameters; those before it, if they are to be kept. Gradients are gone
         afterwards: the meta step needs as much memory."""
+        moved = [p for group in self.optimizer.param_groups for p in group["params"]]
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss.backward()
+        self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
+        loss.backward(inputs=moved)
         if self.schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
         before = clone(self.theta) if keep else None

@@ -58,12 +58,14 @@ def _cost(arm: str, spec: dict[str, Any], device: torch.device) -> Cost:
         pass
     inputs = trial.task.train.x[:EVALUATION_BATCH]
     trial.training.network.evaluate([trial.task.normalise(inputs)])
-    draws = cycle(trial.training.draws(0))
+    drawn = trial.training.draws(0)
+    draws = cycle([draw for draw in drawn if len(draw.rows) == len(drawn[0].rows)])
 
     def steps() -> None:
         for number in range(TIMED_STEPS):
             trial.training.step(next(draws), 0, number)
 
+    steps()  # where some have no meta step, these are recorded here
     seconds = _seconds(steps, device)
     computing = _device_seconds(steps, device)
     peak = torch.cuda.max_memory_reserved(device)  # replayed steps hold on to theirs

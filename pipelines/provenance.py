@@ -36,6 +36,7 @@ COMPUTING = [
     "sources",
     "study",
     "training",
+    "watch",
 ]
 
 

@@ -59,5 +59,5 @@ def draw_epoch(
         draws = [draw_places(take, generator(*k, "augment meta")) for k in keys]
         clean_places = torch.stack(draws).to(device)
     rows = order.to(device).split(sizes)
-    rate, progress = torch.tensor(rates).to(device).unbind(1)
+    rate, progress = torch.tensor(rates, dtype=torch.float32).to(device).unbind(1)
     return list(map(Draw, rows, places, clean_rows, clean_places, rate, progress))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from threading import Thread
 from typing import Any
@@ -71,7 +71,12 @@ def run_on_ray(
 @contextmanager
 def _importing(module: str) -> Iterator[None]:
     """Load a module aside: Tune takes seconds, in which Ray's own processes start."""
-    aside = Thread(target=import_module, args=[module])
+
+    def load() -> None:
+        with suppress(Exception):  # then the import that needs it says why
+            import_module(module)
+
+    aside = Thread(target=load)
     aside.start()
     try:
         yield

@@ -78,7 +78,7 @@ class Trial:
         self.judge = Judge(self.task, self.protocol.metric, selects)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
         self.history: list[dict[str, Any]] = []
-        self.passes = 0
+        self.passes = self.replayed = 0
         self.seconds, self._since = 0.0, time.perf_counter()
         self.diverged = False
         self.record = ExampleRecord(self.task.facts["examples"], device)
@@ -136,6 +136,7 @@ class Trial:
             if self.phase_index + 1 == len(self.phases) or self.diverged:
                 return
             self.training.network.close()
+            self.replayed = self._replayed()
             self.phase_index, self.epoch = self.phase_index + 1, 0
             self._enter_phase()
             self._check_engine()
@@ -211,8 +212,14 @@ class Trial:
         self._tick()
         record["cost"] = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
         if self.training.captured:
-            record["cost"]["cuda_graph"] = self.training.captured.refused or "replayed"
+            refused = self.training.captured.refused
+            record["cost"] |= {"steps_replayed": self._replayed(), "not_replayed": refused}
         return record
+
+    def _replayed(self) -> int:
+        """Steps that were replays: of the phases before, and of this one."""
+        captured = self.training.captured
+        return self.replayed + (captured.replayed if captured else 0)
 
     def _peak_memory(self) -> int:
         if self.device.type == "cuda":

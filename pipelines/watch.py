@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from inspect import isroutine
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -12,37 +15,37 @@ from torch.utils._pytree import tree_leaves
 
 WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXING = {"index", "index_put", "index_put_"}
+COPIES = {"copy_", "_to_copy", "lift_fresh"}
+PLAIN = (bool, int, float, complex, str, bytes, set, frozenset, type(None), torch.dtype)
+MISSING = object()
+OWN = set(vars(nn.Module())) - {"training"}  # what every module has of torch
 
 
 class Watch(TorchDispatchMode):
-    """Looks at every operator that runs inside. reasons: what speaks against a recording.
+    """Looks at every operator that runs inside.
 
-    owners: modules whose tensors are parameters and buffers, or made anew at every step.
+    reasons: what speaks against a recording; touched: names of those tensors that operators took.
     """
 
-    def __init__(self, device: torch.device, owners: list[nn.Module] | None = None) -> None:
+    def __init__(self, device: torch.device, tensors: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self._device = device
-        # Kept, so that nothing new comes to lie where they were.
-        self._kept = [(name, t) for name, t in _attributes(owners or []) if _is_tensor(t)]
-        self._hidden = {_place(tensor): name for name, tensor in self._kept}
+        self._names = {_place(t): name for name, t in (tensors or {}).items() if _place(t)}
         self.reasons: list[str] = []
+        self.touched: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator."""
-        name, tensors = func.overloadpacket.__name__, _tensors((args, kwargs))
+        name, given = func.overloadpacket.__name__, _tensors((args, kwargs))
+        found = func(*args, **(kwargs or {}))
         if _waits(func, name, args):
             self.reasons.append(f"{name} waits for the device")
         elif torch.Tag.nondeterministic_seeded in func.tags:
             self.reasons.append(f"{name} draws random numbers")
-        elif self._device.type != "cpu" and any(_from_host(name, t) for t in tensors):
-            self.reasons.append(f"{name} reads the host's memory")
-        self.reasons += [
-            f"{self._hidden[_place(t)]} outlives the step and is no buffer"
-            for t in tensors
-            if _place(t) in self._hidden
-        ]
-        return func(*args, **(kwargs or {}))
+        elif self._device.type != "cpu" and any(_on_host(name, t) for t in given + _tensors(found)):
+            self.reasons.append(f"{name} copies to or from the host's memory")
+        self.touched |= {self._names[_place(t)] for t in given if _place(t) in self._names}
+        return found
 
 
 def _waits(func: Any, name: str, args: Any) -> bool:
@@ -52,34 +55,75 @@ def _waits(func: Any, name: str, args: Any) -> bool:
     return bool(WAITS & set(func.tags))
 
 
-def _from_host(name: str, tensor: Tensor) -> bool:
-    """Scalars are passed with the call, unless they are copied."""
-    return tensor.device.type == "cpu" and (tensor.dim() > 0 or name in ("copy_", "_to_copy"))
-
-
-def plain_values(owners: list[nn.Module]) -> dict[str, str]:
-    """What modules hold beside tensors and other modules, by name."""
-    return {name: repr(v) for name, v in _attributes(owners) if not _is_tensor(v)}
-
-
-def _attributes(owners: list[nn.Module]) -> Iterator[tuple[str, Any]]:
-    for owner in owners:
-        for path, module in owner.named_modules(prefix=type(owner).__name__):
-            found = {n: v for n, v in vars(module).items() if not n.startswith("_")}
-            yield from ((f"{path}.{name}", value) for name, value in found.items())
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor)
+def _on_host(name: str, tensor: Tensor) -> bool:
+    """Scalars are passed with the call, unless they are copied. `torch.tensor` copies unseen."""
+    if name == "lift_fresh":
+        return True
+    return tensor.device.type == "cpu" and (tensor.dim() > 0 or name in COPIES)
 
 
 def _place(tensor: Tensor) -> int:
-    """Zeros that only autograd knows of have no memory."""
+    """Zeros that only autograd knows of have no memory; nor has what is empty."""
     return 0 if tensor._is_zerotensor() else tensor.untyped_storage().data_ptr()
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if _is_tensor(leaf)]
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def contents(owners: list[nn.Module]) -> dict[str, Any]:
+    """What modules hold beside parameters, buffers and other modules, by name: tensors, plain
+    values and what cannot be looked into, through containers and objects."""
+    found: dict[str, Any] = {}
+    for name, _, _, value in _attributes(owners):
+        _walk(name, value, found, frozenset())
+    return found
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    """Names under which two contents hold different values, or not the same objects."""
+    names = one.keys() | other.keys()
+    return {n for n in names if not _same(one.get(n, MISSING), other.get(n, MISSING))}
+
+
+def tensor_attributes(owners: list[nn.Module]) -> dict[str, tuple[nn.Module, str, Tensor]]:
+    """Tensors that modules hold by an attribute, neither parameters nor buffers."""
+    return {
+        name: (module, attribute, value)
+        for name, module, attribute, value in _attributes(owners)
+        if isinstance(value, Tensor)
+    }
+
+
+def _attributes(owners: list[nn.Module]) -> Iterator[tuple[str, nn.Module, str, Any]]:
+    for owner in owners:
+        for path, module in owner.named_modules(prefix=type(owner).__name__):
+            for name, value in vars(module).items():
+                if name not in OWN:
+                    yield f"{path}.{name}", module, name, value
+
+
+def _walk(name: str, value: Any, found: dict[str, Any], above: frozenset[int]) -> None:
+    parts = None if id(value) in above else _parts(value)
+    if parts is None:
+        found[name] = value.tobytes() if isinstance(value, np.ndarray) else value
+        return
+    for part, inner in parts:
+        _walk(f"{name}.{part}", inner, found, above | {id(value)})
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list | tuple | deque):
+        return list(enumerate(value))
+    if isinstance(value, (Tensor, type, *PLAIN)) or isroutine(value):
+        return None
+    return list(vars(value).items()) if hasattr(value, "__dict__") else None
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, PLAIN) and type(one) is type(other) and one == other)
 
 
 class WatchedKey(tuple[int | str, ...]):
@@ -87,11 +131,14 @@ class WatchedKey(tuple[int | str, ...]):
 
     read = False
 
-    def __iter__(self) -> Iterator[int | str]:
-        self.read = True
-        return super().__iter__()
 
-    def __getitem__(self, place: Any) -> Any:
-        """One part, or some."""
-        self.read = True
-        return super().__getitem__(place)
+def _noting(name: str) -> Callable[..., Any]:
+    def method(key: WatchedKey, *args: Any) -> Any:
+        key.read = True
+        return getattr(tuple(tuple.__iter__(key)), name)(*args)
+
+    return method
+
+
+for _name in ("iter", "getitem", "add", "mul", "rmul", "contains", "repr", "hash", "eq", "ne"):
+    setattr(WatchedKey, f"__{_name}__", _noting(f"__{_name}__"))

@@ -13,6 +13,7 @@ class Operators(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.calls, self._made, self._found = [], set(), {}
+        self.written = set()  # storages that were there before
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -21,6 +22,12 @@ class Operators(TorchDispatchMode):
             if place not in self._made and place not in self._found:
                 storage = tensor.untyped_storage()
                 self._found[place] = storage, storage.clone()
+        self.written |= {
+            tensor.untyped_storage().data_ptr()
+            for argument, value in zip(func._schema.arguments, args, strict=False)
+            if argument.alias_info is not None and argument.alias_info.is_write
+            for tensor in tensors(value)
+        } - self._made
         out = func(*args, **kwargs)
         known = self._found.keys()
         self._made |= {t.untyped_storage().data_ptr() for t in tensors(out)} - known
@@ -41,6 +48,9 @@ class Operators(TorchDispatchMode):
 
 
 class CpuRecorder:
+    def __init__(self):
+        self.recorded = []
+
     def aside(self, work):
         return work()
 
@@ -48,7 +58,11 @@ class CpuRecorder:
         with Operators() as operators:
             work()
         operators.undo()
+        self.recorded.append(operators)
         return operators.replay
+
+    def forget(self):
+        self.recorded.clear()
 
 
 def tensors(value):

@@ -78,6 +78,22 @@ def test_what_waits_is_seen(work):
     assert waiting(watch)
 
 
+def test_copies_between_host_and_device_are_seen():
+    """With memory that is not the host's; a copy from there cannot be made here."""
+    there = torch.ones(3, device="meta")
+    for work in (
+        lambda: there + torch.tensor([1.0, 2.0, 3.0], device="meta"),
+        lambda: there.copy_(torch.ones(3)),
+        lambda: torch.ones(()).to("meta"),
+    ):
+        with Watch(torch.device("cuda")) as watch:
+            work()
+        assert "copies to or from the host's memory" in watch.reasons[0]
+    with Watch(torch.device("cuda")) as watch:
+        _ = (there + 1.0).where(there > 0, 2.0) * torch.tensor(1.0)
+    assert watch.reasons == ["lift_fresh copies to or from the host's memory"]
+
+
 def test_indexing_by_rows_does_not_wait():
     with Watch(CPU) as watch:
         _ = torch.arange(3.0)[torch.tensor([2, 0])]
