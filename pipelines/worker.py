@@ -150,7 +150,8 @@ def tracked_summary(result: Json) -> Json:
     by them."""
     val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}
     names = ("status", "selected_epoch", "passes", "weights_auroc")
-    return {name: result[name] for name in names if result[name] is not None} | val | result["cost"]
+    shown = {name: result[name] for name in names} | val | result["cost"]
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def classify(error: Exception) -> str:

@@ -395,6 +395,14 @@ def test_a_replay_of_a_frozen_draw_is_far_off():
     assert deviation(state, plain | {"none": []}, other | {"none": []}) == pytest.approx(0.1)
 
 
+def test_the_result_says_how_many_steps_of_all_phases_were_replays(recorder):
+    trial = Trial(spec_of("finetune"), CPU)
+    list(trial.steps())
+    cost = trial.result()["cost"]
+    assert cost["steps_replayed"] > trial.training.captured.replayed > 0
+    assert cost["not_replayed"] is None
+
+
 def test_nothing_keeps_a_trial_in_memory(recorder):
     trial = Trial(spec_of("l2rw"), CPU)
     list(trial.steps())
