@@ -223,9 +223,7 @@ class CapturedSteps:
         """With the draw of an earlier step: were it frozen, the comparison would tell."""
         draw, taken = Draw(*clone(_parts(earlier))), []
         groups = [group for optimizer in steps.optimizers() for group in optimizer.param_groups]
-        asked = [
-            group for group in groups if "capturable" in group
-        ]  # Adam, which is if it is fused
+        asked = [group for group in groups if "capturable" in group]  # Adam: it is, if it is fused
         for group in asked:
             group["capturable"] = True
         try:
