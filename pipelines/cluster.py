@@ -54,7 +54,7 @@ def connected(address: str | None) -> Iterator[None]:
     Raises:
         UserError: no cluster answers there, or it does not accept this user.
     """
-    _quiet()
+    quiet()
     if ray.is_initialized():
         yield
         return
@@ -190,7 +190,7 @@ def _code(address: str | None, scratch: Path) -> dict[str, Any]:
     return {"working_dir": str(copy)}
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """The launch says what a user must know; the rest is in Ray's own log files."""
     for name in ("ray", "ray.tune", "ray.train", "ray.air", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -9,7 +9,7 @@ from importlib import import_module
 from threading import Thread
 from typing import Any
 
-from pipelines.cluster import capacity, connected  # sets Ray's switches; before ray itself
+from pipelines.cluster import capacity, connected, quiet  # sets Ray's switches; before ray itself
 
 # isort: split
 import ray
@@ -45,6 +45,7 @@ def run_on_ray(
     Raises:
         UserError: no cluster answers there, or no trial fits on this machine.
     """
+    quiet()  # first: what is imported aside puts the filters of warnings back as it found them
     with _importing("pipelines.experiment"), connected(address):
         if stop():  # which also takes back the signals that Ray took as it started
             return

@@ -194,6 +194,18 @@ def test_what_is_imported_aside_is_there_when_ray_is_and_when_ray_refuses(
     assert sys.modules.pop("slow_to_load").loaded
 
 
+def test_an_import_aside_that_fails_leaves_no_traceback_of_its_own(
+    tmp_path: Path, monkeypatch, capsys
+):
+    from pipelines.sweep import _importing
+
+    (tmp_path / "broken_to_load.py").write_text("raise RuntimeError('here')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with _importing("broken_to_load"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
 def test_tune_waits_for_no_import_that_could_be_made_while_ray_starts():
     code = (
         "import sys, pipelines.sweep; early = {'ray.tune', 'wandb'} & {*sys.modules}; "
