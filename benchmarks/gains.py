@@ -12,7 +12,7 @@ ratios hold the loss of the recording too.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ from benchmarks.step import (
     Record,
     Shape,
     Stepper,
+    flat,
     interleaved,
     make_trial,
     ratios,
@@ -55,7 +56,7 @@ def measure(shape: Shape, device: torch.device, rounds: int = ROUNDS) -> list[Re
         repeats = max(1, round(SHORTEST / seconds_of(steps[0], 1, device)))
         columns = interleaved([*steps], repeats, rounds, device)
         for name, seconds in zip(names, columns[1:], strict=True):
-            record = asdict(shape) | {"arm": arm, "without": name, "device": device.type}
+            record = flat(shape) | {"arm": arm, "without": name, "device": device.type}
             found.append(record | ratios(seconds, columns[0], shape.batch))
     return found
 

@@ -151,17 +151,23 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     peaks = [warm_up(work, device) for work in works]
     repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
     columns = interleaved(works, repeats, rounds, device)
-    common = asdict(shape) | {"device": _name(device), "torch": torch.__version__}
+    common = flat(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
     for case, stepper, seconds, peak in zip(cases, steppers, columns, peaks, strict=False):
         how = stepper.phase.meta.model_dump(include={"engine", "lookahead", "graph", "last_layers"})
-        known: Record = {"arm": case.arm, "peer": case.peer, "without": list(case.without)}
+        known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
         records.append(common | known | ratios(seconds, columns[0], shape.batch))
     loader: Record = {"arm": "loader", "peer": None, "count": 0.0}
     return [*records, common | loader | ratios(columns[-1], columns[0], shape.batch)]
+
+
+def flat(shape: Shape) -> Record:
+    """A shape as part of a record: its options as one text."""
+    options = " ".join(f"{name}={value}" for name, value in shape.options.items())
+    return asdict(shape) | {"options": options}
 
 
 def cases_on(device: torch.device) -> list[Case]:
@@ -292,7 +298,7 @@ def table(records: list[Record]) -> Table:
     title = "{model}, batch {batch} + {batch}, {classes} classes, {precision}, {device}".format(
         **first
     )
-    shown = Table(title=f"{title} {first['options'] or ''}", title_justify="left")
+    shown = Table(title=f"{title} {first['options']}", title_justify="left")
     for column in ("step", "count", "time", "quartiles", "peak", "seconds", "images/s"):
         shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for r in records:
@@ -300,7 +306,7 @@ def table(records: list[Record]) -> Table:
         how = [r[n] for n in ("engine", "lookahead", "graph") if n in r and r[n] != usual[n]]
         if r.get("last_layers"):
             how.append(f"last {r['last_layers']}")
-        how += [f"without {name}" for name in r.get("without", ())]
+        how += [f"without {r['without']}"] if r.get("without") else []
         shown.add_row(
             " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),
             f"{r['count']:.2f}",

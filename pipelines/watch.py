@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXING = {"index", "index_put", "index_put_"}
 COPIES = {"copy_", "_to_copy", "lift_fresh"}
-PLAIN = (bool, int, float, complex, str, bytes, set, frozenset, type(None), torch.dtype)
+PLAIN = (bool, int, float, complex, str, bytes, frozenset, type(None), torch.dtype)
 MISSING = object()
 OWN = set(vars(nn.Module())) - {"training"}  # what every module has of torch
 
@@ -106,10 +106,17 @@ def _attributes(owners: list[nn.Module]) -> Iterator[tuple[str, nn.Module, str, 
 def _walk(name: str, value: Any, found: dict[str, Any], above: frozenset[int]) -> None:
     parts = None if id(value) in above else _parts(value)
     if parts is None:
-        found[name] = value.tobytes() if isinstance(value, np.ndarray) else value
+        found[name] = _frozen(value)
         return
     for part, inner in parts:
         _walk(f"{name}.{part}", inner, found, above | {id(value)})
+
+
+def _frozen(value: Any) -> Any:
+    """What changes in place is compared by what it holds now."""
+    if isinstance(value, np.ndarray | bytearray):
+        return bytes(value)
+    return frozenset(value) if isinstance(value, set) else value
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]] | None:
@@ -117,7 +124,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
         return list(value.items())
     if isinstance(value, list | tuple | deque):
         return list(enumerate(value))
-    if isinstance(value, (Tensor, type, *PLAIN)) or isroutine(value):
+    if isinstance(value, (Tensor, type, set, *PLAIN)) or isroutine(value):
         return None
     return list(vars(value).items()) if hasattr(value, "__dict__") else None
 

@@ -135,6 +135,15 @@ class Hides(CrossEntropy):
         self.mean = 0.9 * getattr(self, "mean", 0) + losses.mean()
 
 
+class Collects(CrossEntropy):
+    def __init__(self):
+        super().__init__()
+        self.sizes = set()
+
+    def after_step(self, outputs, losses, batch):
+        self.sizes.add(len(self.sizes))
+
+
 class HidesInPlace(CrossEntropy):
     def bind(self, facts):
         self._seen = torch.zeros(facts.classes)
@@ -186,6 +195,7 @@ REFUSED = [
     (Masks, "index waits for the device"),
     (Counts, r"Counts\.steps changes at every step and is no buffer"),
     (Hides, r"Hides\.mean changes at every step and is no buffer"),
+    (Collects, r"Collects\.sizes changes at every step and is no buffer"),
     (HidesInPlace, r"HidesInPlace\._seen changes at every step and is no buffer"),
     (Appends, r"Appends\.losses\.0 changes at every step and is no buffer"),
     (AddsToTheKey, r"reads batch\.key"),
@@ -327,6 +337,28 @@ def test_gradients_that_a_method_leaves_are_not_part_of_the_step():
         spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
         rows.append(run(spec)[0])
     assert rows[0] == rows[1]
+
+
+class WithASpare(torch.nn.Module):
+    """Has a parameter that nothing uses."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.spare, self.linear = torch.nn.Linear(2, 2), torch.nn.Linear(64, classes)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+def with_a_spare(input_shape, classes):
+    return WithASpare(classes)
+
+
+def test_a_model_may_have_parameters_that_nothing_uses(recorder):
+    spec = spec_of("ce")
+    spec["protocol"]["model"] = {"name": f"{__name__}:with_a_spare"}
+    found, training = run(spec)
+    assert training.captured.replayed > 5 and found == run(spec, fast=PLAIN)[0]
 
 
 @pytest.mark.parametrize("meta", [{}, *OPTIONS])
