@@ -14,26 +14,26 @@ rows of the loss depend on each other.
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.errors import UserError
+from pipelines.forward_mode import forward_mode
 
 Parameters = Mapping[str, Tensor]
 Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
 Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
 RADIUS = 1e-3
 OutputTensors = tuple[Tensor, ...]
+Direction = dict[str, Tensor]  # in which the outputs are differentiated: one for each parameter
+Tangent = tuple[OutputTensors, OutputTensors]
+OutputsOf = Callable[[Parameters], OutputTensors]
 
 
 @dataclass(frozen=True)
@@ -102,35 +102,18 @@ def look_ahead(
     return moved, tuple(t.detach() for t in found)
 
 
-def clean_gradient(problem: Problem, theta: Parameters) -> dict[str, Tensor]:
+def clean_gradient(problem: Problem, theta: Parameters) -> Direction:
     """d clean / d theta."""
     leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
     grads = torch.autograd.grad(problem.clean(leaves), list(leaves.values()))
     return dict(zip(leaves, grads, strict=True))
 
 
-@cache
-def _load_forward_rules() -> None:
-    """PyTorch loads them at the first dual pass, with a deprecation warning about its own code."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
-
-
-Tangent = tuple[OutputTensors, OutputTensors]
-OutputsOf = Callable[[Parameters], OutputTensors]
-
-
 def _forward_mode(
-    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
 ) -> Tangent:
     """z and J z . direction in one pass with dual numbers; no graph is built."""
-    _load_forward_rules()
-    with (
-        torch.no_grad(),
-        forward_ad.dual_level(),
-        sdpa_kernel(SDPBackend.MATH),
-    ):  # fused attention has no rule
+    with forward_mode():
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
         pairs = [forward_ad.unpack_dual(found) for found in outputs(dual)]
     tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
@@ -138,36 +121,38 @@ def _forward_mode(
 
 
 def _finite_difference(
-    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
 ) -> Tangent:
     """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps.
 
     Where z is not known it is the mean of the two, which is off by the square of eps.
     """
     with torch.no_grad():
-        up, eps = _aside(outputs, theta, direction, RADIUS)
-        down, _ = _aside(outputs, theta, direction, -RADIUS)
+        eps = _small(direction)
+        up = outputs({n: torch.addcmul(p, direction[n], eps) for n, p in theta.items()})
+        down = outputs({n: torch.addcmul(p, direction[n], -eps) for n, p in theta.items()})
         middle = tuple((u + d) / 2 for u, d in zip(up, down, strict=True)) if z is None else z
         return middle, tuple((u - d) / (2 * eps) for u, d in zip(up, down, strict=True))
 
 
 def _one_sided_difference(
-    outputs: OutputsOf, theta: Parameters, direction: Parameters, z: OutputTensors | None = None
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
 ) -> Tangent:
-    """z and (z(theta + eps g) - z) / eps: a single forward where z is known."""
+    """z and (z(theta + eps g) - z) / eps: a single forward where z is known.
+
+    Takes the direction apart as it is used: it is as large as the model, and so is its sum.
+    """
     with torch.no_grad():
         z = outputs(theta) if z is None else z
-        up, eps = _aside(outputs, theta, direction, RADIUS)
+        eps = _small(direction)
+        up = outputs({n: torch.addcmul(p, direction.pop(n), eps) for n, p in theta.items()})
         return z, tuple((u - d) / eps for u, d in zip(up, z, strict=True))
 
 
-def _aside(
-    outputs: OutputsOf, theta: Parameters, direction: Parameters, radius: float
-) -> tuple[OutputTensors, Tensor]:
-    """The outputs at theta + eps direction, and eps = radius / |direction|."""
+def _small(direction: Direction) -> Tensor:
+    """eps, for which eps direction has length RADIUS."""
     norm = torch.nn.utils.get_total_norm(direction.values())
-    eps = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-    return outputs({n: torch.addcmul(p, direction[n], eps) for n, p in theta.items()}), eps
+    return RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny)
 
 
 TANGENTS = {
@@ -225,7 +210,7 @@ def check_engine(
     direction = clean_gradient(problem, theta)
     way_out = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
     try:
-        _, tangent = TANGENTS[engine](problem.outputs, theta, direction)
+        _, tangent = TANGENTS[engine](problem.outputs, theta, dict(direction))
     except (NotImplementedError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(

@@ -1,0 +1,69 @@
+"""What PyTorch's forward mode needs around a network: its rules loaded, none of them wasteful."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+#: Layers that are linear in their parameters: f(x, weight, bias, ...).
+LAYERS = (functional.linear, functional.conv1d, functional.conv2d, functional.conv3d)
+
+
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Tensors may carry tangents inside; no graph is built."""
+    _load_rules()
+    with (
+        torch.no_grad(),
+        forward_ad.dual_level(),
+        sdpa_kernel(SDPBackend.MATH),  # fused attention has no rule
+        _ConstantInputs(),
+    ):
+        yield
+
+
+@cache
+def _load_rules() -> None:
+    """PyTorch loads them at the first dual pass, with a deprecation warning about its own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+
+class _ConstantInputs(TorchFunctionMode):
+    """The tangent of a layer whose input has none, such as the first: the layer itself, at its
+    parameters' tangents.
+
+    PyTorch's rule adds the layer of a tensor of zeros: half as much again.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func not in LAYERS or kwargs or len(args) < 3:
+            return func(*args, **(kwargs or {}))
+        x, weight, bias, *how = args
+        tangents = _tangent(weight), _tangent(bias)
+        if _tangent(x) is not None or tangents[0] is None:
+            return func(*args)
+        primals = (p if p is None else forward_ad.unpack_dual(p).primal for p in (weight, bias))
+        return forward_ad.make_dual(func(x, *primals, *how), func(x, *tangents, *how))
+
+
+def _tangent(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else forward_ad.unpack_dual(tensor).tangent
