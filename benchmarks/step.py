@@ -6,7 +6,8 @@
 All steps are those of real trials on random images. In each round every one is timed once, and
 divided by the plain step of that round; shown are medians, and quartiles as the spread. On a CPU
 seconds are the process's own, so that other processes disturb less; on a GPU they are wall time.
-Peak memory is what a step allocates at most beyond what was there before it.
+Peak memory is what a step allocates at most beyond what was there before it; "of all" counts what
+a trial holds between its steps too: model, meta-parameters, optimizers' state.
 """
 
 from __future__ import annotations
@@ -149,16 +150,20 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     steppers = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in cases]
     works: list[Callable[[], None]] = [*steppers, _loader(trials["ce", ()].training)]
     peaks = [warm_up(work, device) for work in works]
+    held = [held_bytes(stepper.training) for stepper in steppers]
     repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
     columns = interleaved(works, repeats, rounds, device)
     common = flat(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
-    for case, stepper, seconds, peak in zip(cases, steppers, columns, peaks, strict=False):
+    for case, stepper, seconds, peak, rest in zip(
+        cases, steppers, columns, peaks, held, strict=False
+    ):
         how = stepper.phase.meta.model_dump(include={"engine", "lookahead", "graph", "last_layers"})
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
+        known["allocated_ratio_to_plain"] = (peak + rest) / (peaks[0] + held[0])
         records.append(common | known | ratios(seconds, columns[0], shape.batch))
     loader: Record = {"arm": "loader", "peer": None, "count": 0.0}
     return [*records, common | loader | ratios(columns[-1], columns[0], shape.batch)]
@@ -185,6 +190,11 @@ def warm_up(work: Callable[[], None], device: torch.device) -> int:
     for _ in range(WARM_UP[device.type]):
         work()
     return peak
+
+
+def held_bytes(training: PhaseTraining) -> int:
+    """What a trial holds between its steps, beside the data set."""
+    return sum(t.nbytes for tensors in training.state().values() for t in tensors)
 
 
 def interleaved(
@@ -299,7 +309,7 @@ def table(records: list[Record]) -> Table:
         **first
     )
     shown = Table(title=f"{title} {first['options']}", title_justify="left")
-    for column in ("step", "count", "time", "quartiles", "peak", "seconds", "images/s"):
+    for column in ("step", "count", "time", "quartiles", "peak", "of all", "seconds", "images/s"):
         shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for r in records:
         usual = Meta().model_dump()
@@ -313,6 +323,7 @@ def table(records: list[Record]) -> Table:
             f"{r['ratio_to_plain']:.3g}",
             f"{r['ratio_low']:.3g}-{r['ratio_high']:.3g}",
             f"{r['peak_ratio_to_plain']:.2f}" if "peak_ratio_to_plain" in r else "",
+            f"{r['allocated_ratio_to_plain']:.2f}" if "allocated_ratio_to_plain" in r else "",
             f"{r['seconds']:.3g}",
             f"{r['images_per_second']:.0f}",
         )

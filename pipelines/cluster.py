@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
+from pipelines.lifeline import lifeline
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -83,8 +84,10 @@ def connected(address: str | None) -> Iterator[None]:
                 f"address {address!r}: no Ray cluster can be used there ({reason}); "
                 "`ray status --address HOST:PORT` must work, with the same RAY_AUTH_MODE everywhere"
             ) from error
+        own = nullcontext() if address else lifeline(ray.get_runtime_context().gcs_address)
         try:
-            yield
+            with own:
+                yield
         finally:
             ray.shutdown()
 

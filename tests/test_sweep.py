@@ -70,6 +70,19 @@ def test_a_signal_ends_it_within_seconds_in_one_line_and_nothing_is_left(
 
 
 @pytest.mark.slow
+def test_sigterm_to_all_processes_at_once_ends_it_within_seconds_too(tmp_path: Path):
+    """As batch systems and `timeout` send it; Ray would let the driver wait for a minute."""
+    storage, environment = tmp_path / "study", marked_environment()
+    driver = start(storage, environment)
+    wait_for(storage, "trials/*/attempts/*/started.json", driver)
+    os.killpg(driver.pid, signal.SIGTERM)
+    _, err = driver.communicate(timeout=20)
+    assert driver.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on" in err.splitlines()[-1]  # Ray may have said something before
+    assert gone(environment)
+
+
+@pytest.mark.slow
 def test_a_driver_killed_at_random_moments_ends_with_the_very_same_results(tmp_path: Path):
     storage, environment = tmp_path / "study", marked_environment()
     rng = random.Random(0)
