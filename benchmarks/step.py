@@ -41,7 +41,7 @@ WARM_UP = {"cpu": 1, "cuda": captured.WARM_UP + 1}  # steps after the first; the
 SHORTEST = 0.2  # seconds of one measurement
 EPOCH = 1  # the second: nothing of it is observed for the history
 BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 100}
-CPU_BATCH = {"mlp": 100, "resnet32": 50, "wrn_28_10": 4}
+CPU_BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 4}
 WIDTHS = {"mlp": (64, 256, 1024), "wrn_28_10": (1, 2, 4)}
 Record = dict[str, Any]
 

@@ -217,7 +217,7 @@ class PhaseTraining:
         return self._examples(self.task.meta, draw.clean_rows, draw.clean_places)
 
     def _examples(self, split: Split, rows: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = split.x[rows]
+        x = split.x.index_select(0, rows)  # on CPUs ten times as fast as split.x[rows]
         if places is not None:
             x = self.crop_flip(x, places)
         return self.task.normalise(x), self.one_hot[split.y[rows]]
