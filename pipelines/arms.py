@@ -164,6 +164,11 @@ def _check(phase: Phase) -> None:
                 f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, "
                 f"it allows {only!r} only"
             )
+    if phase.meta.lookahead == "alternating" and list(method.train_parameters()):
+        raise UserError(
+            f"meta.lookahead = 'alternating': {phase.method} trains parameters of its own, which "
+            "have moved when the meta step comes; use rollback"
+        )
     _check_meta(phase.meta, method.per_batch)
 
 

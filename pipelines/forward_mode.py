@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]  # compiled
 from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -55,7 +56,7 @@ class _ConstantInputs(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func not in LAYERS or kwargs or len(args) < 3:
+        if func not in LAYERS or kwargs or len(args) < 3 or _differentiating():
             return func(*args, **(kwargs or {}))
         x, weight, bias, *how = args
         tangents = _tangent(weight), _tangent(bias)
@@ -63,6 +64,12 @@ class _ConstantInputs(TorchFunctionMode):
             return func(*args)
         primals = (p if p is None else forward_ad.unpack_dual(p).primal for p in (weight, bias))
         return forward_ad.make_dual(func(x, *primals, *how), func(x, *tangents, *how))
+
+
+def _differentiating() -> bool:
+    """Whether the model itself differentiates, or maps over a dimension: then values must not be
+    taken apart."""
+    return torch.is_grad_enabled() or _functorch.maybe_current_level() is not None
 
 
 def _tangent(tensor: Tensor | None) -> Tensor | None:

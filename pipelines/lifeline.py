@@ -26,7 +26,8 @@ def lifeline(address: str) -> Iterator[None]:
     the exit status of SIGTERM."""
     host, _, port = address.rpartition(":")
     left = Event()
-    watch = Thread(target=_watch, args=((host, int(port)), left), daemon=True)
+    server = host.strip("[]"), int(port)  # IPv6 comes in brackets
+    watch = Thread(target=_watch, args=(server, left), daemon=True)
     watch.start()
     try:
         yield
@@ -38,13 +39,15 @@ def lifeline(address: str) -> Iterator[None]:
 def _watch(server: tuple[str, int], left: Event) -> None:
     while not left.wait(ASK_SECONDS):
         if _gone(server):
-            screen = Console(stderr=True, soft_wrap=True)
-            screen.show_cursor()  # a progress bar may have hidden it
-            screen.print(
-                "Stopped: the processes of Ray were ended from outside. What was done is kept; "
-                "the same command goes on from there."
-            )
-            os._exit(STATUS)  # the main thread waits inside Ray, where it cannot be reached
+            try:
+                screen = Console(stderr=True, soft_wrap=True)
+                screen.show_cursor()  # a progress bar may have hidden it
+                screen.print(
+                    "Stopped: the processes of Ray were ended from outside. What was done is kept; "
+                    "the same command goes on from there."
+                )
+            finally:  # also where nobody reads any more
+                os._exit(STATUS)  # the main thread waits inside Ray, where it cannot be reached
 
 
 def _gone(server: tuple[str, int]) -> bool:

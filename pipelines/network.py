@@ -43,7 +43,6 @@ class Network:
         self._tied = len(list(model.parameters())) < len(
             list(model.named_parameters(remove_duplicate=False))
         )
-        self._buffers = dict(model.named_buffers())
         self._constants = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
         self._captured: list[Tensor] = []
         #: Names the step, for `reseed`.
@@ -84,7 +83,7 @@ class Network:
 
         Parameters that are not in theta are constants of it.
         """
-        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         values = self._constants | buffers | dict(theta)
         return self._outputs(
             lambda inputs: functional_call(self.model, values, (inputs,), tie_weights=self._tied), x

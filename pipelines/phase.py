@@ -20,7 +20,7 @@ from pipelines.sampling import Draw, draw_epoch
 from pipelines.schedule import learning_rate
 from pipelines.setting import FastPaths
 from pipelines.snapshot import clone
-from pipelines.study import Protocol, Schedule
+from pipelines.study import Protocol, check_meta, phase_schedule
 
 
 class PhaseTraining:
@@ -44,7 +44,8 @@ class PhaseTraining:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
         self.crops = protocol.augment == "crop_flip"
         self.crop_flip = crop_flip_gather if fast.gather else crop_flip
-        self.schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+        check_meta(phase, protocol)  # of this very configuration
+        self.schedule = phase_schedule(phase, protocol)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
         # Pools that hold the training split have its epoch, however often meta is repeated: all
         # arms that learn from noisy labels take the same number of steps.

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pipelines.arms import Arm, resolve_arm
+from pipelines.arms import Arm, Phase, resolve_arm
 from pipelines.errors import UserError
 
 STUDIES = Path(__file__).parent.parent / "search_spaces" / "studies"
@@ -297,15 +298,39 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
         raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
     _ = study.scenarios  # every value on an axis must be allowed
-    for name in study.request.arms:
-        engines = {phase.meta.engine for phase in study.arm(name).resolve({})}
-        differences = sorted(e for e in engines if e.endswith("_difference"))
-        if differences and study.protocol.precision == "bfloat16":
-            raise UserError(
-                f"arm {name!r}: meta.engine = {differences[0]!r} needs precision float32: "
-                "a difference of bfloat16 outputs is 60-110 % off"
-            )
+    protocols = [varied(study.protocol, change) for change in study.scenarios.values()]
+    for name, protocol in product(study.request.arms, protocols):
+        for phase in study.arm(name).resolve({}):
+            try:
+                check_meta(phase, protocol)
+            except UserError as error:
+                raise UserError(f"arm {name!r}: {error}") from None
     return study
+
+
+def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
+    """The protocol's schedule, with what the phase changes of it."""
+    return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+
+
+def check_meta(phase: Phase, protocol: Protocol) -> None:
+    """Is a phase's way to meta-learn right under that protocol?
+
+    Raises:
+        UserError: it is not.
+    """
+    meta = phase.meta
+    if meta.engine.endswith("_difference") and protocol.precision == "bfloat16":
+        raise UserError(
+            f"meta.engine = {meta.engine!r} needs precision float32: "
+            "a difference of bfloat16 outputs is 60-110 % off"
+        )
+    clip = phase_schedule(phase, protocol).clip
+    if meta.lookahead == "alternating" and clip is not None:
+        raise UserError(
+            f"meta.lookahead = 'alternating' needs a schedule without clip, which is {clip}: "
+            "how far a clipped step goes depends on what is learned; use lookahead: rollback"
+        )
 
 
 def describe(error: ValidationError) -> str:

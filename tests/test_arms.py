@@ -125,6 +125,14 @@ MISTAKES = [
         },
         "only one_sided_difference gains",
     ),
+    (
+        {
+            "phases": [
+                {"method": "tests.test_training:Remembering", "meta": {"lookahead": "alternating"}}
+            ]
+        },
+        "trains parameters of its own",
+    ),
 ]
 
 

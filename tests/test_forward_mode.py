@@ -116,6 +116,39 @@ def test_under_autocast_values_and_tangents_are_bfloat16():
         torch.testing.assert_close(value.double(), reference, rtol=0.05, atol=0.05)
 
 
+def per_example(x):
+    """A model that maps its layer over the examples."""
+    return lambda weight, bias: torch.vmap(lambda row: functional.linear(row, weight, bias))(x)
+
+
+def test_a_model_that_maps_over_examples_is_left_to_pytorch():
+    _, x, parameters, tangents = tensors("linear")
+    function = per_example(x)
+    found = derivative(function, parameters, tangents)
+    torch.testing.assert_close(found, jvp(function, tuple(parameters), tuple(tangents)))
+
+
+def test_a_model_that_differentiates_is_left_to_pytorch():
+    """A force: the gradient of the layer's own energy in its input."""
+    layer, x, parameters, tangents = tensors("linear")
+
+    def energy(x, weight, bias):
+        return torch.tanh(layer(x, weight, bias)).square().sum()
+
+    def force(weight, bias):
+        with torch.enable_grad():
+            place = x.clone().requires_grad_()
+            value = energy(place, weight, bias)
+            return torch.autograd.grad(value, place, create_graph=True)[0].square()
+
+    def reference(weight, bias):
+        return torch.func.grad(energy)(x, weight, bias).square()
+
+    found = derivative(force, parameters, tangents)
+    expected = jvp(reference, tuple(parameters), tuple(tangents))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_no_graph_is_built():
     layer, x, parameters, tangents = tensors("linear")
     wanted = [p.requires_grad_() for p in parameters]

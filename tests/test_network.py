@@ -58,6 +58,27 @@ def test_at_other_parameters_it_leaves_no_trace(x):
     torch.testing.assert_close(network(x).logits, elsewhere)
 
 
+def test_elsewhere_it_has_the_buffers_that_the_model_has_now():
+    class Follows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.register_buffer("mean", torch.zeros(3))
+
+        def forward(self, x):
+            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+            return self.linear(x - self.mean)
+
+    torch.manual_seed(0)
+    network, x = Network(Follows()), torch.randn(4, 3) + 10
+    for _ in range(3):
+        network(x)
+    mean = network.model.mean
+    elsewhere = network.without_trace(x).logits
+    assert network.model.mean is mean
+    torch.testing.assert_close(elsewhere, network(x).logits)
+
+
 def test_parameters_that_are_not_given_are_constants(x):
     network = Network(convolutional())
     last = network.last_parameters(1)

@@ -125,5 +125,30 @@ def test_a_difference_of_rounded_outputs_is_refused(engine: str):
         parse_study(raw | {"protocol": DIGITS | {"precision": "bfloat16"}}, "s")
 
 
+CLIPPED = {
+    "of the protocol": ({"schedule": {"clip": 1.0}}, {}, {}),
+    "of a phase": ({}, {"clip": 1.0}, {}),
+    "of a scenario": ({}, {}, {"schedule.clip": [1.0]}),
+}
+
+
+@pytest.mark.parametrize("where", CLIPPED)
+def test_a_clipped_step_is_no_look_ahead(where: str):
+    """How much of it is left depends on the gradient's norm, and so on the meta-parameters."""
+    protocol, schedule, axes = CLIPPED[where]
+    phase = {"method": "methods.meta_weight_net:MetaWeightNet", "schedule": schedule}
+    protocol = DIGITS | {"schedule": DIGITS["schedule"] | protocol.get("schedule", {})}
+    for lookahead in ("rollback", "alternating"):
+        phase["meta"] = {"lookahead": lookahead}
+        own = {"mine": {"about": "clips", "kind": "meta-learned weights", "phases": [phase]}}
+        request = {"arms": ["mine"], "axes": axes}
+        raw = {"name": "s", "protocol": protocol, "request": request, "arms": own}
+        if lookahead == "rollback":
+            assert parse_study(raw, "s").arm("mine")
+    message = r"\Aarm 'mine': meta\.lookahead = 'alternating' needs .* clip, which is 1\.0[^\n]*\Z"
+    with pytest.raises(UserError, match=message):
+        parse_study(raw, "s")
+
+
 def test_small_study_of_the_tests_is_valid():
     assert small_study().request.trials == 2

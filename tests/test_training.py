@@ -11,6 +11,7 @@ import torch
 from methods.objective import Objective, Outputs, cross_entropy
 from pipelines.arms import known_arms, resolve_arm
 from pipelines.data import prepare
+from pipelines.errors import UserError
 from pipelines.estimate import passes_of
 from pipelines.meta_learning import MetaLearner
 from pipelines.phase import PhaseTraining
@@ -347,3 +348,13 @@ def test_threads_of_the_protocol_are_set():
     study = parse_study({"name": "two", "protocol": raw, "request": {"arms": ["ce"]}}, "two")
     Trial(trial_spec("ce", study), torch.device("cpu"))
     assert torch.get_num_threads() == Protocol.model_validate(raw).threads == 2
+
+
+def test_a_configuration_that_clips_what_it_looks_ahead_by_does_not_run(study):
+    """The arm's default does not, so that the study was valid."""
+    spec = trial_spec("gce_learned", study)
+    spec["phases"][0]["meta"] |= {"lookahead": "alternating"}
+    assert run(spec)
+    spec["phases"][0]["schedule"] = {"clip": 1.0}
+    with pytest.raises(UserError, match="without clip, which is 1"):
+        run(spec)
