@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -19,11 +20,19 @@ from torch import Tensor, nn
 from methods.objective import Batch, Key
 from pipelines.sampling import Draw
 from pipelines.snapshot import clone
-from pipelines.watch import Watch, WatchedKey, contents, differences, tensor_attributes
+from pipelines.watch import (
+    Watch,
+    WatchedKey,
+    contents,
+    differences,
+    tensor_attributes,
+    unseen,
+)
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
 TOLERANCE = 0.01  # of what a step changes
 ELSEWHERE = "its state is not where it was; buffers change in place"
+NO_MEMORY = "there is not enough memory for a recording beside the steps"
 T = TypeVar("T")
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
 Attributes = dict[str, tuple[nn.Module, str, Tensor]]
@@ -93,10 +102,22 @@ class CudaGraphs:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture the work; what replays it on the current stream."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-            work()
+        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                work()
+        except BaseException:
+            torch.cuda.set_stream(here)  # which a capture that fails may not have done
+            self._end_allocating()
+            raise
         return graph.replay
+
+    def _end_allocating(self) -> None:
+        """Where a capture could not be ended, the allocator would go on as if it were under way:
+        it would not free what it caches, to the end of the process."""
+        with suppress(RuntimeError):  # it has been ended
+            torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
+            torch._C._cuda_releasePool(self._stream.device_index, self._pool)
 
     def forget(self) -> None:
         """New graphs have a pool of their own: something may still hold a tensor of the old one."""
@@ -184,6 +205,7 @@ class CapturedSteps:
         self._fresh |= fresh
         reasons = ["its method reads batch.key"] if watched.read else []
         reasons += watch.reasons
+        reasons += [f"{name} may change unseen" for name in unseen(before)]
         reasons += [
             f"{name} changes at every step and is no buffer"
             for name in sorted(changed - fresh | written)
@@ -197,9 +219,13 @@ class CapturedSteps:
 
     def _recorded(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
         """Take the step, record it, and see whether a replay from where it began does the same."""
-        before = clone(steps.state())
+        before = self._copied(steps)
+        if before is None:
+            return steps.take(draw, key, meta)
         plain = self._recorder.aside(lambda: steps.take(draw, key, meta))
-        after, held = clone(steps.state()), tensor_attributes(steps.modules())
+        after, held = self._copied(steps), tensor_attributes(steps.modules())
+        if after is None:
+            return plain
         _put(steps, before)
         try:
             recording = self._record(steps, self._seen[len(draw.rows), meta][-1], meta)
@@ -207,7 +233,7 @@ class CapturedSteps:
             off = deviation(before, after, steps.state())
             reason = None if off <= TOLERANCE else f"a replay is off by {off:.0%} of its step"
         except torch.OutOfMemoryError:
-            reason = "there is not enough memory for a recording beside the steps"
+            reason = NO_MEMORY
         except RuntimeError as error:
             reason = " ".join(str(error.__context__ or error).split())
         if reason is None:
@@ -218,6 +244,14 @@ class CapturedSteps:
         _set(held)
         self._refuse(reason)
         return plain
+
+    def _copied(self, steps: Steps) -> State | None:
+        """What the steps change, as it is now; without the memory for it, nothing is recorded."""
+        try:
+            return clone(steps.state())
+        except torch.OutOfMemoryError:
+            self._refuse(NO_MEMORY)
+            return None
 
     def _record(self, steps: Steps, earlier: Draw, meta: bool) -> Recording:
         """With the draw of an earlier step: were it frozen, the comparison would tell."""

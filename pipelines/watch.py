@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from inspect import isroutine
@@ -17,6 +18,8 @@ WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXING = {"index", "index_put", "index_put_"}
 COPIES = {"copy_", "_to_copy", "lift_fresh"}
 PLAIN = (bool, int, float, complex, str, bytes, frozenset, type(None), torch.dtype)
+#: Draw or go on without a sign of it.
+CHANGING = (random.Random, np.random.Generator, np.random.RandomState, Iterator)
 MISSING = object()
 OWN = set(vars(nn.Module())) - {"training"}  # what every module has of torch
 
@@ -40,7 +43,7 @@ class Watch(TorchDispatchMode):
         found = func(*args, **(kwargs or {}))
         if _waits(func, name, args):
             self.reasons.append(f"{name} waits for the device")
-        elif torch.Tag.nondeterministic_seeded in func.tags:
+        elif _draws(func, args):
             self.reasons.append(f"{name} draws random numbers")
         elif self._device.type != "cpu" and any(_on_host(name, t) for t in given + _tensors(found)):
             self.reasons.append(f"{name} copies to or from the host's memory")
@@ -53,6 +56,14 @@ def _waits(func: Any, name: str, args: Any) -> bool:
     if name in INDEXING:  # only masks have to be counted
         return any(t.dtype in (torch.bool, torch.uint8) for t in _tensors(args[1]))
     return bool(WAITS & set(func.tags))
+
+
+def _draws(func: Any, args: Any) -> bool:
+    """Whether it takes random numbers; attention does for its dropout alone."""
+    names = [argument.name for argument in func._schema.arguments]
+    place = names.index("dropout_p") if "dropout_p" in names else None
+    without = place is not None and (place >= len(args) or args[place] == 0)
+    return torch.Tag.nondeterministic_seeded in func.tags and not without
 
 
 def _on_host(name: str, tensor: Tensor) -> bool:
@@ -77,7 +88,14 @@ def contents(owners: list[nn.Module]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, _, _, value in _attributes(owners):
         _walk(name, value, found, frozenset())
+    for name, value in _of_classes(owners):
+        _walk(name, value, found, frozenset())
     return found
+
+
+def unseen(found: dict[str, Any]) -> list[str]:
+    """Names of those contents that may change without it being seen."""
+    return [name for name, value in found.items() if isinstance(value, CHANGING)]
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
@@ -101,6 +119,17 @@ def _attributes(owners: list[nn.Module]) -> Iterator[tuple[str, nn.Module, str, 
             for name, value in vars(module).items():
                 if name not in OWN:
                     yield f"{path}.{name}", module, name, value
+
+
+def _of_classes(owners: list[nn.Module]) -> Iterator[tuple[str, Any]]:
+    """What the modules' classes hold, those that are not of torch."""
+    kinds = {type(module) for owner in owners for module in owner.modules()}
+    bases = {base for kind in kinds for base in kind.__mro__ if issubclass(base, nn.Module)}
+    for base in bases:
+        if not base.__module__.startswith("torch."):
+            for name, value in vars(base).items():
+                if isinstance(value, (list, dict, set, *PLAIN)) and not name.startswith("__"):
+                    yield f"class {base.__qualname__}.{name}", value
 
 
 def _walk(name: str, value: Any, found: dict[str, Any], above: frozenset[int]) -> None:
@@ -147,5 +176,11 @@ def _noting(name: str) -> Callable[..., Any]:
     return method
 
 
+def _behind(key: WatchedKey, before: tuple[Any, ...]) -> tuple[Any, ...]:
+    key.read = True
+    return before + tuple(tuple.__iter__(key))
+
+
+setattr(WatchedKey, "__radd__", _behind)  # noqa: B010  # a tuple has none
 for _name in ("iter", "getitem", "add", "mul", "rmul", "contains", "repr", "hash", "eq", "ne"):
     setattr(WatchedKey, f"__{_name}__", _noting(f"__{_name}__"))

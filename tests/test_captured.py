@@ -5,7 +5,9 @@ On a CPU a stand-in records operators as a CUDA graph records kernels.
 
 import weakref
 from dataclasses import replace
+from itertools import cycle
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from pipelines import captured
 from pipelines.arms import known_arms
 from pipelines.captured import WARM_UP, deviation
 from pipelines.setting import ALL_FAST, FastPaths
+from pipelines.snapshot import clone
 from pipelines.training import Trial
 from tests.conftest import small_study, trial_spec
 from tests.replay import CpuRecorder
@@ -167,6 +170,41 @@ class AddsToTheKey(CrossEntropy):
         return super().forward(outputs, batch) * (3 if often else 1)
 
 
+class PutsTheKeyBehind(CrossEntropy):
+    def forward(self, outputs, batch):
+        often = seed_of(*(("mine",) + batch.key)) % 5 == 0  # noqa: RUF005  # it is what is tested
+        return super().forward(outputs, batch) * (3 if often else 1)
+
+
+class DrawsByItself(CrossEntropy):
+    def __init__(self):
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+
+    def forward(self, outputs, batch):
+        return super().forward(outputs, batch) * self.rng.random()
+
+
+class Iterates(CrossEntropy):
+    def __init__(self):
+        super().__init__()
+        self.scales = cycle([1, 2, 3])
+
+    def forward(self, outputs, batch):
+        return super().forward(outputs, batch) * next(self.scales)
+
+
+class CountsByItsClass(CrossEntropy):
+    steps = 0
+
+    def forward(self, outputs, batch):
+        CountsByItsClass.steps += 1
+        return super().forward(outputs, batch) * (1 + CountsByItsClass.steps % 3)
+
+    def bind(self, facts):
+        CountsByItsClass.steps = 0
+
+
 class MovesABuffer(CrossEntropy):
     def bind(self, facts):
         self.register_buffer("mean", torch.zeros(facts.classes))
@@ -199,6 +237,10 @@ REFUSED = [
     (HidesInPlace, r"HidesInPlace\._seen changes at every step and is no buffer"),
     (Appends, r"Appends\.losses\.0 changes at every step and is no buffer"),
     (AddsToTheKey, r"reads batch\.key"),
+    (PutsTheKeyBehind, r"reads batch\.key"),
+    (DrawsByItself, r"DrawsByItself\.rng may change unseen"),
+    (Iterates, r"Iterates\.scales may change unseen"),
+    (CountsByItsClass, r"class CountsByItsClass\.steps changes at every step and is no buffer"),
     (MovesABuffer, "state is not where it was"),
     (MovesItBetweenEpochs, "state is not where it was"),
 ]
@@ -396,6 +438,25 @@ def with_dropout(input_shape, classes):
     return nn.Sequential(*layers)
 
 
+def test_attention_without_dropout_is_replayed(recorder):
+    spec = spec_of("l2rw")
+    spec["protocol"]["model"] = {"name": f"{__name__}:Attending"}
+    found, training = run(spec)
+    assert training.captured.refused is None and training.captured.replayed > 5
+    assert found == run(spec, fast=PLAIN)[0]
+
+
+class Attending(torch.nn.Module):
+    def __init__(self, input_shape, classes):
+        super().__init__()
+        self.embed, self.head = torch.nn.Linear(8, 3 * 16), torch.nn.Linear(16, classes)
+
+    def forward(self, x):
+        query, key, value = self.embed(x.flatten(1).view(len(x), 1, 8, 8)).chunk(3, -1)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return self.head(attend(query, key, value).mean((1, 2)))
+
+
 def test_a_recording_that_fails_is_told_and_done_without(recorder, monkeypatch):
     def fail(work):
         raise RuntimeError("operation not permitted\nwhen stream is capturing")
@@ -419,6 +480,22 @@ def test_a_trial_that_has_no_memory_for_a_recording_goes_on(recorder, monkeypatc
     with pytest.warns(UserWarning, match="not enough memory for a recording"):
         found, _ = run(spec)
     assert found == run(spec, fast=PLAIN)[0]
+
+
+@pytest.mark.parametrize("copy", [1, 2])
+def test_nor_needs_it_memory_for_the_copies_that_are_compared(copy, recorder, monkeypatch):
+    copies = []
+
+    def exhausted(values):
+        copies.append(values)
+        if len(copies) == copy:
+            raise torch.OutOfMemoryError("2 GiB")
+        return clone(values)
+
+    monkeypatch.setattr(captured, "clone", exhausted)
+    with pytest.warns(UserWarning, match="not enough memory for a recording"):
+        found, _ = run(spec_of("mw_net"))
+    assert found == run(spec_of("mw_net"), fast=PLAIN)[0]
 
 
 def test_a_replay_of_a_frozen_draw_is_far_off():
@@ -468,7 +545,8 @@ def test_a_cuda_graph_does_what_the_steps_do(arm, meta, precision):
     if precision == "bfloat16" and "difference" in meta.get("engine", ""):
         pytest.skip("refused: finite differences are useless under bfloat16")
     spec = spec_of(arm, **meta)
-    spec["protocol"]["schedule"] |= {"clip": 5.0}
+    if meta.get("lookahead") != "alternating":
+        spec["protocol"]["schedule"] |= {"clip": 5.0}
     spec["protocol"] |= {"model": {"name": "resnet32"}, "augment": "crop_flip"}
     spec["protocol"]["precision"] = precision
     cuda = torch.device("cuda")
