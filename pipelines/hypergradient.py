@@ -30,6 +30,7 @@ Parameters = Mapping[str, Tensor]
 Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
 Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
 RADIUS = 1e-3
+WAY_OUT = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
 OutputTensors = tuple[Tensor, ...]
 Direction = dict[str, Tensor]  # in which the outputs are differentiated: one for each parameter
 Tangent = tuple[OutputTensors, OutputTensors]
@@ -195,27 +196,36 @@ def _double_backward(
     return [torch.zeros_like(p) if g is None else g for p, g in zip(phi, found, strict=True)]
 
 
+def check_rules(
+    problem: Problem, theta: Parameters, engine: Engine
+) -> tuple[Direction, OutputTensors]:
+    """A direction, and the derivative of the outputs in it: some operators have no rule for it.
+
+    Raises:
+        UserError: an engine fails on this model; names the operator and the way out.
+    """
+    direction = clean_gradient(problem, theta)
+    try:
+        return direction, TANGENTS[engine](problem.outputs, theta, dict(direction))[1]
+    except (NotImplementedError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(
+            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {WAY_OUT}"
+        ) from None
+
+
 def check_engine(
     problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05
 ) -> None:
     """Compare an engine's directional derivative with a finite difference, before it is trusted.
 
-    Some operators have no forward-mode rule, and a few (reentrant checkpointing) are silently
-    wrong. Give it a problem
-    in float64 on a few examples.
+    A few operators (reentrant checkpointing) are silently wrong. Give it a problem in float64 on a
+    few examples.
 
     Raises:
         UserError: the engine fails on this model; names the operator and the way out.
     """
-    direction = clean_gradient(problem, theta)
-    way_out = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
-    try:
-        _, tangent = TANGENTS[engine](problem.outputs, theta, dict(direction))
-    except (NotImplementedError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(
-            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {way_out}"
-        ) from None
+    direction, tangent = check_rules(problem, theta, engine)
     _, reference = _finite_difference(problem.outputs, theta, direction)
     for found, expected in zip(tangent, reference, strict=True):
         error = torch.linalg.vector_norm(found - expected)
@@ -223,7 +233,7 @@ def check_engine(
             share = (error / torch.linalg.vector_norm(expected).clamp_min(1e-30)).item()
             raise UserError(
                 f"meta.engine = {engine!r} is wrong for this model by {share:.0%} "
-                f"against a finite difference; {way_out}"
+                f"against a finite difference; {WAY_OUT}"
             )
 
 

@@ -17,6 +17,7 @@ from pipelines.hypergradient import (
     Problem,
     Rate,
     check_engine,
+    check_rules,
     hypergradient,
 )
 from pipelines.network import Network
@@ -89,19 +90,24 @@ class MetaLearner:
         return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
 
     def check(self, model: nn.Module, x: Tensor, clean: Clean) -> None:
-        """Does the engine differentiate this model rightly? In float64, on a few normalised
-        examples x and clean ones.
+        """Does the engine differentiate this model, on a few normalised examples x and clean ones?
+        In the trial's own precision, whose operators may be others; and rightly, in float64.
 
         Raises:
             UserError: it does not.
         """
         if self.meta.engine == "double_backward":
             return
-        network = Network(model.double(), channels_last=self.network.channels_last)
-        network.key = ("check",)
-        clean = clean[0].double(), clean[1].double()
-        problem = _problem(network, x.double(), clean, losses=lambda z: z[0].sum(dim=1))
-        check_engine(problem, network.parameters(), self.meta.engine)
+        for dtype, check in ((torch.float32, check_rules), (torch.float64, check_engine)):
+            network = Network(
+                model.to(dtype),
+                autocast=self.network.autocast and dtype == torch.float32,
+                channels_last=self.network.channels_last,
+            )
+            network.key = ("check",)
+            few = clean[0].to(dtype), clean[1].to(dtype)
+            problem = _problem(network, x.to(dtype), few, losses=lambda z: z[0].sum(dim=1))
+            check(problem, network.parameters(), self.meta.engine)
 
     def state_dict(self) -> dict[str, Any] | None:
         """The meta optimizer's state; the meta-parameters are the objective's own."""

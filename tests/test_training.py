@@ -358,3 +358,29 @@ def test_a_configuration_that_clips_what_it_looks_ahead_by_does_not_run(study):
     spec["phases"][0]["schedule"] = {"clip": 1.0}
     with pytest.raises(UserError, match="without clip, which is 1"):
         run(spec)
+
+
+class Recurrent(torch.nn.Module):
+    """In float32, PyTorch takes an operator without a forward-mode rule; in float64 others."""
+
+    def __init__(self, input_shape, classes):
+        super().__init__()
+        self.read = torch.nn.LSTM(8, 4, batch_first=True)
+        self.head = torch.nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.read(x.view(len(x), 8, 8))[0][:, -1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_self_check_looks_at_the_operators_of_the_trials_own_precision(study, precision):
+    spec = trial_spec("l2rw", study)
+    spec["protocol"] |= {"model": {"name": f"{__name__}:Recurrent"}, "precision": precision}
+    with pytest.raises(
+        UserError, match=r"engine = 'forward' cannot .*mkldnn_rnn_layer.*meta\.engine"
+    ):
+        run(spec)
+    spec["phases"][0]["meta"] |= {"engine": "double_backward"}
+    if precision == "float32":
+        spec["phases"][0]["meta"] |= {"engine": "finite_difference"}
+        assert run(spec)
