@@ -20,7 +20,7 @@ from pipelines.errors import Interrupted, UserError
 from pipelines.ledger import Ledger, Trial
 from pipelines.models import build
 from pipelines.planner import data_seed
-from pipelines.provenance import origin, provenance
+from pipelines.provenance import origin, own_modules, provenance
 from pipelines.setting import ALL_FAST, FastPaths, Gpus, Resources, Setting
 from pipelines.signals import StopSignals
 from pipelines.sources import load_dataset
@@ -125,7 +125,7 @@ def _drive_here(
     with ledger.acquire_lease(options.takeover) as lease:
         campaign = Campaign(study, document["hash"], ledger, options.retry)
         if not (options.allow_mixed or campaign.finished):
-            refuse_mixture(campaign.trials.values())
+            refuse_mixture(campaign.trials.values(), setting)
         ledger.create_study(document)
         ledger.write_request(_request(study))
         _run(campaign, setting, options, examine, console, lambda: stop() or lease.lost)
@@ -172,24 +172,29 @@ def _examine(setting: Setting, address: str | None, console: Console) -> None:
         console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
 
 
-def refuse_mixture(finished: Iterable[Trial]) -> None:
-    """Finished trials must come from the code and the torch of this launch, or they do not compare.
+def refuse_mixture(finished: Iterable[Trial], setting: Setting) -> None:
+    """Finished trials must come from the code, the torch and the fast paths of this launch, or they
+    do not compare.
 
     Raises:
         UserError: some do not.
     """
-    here = origin()
-    others = [o for t in finished if t.result and (o := origin(t.result["provenance"])) != here]
+    others, changed = 0, set[tuple[str, str, str]]()
+    for trial in finished:
+        if trial.result is None:
+            continue
+        made_by = provenance(own_modules(trial.spec, setting.protocol))
+        here = origin(made_by | {"without": setting.fast.left_out()})
+        there = origin(trial.result["provenance"])
+        others += there != here
+        names = [name for name in here if there.get(name) != here[name]]
+        changed |= {(name, there.get(name, "unknown"), here[name]) for name in names}
     if not others:
         return
-    changed = [
-        f"{name} {there[:12]} there, {here[name][:12]} here"
-        for name in here
-        for there in sorted({o[name] for o in others} - {here[name]})
-    ]
+    differences = [f"{name} {there[:12]} there, {here[:12]} here" for name, there, here in changed]
     raise UserError(
-        f"{len(others)} finished trials come from elsewhere: {'; '.join(changed)}. Results may "
-        "not compare: go back to what they were made with, give another --storage, or mix them "
+        f"{others} finished trials come from elsewhere: {'; '.join(sorted(differences))}. Results "
+        "may not compare: go back to what they were made with, give another --storage, or mix them "
         "with --allow-mixed (the report says so)"
     )
 

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,33 @@ COMPUTING = [
 
 
 @cache
-def provenance() -> dict[str, Any]:
-    """Versions, git commit, processor and code digest of this process; plain JSON values."""
+def provenance(modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Versions, git commit, processor and code digests of this process; plain JSON values.
+
+    modules: a user's own, which compute trials too (`own_modules`).
+    """
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
         "commit": _commit(),
         "processor": _processor(),
         "code": code_digest(),
+        "own": {module: _module_digest(module) for module in modules},
     }
 
 
-def origin(of: dict[str, Any] | None = None) -> dict[str, str]:
-    """What a trial's numbers depend on beside its spec: of a provenance, or of this process."""
-    found = of or provenance()
-    return {"code": found["code"], "torch": found["versions"]["torch"]}
+def origin(of: dict[str, Any]) -> dict[str, str]:
+    """What a trial's numbers depend on beside its spec, by the provenance of its result."""
+    own = {f"code of {name}": value for name, value in of.get("own", {}).items()}
+    without = " ".join(of.get("without", [])) or "nothing"
+    return {"code": of["code"], "torch": of["versions"]["torch"], "without": without} | own
+
+
+def own_modules(spec: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
+    """The modules outside of this project that a trial names: methods, model, source of data."""
+    named = [protocol["model"]["name"], protocol["data"]["source"], *spec["change"].values()]
+    named += [phase["method"] for phase in spec["phases"]]
+    modules = {n.partition(":")[0] for n in named if isinstance(n, str) and ":" in n}
+    return tuple(sorted(m for m in modules if m.partition(".")[0] not in ("methods", "pipelines")))
 
 
 @cache
@@ -67,11 +81,26 @@ def code_digest() -> str:
     files += [ROOT / "pipelines" / f"{name}.py" for name in COMPUTING]
     found = hashlib.sha256()
     for file in files:
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            _drop_docstring(node)
-        found.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
+        found.update(_syntax(file))
     return found.hexdigest()
+
+
+def _module_digest(module: str) -> str:
+    """Of its own file, not of what it imports."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None or not found.has_location or not found.origin:
+        return "not found"
+    return hashlib.sha256(_syntax(Path(found.origin))).hexdigest()
+
+
+def _syntax(file: Path) -> bytes:
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    return f"{file.name}\n{ast.dump(tree)}\n".encode()
 
 
 def _drop_docstring(node: ast.AST) -> None:

@@ -14,6 +14,7 @@ from pipelines.errors import UserError
 from pipelines.facts import Record, StudyFacts
 from pipelines.ledger import Ledger, Trial
 from pipelines.planner import Planner, Role
+from pipelines.provenance import origin
 from pipelines.study import Protocol, Study, parse_study, varied
 
 
@@ -101,6 +102,21 @@ class Findings:
         """Trials of which attempts came to different results: the machines do not compute alike."""
         return [key for key, trial in self.trials.items() if trial.conflicts]
 
+    def mixture(self) -> list[str]:
+        """Where results come from different code, torch or fast paths, which may not compare."""
+        found: dict[str, dict[str, int]] = {}
+        for trial in self.trials.values():
+            if trial.result is not None:
+                for name, value in origin(trial.result["provenance"]).items():
+                    counts = found.setdefault(name, {})
+                    counts[value] = counts.get(value, 0) + 1
+        return [
+            f"mixed results, which may not compare: {name} "
+            + ", ".join(f"{value[:12]} ({n} trials)" for value, n in counts.items())
+            for name, counts in found.items()
+            if len(counts) > 1
+        ]
+
     def provenance(self) -> dict[str, Any]:
         """Which versions, commits, processors and data the results come from, each with its number
         of trials; and the noise of every scenario and repeat."""
@@ -124,6 +140,7 @@ class Findings:
         return found | {
             "errors": self.errors(),
             "conflicts": self.conflicts(),
+            "mixture": self.mixture(),
             "study": self.study.name,
             "protocol": self.document["hash"],
             "data": self.document["fingerprint"],

@@ -17,7 +17,7 @@ from pipelines.export import artifacts
 from pipelines.ledger import Attempt, Ledger, LedgerConflict
 from pipelines.observation import EDGES
 from pipelines.packing import memory_fraction
-from pipelines.provenance import origin, provenance
+from pipelines.provenance import origin, own_modules, provenance
 from pipelines.setting import Setting
 from pipelines.study import Protocol
 from pipelines.tracking import tracker
@@ -61,7 +61,8 @@ def _run(
     stop: Callable[[], bool],
     gpus: float,
 ) -> None:
-    state = _load(attempt)
+    made_by = _made_by(setting, spec)
+    state = _load(attempt, origin(made_by))
     history = list(state["history"]) if state else []
     with tracker(
         spec,
@@ -78,7 +79,7 @@ def _run(
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
             if progress.result is not None:
-                result = progress.result | _made_by(setting, attempt)
+                result = progress.result | {"attempt": attempt.number, "provenance": made_by}
                 result["cost"] = result["cost"] | {"gpus": gpus}
                 run.summarize(tracked_summary(result))
                 for name, data in _artifacts(setting, spec, result, progress).items():
@@ -87,7 +88,7 @@ def _run(
                 return
             ending = stop()
             if ending or time.monotonic() - saved > setting.checkpoint_seconds:
-                _save(attempt, progress.snapshot())
+                _save(attempt, progress.snapshot(), origin(made_by))
                 saved = time.monotonic()
             if ending:
                 raise Stopped(spec["key"])
@@ -104,11 +105,14 @@ def _prepare_gpu(gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
 
 
-def _made_by(setting: Setting, attempt: Attempt) -> Json:
-    made_by = provenance() | {"commit": setting.commit, "without": setting.fast.left_out()}
+def _made_by(setting: Setting, spec: Json) -> Json:
+    made_by = provenance(own_modules(spec, setting.protocol)) | {
+        "commit": setting.commit,
+        "without": setting.fast.left_out(),
+    }
     if setting.device == "cuda":
         made_by["processor"] = torch.cuda.get_device_name()
-    return {"attempt": attempt.number, "provenance": made_by}
+    return made_by
 
 
 def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -> dict[str, bytes]:
@@ -118,18 +122,18 @@ def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -
     return artifacts(spec, Protocol.model_validate(setting.protocol), progress.snapshot())
 
 
-def _load(attempt: Attempt) -> Json | None:
-    """The furthest checkpoint; None also if other code or another torch made it: a trial is not a
+def _load(attempt: Attempt, here: Json) -> Json | None:
+    """The furthest checkpoint; None also if its origin is another than `here`: a trial is not a
     mixture.
     """
     found = attempt.load_newest_checkpoint()
     saved = found and torch.load(io.BytesIO(found[1]), weights_only=True)
-    return saved["state"] if saved and saved["origin"] == origin() else None
+    return saved["state"] if saved and saved["origin"] == here else None
 
 
-def _save(attempt: Attempt, state: Json) -> None:
+def _save(attempt: Attempt, state: Json, here: Json) -> None:
     buffer = io.BytesIO()
-    torch.save({"origin": origin(), "state": state}, buffer)
+    torch.save({"origin": here, "state": state}, buffer)
     attempt.save_checkpoint(buffer.getvalue(), state["steps"])
 
 

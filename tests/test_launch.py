@@ -13,12 +13,17 @@ from rich.console import Console
 
 import pipelines.launch as module
 import pipelines.worker
+from pipelines.campaign import plan
 from pipelines.errors import Interrupted, UserError
 from pipelines.launch import Options, launch
 from pipelines.lease import Holder, Lease
 from pipelines.ledger import Ledger, Trial, differences
+from pipelines.provenance import provenance
+from pipelines.records import Findings, open_study
+from pipelines.setting import FastPaths
 from pipelines.signals import StopSignals
 from pipelines.storage import open_storage
+from pipelines.study import parse_study
 from tests.conftest import small_study
 
 STUDY = small_study(arms=("ce", "mw_net"), repeats=1)
@@ -111,6 +116,58 @@ def test_results_of_other_code_or_another_torch_are_not_mixed_unless_asked(
         run(tmp_path, larger)
     mixed = run(tmp_path, larger, allow_mixed=True)
     assert len(results(mixed)) == 4
+
+
+def test_nor_are_results_of_other_fast_paths(tmp_path: Path):
+    """They round otherwise."""
+    run(tmp_path)
+    larger = small_study(arms=("ce", "mw_net"), repeats=1, seeds=2)
+    fast = FastPaths.without(["fused"])
+    with pytest.raises(
+        UserError, match=r"\A2 finished [^\n]*: without nothing there, fused here\."
+    ):
+        run(tmp_path, larger, fast=fast)
+    mixed = run(tmp_path, larger, fast=fast, allow_mixed=True)
+    _, document, study = open_study(str(tmp_path))
+    found = Findings(study, document, results(mixed), plan(study, document["hash"], {}))
+    assert found.mixture() == [
+        "mixed results, which may not compare: without nothing (2 trials), fused (2 trials)"
+    ]
+
+
+OWN_METHOD = """
+from methods.cross_entropy import CrossEntropy
+
+class Mine(CrossEntropy):
+    def forward(self, outputs, batch):
+        return {factor} * super().forward(outputs, batch)
+"""
+
+
+def test_nor_are_results_of_a_method_of_the_users_own_that_has_changed(tmp_path, monkeypatch):
+    """Comments are no change, and other arms' results have nothing to do with it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "own_method_of_a_test.py"
+    phase = {"method": "own_method_of_a_test:Mine"}
+    own = {"mine": {"about": "mine", "kind": "plain", "phases": [phase]}}
+
+    def study(seeds):
+        small = small_study(arms=("ce",), repeats=1, seeds=seeds).model_dump(by_alias=True)
+        request = small["request"] | {"arms": ["ce", "mine"]}
+        return parse_study(small | {"request": request, "arms": own}, "own")
+
+    def changed(text):
+        file.write_text(text)
+        provenance.cache_clear()  # of a new process
+
+    changed(OWN_METHOD.format(factor=1))
+    run(tmp_path / "runs", study(1))
+    changed("# mine" + OWN_METHOD.format(factor=1))
+    run(tmp_path / "runs", study(2))
+    changed(OWN_METHOD.format(factor=2))
+    message = r"\A2 finished trials [^\n]*code of own_method_of_a_test \w{12} there, \w{12} here\."
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "runs", study(3))
 
 
 def test_a_full_disk_ends_the_launch_in_one_line(tmp_path: Path, monkeypatch):

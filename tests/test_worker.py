@@ -15,9 +15,9 @@ from pipelines.errors import UserError
 from pipelines.executor_inline import run_inline
 from pipelines.ledger import Ledger, LedgerConflict, Trial, differences
 from pipelines.packing import CONTEXT_BYTES
-from pipelines.provenance import origin
+from pipelines.provenance import origin, provenance
 from pipelines.records import Findings
-from pipelines.setting import Setting
+from pipelines.setting import FastPaths, Setting
 from pipelines.worker import classify, run_attempt
 from tests.conftest import small_study
 
@@ -83,7 +83,7 @@ def test_an_interrupted_trial_ends_with_the_very_same_numbers(
 
 def test_a_checkpoint_is_made_whenever_the_interval_has_passed(tmp_path: Path, monkeypatch):
     saved = []
-    monkeypatch.setattr(module, "_save", lambda attempt, state: saved.append(state["steps"]))
+    monkeypatch.setattr(module, "_save", lambda attempt, state, here: saved.append(state["steps"]))
     run(tmp_path, "ce", checkpoint_seconds=0.0)
     assert saved == list(range(1, saved[-1] + 1)) and len(saved) >= 6
     saved.clear()
@@ -91,10 +91,8 @@ def test_a_checkpoint_is_made_whenever_the_interval_has_passed(tmp_path: Path, m
     assert saved == []
 
 
-@pytest.mark.parametrize("changed", ["code", "torch"])
-def test_a_checkpoint_of_other_code_or_another_torch_is_not_continued(
-    tmp_path: Path, monkeypatch, changed: str
-):
+@pytest.mark.parametrize("changed", ["code", "torch", "fast paths"])
+def test_a_checkpoint_of_another_origin_is_not_continued(tmp_path: Path, monkeypatch, changed: str):
     run(tmp_path, "ce", after(4))
     states = []
     real = module.trial
@@ -104,8 +102,11 @@ def test_a_checkpoint_of_other_code_or_another_torch_is_not_continued(
         return real(spec, state, device, fast)
 
     monkeypatch.setattr(module, "trial", watched)
-    monkeypatch.setattr(module, "origin", lambda: origin() | {changed: "another"})
-    run(tmp_path, "ce")
+    if changed == "fast paths":
+        run(tmp_path, "ce", fast=FastPaths.without(["fused"]))
+    else:
+        monkeypatch.setattr(module, "origin", lambda of: origin(of) | {changed: "another"})
+        run(tmp_path, "ce")
     assert states == [None]
 
 
@@ -239,7 +240,8 @@ def test_nothing_is_unpickled_from_storage(tmp_path: Path):
     ledger.add_trial(SPECS["ce"])
     attempt = ledger.attempt("ce-0", ledger.new_attempt("ce-0"))
     buffer = io.BytesIO()
-    torch.save({"origin": origin(), "state": Malicious()}, buffer)
+    here = origin(provenance() | {"without": []})
+    torch.save({"origin": here, "state": Malicious()}, buffer)
     attempt.save_checkpoint(buffer.getvalue(), 1)
     trial = run(tmp_path, "ce")
     assert trial.state == "failed" and not (tmp_path / "executed").exists()
