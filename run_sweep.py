@@ -147,7 +147,9 @@ def report(
 @app.command()
 def dashboard(
     directories: list[str],
-    port: Annotated[int, typer.Option(help="on loopback; 0: any that is free")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="on loopback; 0: any that is free")
+    ] = 0,
 ) -> None:
     """Serve the report on this machine, fresh while the study runs."""
     from pipelines.commands import serve_dashboard

@@ -55,8 +55,9 @@ def measure(shape: Shape, device: torch.device, rounds: int = ROUNDS) -> list[Re
             warm_up(step, device)
         repeats = max(1, round(SHORTEST / seconds_of(steps[0], 1, device)))
         columns = interleaved([*steps], repeats, rounds, device)
-        for name, seconds in zip(names, columns[1:], strict=True):
+        for name, step, seconds in zip(names, steps[1:], columns[1:], strict=True):
             record = flat(shape) | {"arm": arm, "without": name, "device": device.type}
+            record |= step.recording() | {"all_replayed": steps[0].recording()["steps_replayed"]}
             found.append(record | ratios(seconds, columns[0], shape.batch))
     return found
 

@@ -5,11 +5,15 @@
 (a) the step benchmark, and what each fast path gains; (b) images per second and share of the
 device's peak; (c, d) with FOLDER, JPEG CIFAR-10 in the ImageFolder layout: 3 data seeds of five
 arms, ResNet-32, 25 epochs, with 40 % flipped and with 40 % uniformly redrawn labels, as studies
-with their reports. Needs no Ray.
+with their reports.
+
+Needs no Ray: torch, torchvision, numpy, optuna, pyarrow, pydantic, pyyaml, rich and typer for (a)
+and (b); wandb, obstore, scipy, scikit-learn, pandas, plotly and jinja2 too for (c) and (d).
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -59,7 +63,10 @@ def throughput(shape: Shape, device: torch.device, peak_tflops: float) -> list[R
         flops = counter.get_total_flops() * step.passes
         record: Record = {"model": shape.model, "precision": shape.precision, "arm": arm}
         record |= {"images_per_second": shape.batch / seconds, "seconds": seconds}
-        found.append(record | {"share_of_peak": flops / seconds / peak_tflops / 1e12})
+        record |= step.recording()
+        if shape.precision == "bfloat16":  # whose peak it is
+            record["share_of_peak"] = flops / seconds / peak_tflops / 1e12
+        found.append(record)
     return found
 
 
@@ -110,6 +117,7 @@ def main(
         rates = _once(out / f"rate-{name}.json", lambda s=shape: throughput(s, here, peak_tflops))
         typer.echo(json.dumps(rates))
         typer.echo(json.dumps(_once(out / f"gains-{name}.json", lambda s=shape: gains(s, here))))
+        gc.collect()  # a stepper and its draws hold each other, and their recordings
     for kind in ("flip", "uniform") if images else ():
         assert images is not None
         file = out / f"cifar10_jpeg_{kind}.yaml"

@@ -12,6 +12,7 @@ a trial holds between its steps too: model, meta-parameters, optimizers' state.
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import time
@@ -128,6 +129,14 @@ class Stepper:
         step = next(self.draws)
         _, self.passes = self.training.step(step[1], EPOCH, step[0])
 
+    def recording(self) -> Record:
+        """How many steps were replays of a recording, and why not, where they were not."""
+        captured = self.captured
+        return {
+            "steps_replayed": captured.replayed if captured else 0,
+            "not_replayed": captured.refused if captured else None,
+        }
+
     def enter(self) -> None:
         """The trial takes its steps in this way."""
         training = self.training
@@ -162,6 +171,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
+        known |= stepper.recording()
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
         known["allocated_ratio_to_plain"] = (peak + rest) / (peaks[0] + held[0])
         records.append(common | known | ratios(seconds, columns[0], shape.batch))
@@ -344,6 +354,7 @@ def main(
         console.print(f"{name}: not installed, skipped")
     for shape in shapes(models.split(","), grow.split(","), device, precision):
         found = measure(shape, torch.device(device), rounds)
+        gc.collect()  # a stepper and its draws hold each other, and their recordings
         console.print(table(found))
         records += found
         if file:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from methods.objective import Objective
-from pipelines.distributions import Range, describe_distribution, doubled
+from pipelines.distributions import Range, describe_distribution, doubled, ends_of
 from pipelines.errors import UserError
 from pipelines.hypergradient import Engine
 
@@ -28,7 +28,9 @@ Value = bool | int | float | str
 class Strict(BaseModel):
     """Unknown keys are errors, values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
 
 class Meta(Strict):
@@ -112,6 +114,16 @@ class Arm(Strict):
     def tuned(self) -> bool:
         """Whether there is anything to search."""
         return bool(self.space)
+
+    def outermost(self) -> list[dict[str, Value]]:
+        """The default, and each dimension at its ends, or at its choices: what lies between is
+        allowed where these are."""
+        ends = [
+            {address: value}
+            for address, distribution in self.space.items()
+            for value in ends_of(distribution)
+        ]
+        return [{}, *ends]
 
     def value(self, address: str, schedule: dict[str, Value]) -> float:
         """The default at an address; `schedule` holds what phases do not override.

@@ -20,6 +20,7 @@ from pipelines.records import gather, open_study
 from pipelines.study import Study, load_study, studies
 
 RETRIED = ("failed", "diverged")
+SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
 
 
 def run_launch(
@@ -36,7 +37,7 @@ def run_launch(
             raise UserError(f"--retry {state!r}: must be one of {', '.join(RETRIED)}")
     study = load_study(name, request)
     if quick:
-        study = rehearsal(study)
+        study = rehearsal(study, request)
     try:
         storage = launch(study, Options(**options), console)
     except Interrupted as interrupted:
@@ -51,15 +52,16 @@ def run_launch(
     return 0
 
 
-def rehearsal(study: Study) -> Study:
-    """The same study, short: to see that all of it runs, not to learn from it."""
+def rehearsal(study: Study, asked: dict[str, Any]) -> Study:
+    """The same study, short: to see that all of it runs, not to learn from it. What was asked for
+    stays."""
     schedule = study.protocol.schedule
     short = schedule.model_copy(update={"epochs": max(2, schedule.epochs // 20)})
     return study.model_copy(
         update={
             "name": f"{study.name}-quick",
             "protocol": study.protocol.model_copy(update={"schedule": short}),
-            "request": study.request.model_copy(update={"trials": 2, "repeats": 2, "seeds": 1}),
+            "request": study.request.model_copy(update=SHORT | asked),
         }
     )
 
@@ -229,7 +231,10 @@ def show_best(storage: str, arm: str | None) -> None:
         r for r in findings.records if r.arm == name and r.phase == "final" and r.val == r.val
     ]
     if not finals:
-        raise UserError(f"arm {name!r} has no finished final trial yet")
+        raise UserError(
+            f"arm {name!r} has no final trial with a score on val yet; an arm that trains on val "
+            "never has"
+        )
     chosen = max(finals, key=lambda r: (r.val, -r.repeat, -r.index))
     trial = findings.trials[chosen.key]
     assert trial.result is not None

@@ -66,15 +66,23 @@ def _table(data: Data, folder: Path) -> Dataset:
         )
         if name != data.target and not numeric:
             raise UserError(f"{data.path}: column {name!r} is {kind}: features must be numbers")
-        if column.null_count:
+        empty = column.null_count + _blank(column)
+        if empty:
             raise UserError(
-                f"{data.path}: column {name!r} has {column.null_count} empty cells; fill them first"
+                f"{data.path}: column {name!r} has {empty} empty cells; fill them first"
             )
     y = np.asarray(columns.pop(data.target).to_pylist())
     features = [column.to_numpy().astype(np.float32) for column in columns.values()]
     if not features:
         raise UserError(f"{data.path}: has no column beside the target {data.target!r}")
     return make_dataset(str(data.path), np.stack(features, axis=1), y)
+
+
+def _blank(column: pa.ChunkedArray) -> int:
+    """Cells of text that hold nothing, or only spaces: in text, these are no nulls."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return 0
+    return sum(text is not None and not text.strip() for text in column.to_pylist())
 
 
 def _image_folder(data: Data, folder: Path) -> Dataset:

@@ -20,6 +20,9 @@ def _distribution(value: Any) -> distributions.BaseDistribution:
         )
     if "choices" in value:
         return distributions.CategoricalDistribution(value["choices"])
+    bounds = [value.get("low"), value.get("high")]
+    if value.get("int") and any(isinstance(b, float) and b != int(b) for b in bounds):
+        raise ValueError(f"low and high = {bounds}: with int, whole numbers")
     try:
         kind = (
             distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
@@ -43,6 +46,12 @@ Range = Annotated[
     BeforeValidator(_distribution),
     PlainSerializer(describe_distribution),
 ]
+
+
+def ends_of(d: distributions.BaseDistribution) -> list[Any]:
+    """The lowest and the highest value, or all choices."""
+    plain = describe_distribution(d)
+    return plain["choices"] if "choices" in plain else [plain["low"], plain["high"]]
 
 
 def doubled(d: distributions.BaseDistribution) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,6 +99,8 @@ def marked(storage: str | None, url: str | None) -> Iterator[Question]:
     if storage is None:
         yield Question(url=url)
         return
+    local = [] if "://" in storage else [Path(storage), *Path(storage).absolute().parents]
+    made = [place for place in local if not place.exists()]
     files = open_storage(storage, create=True)
     marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
     files.replace(marker, b"seen")
@@ -106,6 +108,9 @@ def marked(storage: str | None, url: str | None) -> Iterator[Question]:
         yield Question(storage, marker, url)
     finally:
         files.delete(marker)
+        for place in [made[0] / SCRATCH, *made] if made else []:
+            with suppress(OSError):  # somebody has put something there meanwhile
+                place.rmdir()
 
 
 def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:

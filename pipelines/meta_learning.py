@@ -44,7 +44,7 @@ class MetaLearner:
         )
         kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
         self.optimizer = (
-            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=fused)
+            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=fused or None)
             if parameters
             else None
         )

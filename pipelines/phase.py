@@ -64,7 +64,7 @@ class PhaseTraining:
             momentum=self.schedule.momentum,
             nesterov=self.schedule.nesterov,
             weight_decay=self.schedule.weight_decay,
-            fused=fast.fused,
+            fused=fast.fused or None,  # None: what PyTorch takes by itself
         )
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")

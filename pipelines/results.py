@@ -72,6 +72,7 @@ def _arm(runs: ArmRuns, facts: StudyFacts) -> Json:
         "trials": {
             "planned": arm.get("planned", statuses.total()),
             **{status: statuses[status] for status in ("completed", "diverged", "failed")},
+            "shared": len(runs.records) - statuses.total(),
         },
         "val": estimate(runs.final("val")),
         "test": {rule: estimate(runs.final(rule)) for rule in EPOCH_RULES},

@@ -26,7 +26,7 @@ STUDIES = Path(__file__).parent.parent / "search_spaces" / "studies"
 class Strict(BaseModel):
     """Unknown keys are errors, values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LabelsFile(Strict):
@@ -148,7 +148,7 @@ class Protocol(Strict):
     epoch: Literal["last", "selected"] = "last"
     search: Literal["random", "tpe"] = "random"
     precision: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
 
 
@@ -177,6 +177,13 @@ class Request(Strict):
     margin: float = Field(
         default=0.01, gt=0, description="of non-inferiority, in units of the metric"
     )
+
+    @field_validator("axes")
+    @classmethod
+    def _not_empty(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        if empty := [address for address, values in axes.items() if not values]:
+            raise ValueError(f"no values for {', '.join(empty)}")
+        return axes
 
     @field_validator("arms")
     @classmethod
@@ -300,17 +307,26 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     _ = study.scenarios  # every value on an axis must be allowed
     protocols = [varied(study.protocol, change) for change in study.scenarios.values()]
     for name, protocol in product(study.request.arms, protocols):
-        for phase in study.arm(name).resolve({}):
+        for config in study.arm(name).outermost():
             try:
-                check_meta(phase, protocol)
+                for phase in study.arm(name).resolve(config):
+                    check_meta(phase, protocol)
             except UserError as error:
-                raise UserError(f"arm {name!r}: {error}") from None
+                tried = "".join(f" at {key} = {value!r}" for key, value in config.items())
+                raise UserError(f"arm {name!r}{tried}: {error}") from None
     return study
 
 
 def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
-    """The protocol's schedule, with what the phase changes of it."""
-    return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+    """The protocol's schedule, with what the phase changes of it.
+
+    Raises:
+        UserError: it changes something to what is not allowed.
+    """
+    try:
+        return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+    except ValidationError as error:
+        raise UserError(f"schedule.{describe(error)}") from None
 
 
 def check_meta(phase: Phase, protocol: Protocol) -> None:

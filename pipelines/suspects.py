@@ -90,13 +90,18 @@ def find_suspects(ledger: Ledger, findings: Findings, arm: str | None = None) ->
     Raises:
         UserError: no such arm is in the study, or none of its final trials is completed.
     """
+    dataset = load_dataset(findings.study.protocol.data)
+    if dataset.fingerprint != findings.document["fingerprint"]:
+        raise UserError(
+            f"study {findings.study.name!r}: the content of the data has changed since it ran, so "
+            "its models do not know these examples; bring the data back, or run the study again"
+        )
     finals = _finals(findings, arm)
     repeats: dict[int, list[Record]] = defaultdict(list)
     for record in finals:
         repeats[record.repeat].append(record)
     judged = [_judge(ledger, findings, records) for _, records in sorted(repeats.items())]
     quality, known, wrong = _quality(judged)
-    dataset = load_dataset(findings.study.protocol.data)
     ranking = _rank(judged, dataset, told=quality is not None)
     return Suspects(finals[0].arm, ranking, quality, known, wrong)
 
@@ -129,7 +134,10 @@ def _judge(ledger: Ledger, findings: Findings, records: list[Record]) -> _Judged
         folder = f"trials/{record.key}/attempts/{result['attempt']}"
         model, examples = (ledger.storage.read(f"{folder}/{name}") for name in (MODEL, EXAMPLES))
         if model is None or examples is None:
-            raise UserError(f"{folder}: {MODEL} or {EXAMPLES} is missing")
+            raise UserError(
+                f"{folder}: {MODEL} or {EXAMPLES} is missing; `prune --models` keeps those of each "
+                "arm's best trial alone"
+            )
         probabilities.append(_predict(load_model(io.BytesIO(model)), train))
         weight = torch.load(io.BytesIO(examples), weights_only=True)["weight"].double()
         weights.append(weight / weight.nanmean())

@@ -68,6 +68,14 @@ def test_a_marker_is_seen_in_the_same_storage_and_nowhere_else(tmp_path: Path):
     assert examine(question)["marker"] is False
 
 
+def test_a_place_that_is_not_there_is_tried_and_gone_again(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    for place in ("new/study", "there"):
+        with marked(str(tmp_path / place), None) as question:
+            assert examine(question)["marker"] is True
+    assert [f.name for f in tmp_path.iterdir()] == ["there"]
+
+
 def test_this_machine_is_examined_without_ray(tmp_path: Path):
     facts, _ = examine_here(str(tmp_path), None)
     [node] = facts.values()

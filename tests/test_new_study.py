@@ -136,10 +136,15 @@ def test_a_table_launches(place):
     with (place / "t.csv").open("w") as file:
         csv.writer(file).writerows([["u", "v", "kind"], *rows])
     _, found = new_study("table", place / "t.csv", None, "kind")
-    study = rehearsal(load_study("table.yaml"))
+    study = rehearsal(load_study("table.yaml"), {})
     assert study.protocol.metric == "balanced_accuracy" and "focal" in study.request.arms
     assert study.protocol.model.name == "mlp" and dict(summary(found))["input"] == "2 numbers"
     check(study)
+
+
+def test_a_rehearsal_keeps_what_was_asked_for():
+    found = rehearsal(load_study("digits"), {"trials": 1, "arms": ["ce"]}).request
+    assert (found.trials, found.repeats, found.seeds) == (1, 2, 1)
 
 
 def test_a_file_that_exists_is_not_touched(place):

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from pipelines import provenance
-from pipelines.provenance import COMPUTING, code_digest
+from pipelines.provenance import COMPUTING, code_digest, own_modules
 
 PIPELINES = Path(provenance.__file__).parent
 #: What training uses, and no number depends on.
@@ -30,6 +30,15 @@ def test_all_that_training_uses_is_in_the_digest():
         reached.add(module)
         waiting |= imported(module) - reached - APART
     assert reached == set(COMPUTING)
+
+
+def test_own_modules_are_those_a_trial_names_outside_of_this_project():
+    protocol = {"model": {"name": "nets.wide:make"}, "data": {"source": "digits"}}
+    spec = {
+        "phases": [{"method": "methods.cross_entropy:CrossEntropy"}, {"method": "mine:Loss"}],
+        "change": {"data.source": "theirs:load", "noise.rate": 0.2},
+    }
+    assert own_modules(spec, protocol) == ("mine", "nets.wide", "theirs")
 
 
 def test_the_digest_is_of_the_code_not_of_its_comments(tmp_path, monkeypatch):

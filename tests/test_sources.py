@@ -282,6 +282,7 @@ def test_table(suffix, tmp_path):
         ("a,b\n1,2\n", "data.target = 'label': .* has the columns a, b"),
         ("a,label\nx,0\ny,1\n", "column 'a' is string: features must be numbers"),
         ("a,label\n1,0\n,1\n", "column 'a' has 1 empty cells"),
+        ("a,label\n1,red\n2,\n3, \n4,blue\n", "column 'label' has 2 empty cells"),
         ("label\n1\n0\n", "no column beside the target"),
         ("a,a,label\n1,2,0\n1,2,1\n", "share a name"),
         ("a,label\n1,2,3\n", "cannot be read"),

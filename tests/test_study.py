@@ -29,7 +29,38 @@ MISTAKES = [
     ({"request": {"arms": ["ce"], "axes": {"epochs.x": [2]}}}, "no entry 'epochs.x'"),
     ({"request": {"arms": ["ce"], "sensitivity": ["gce"]}}, "'gce' is not among the arms"),
     ({"name": "../x"}, r"name = '\.\./x'"),
+    ({"protocol": {"schedule": {"lr": float("inf")}}}, r"protocol\.schedule\.lr = inf.*finite"),
+    ({"protocol": {"threads": 100_000}}, r"protocol\.threads = 100000.*1024"),
+    ({"request": {"arms": ["ce"], "axes": {"noise.rate": []}}}, "axes.*no values for noise.rate"),
 ]
+
+GCE = "methods.generalized_cross_entropy:GeneralizedCrossEntropy"
+SPACES = [
+    ({"low": 0.1, "high": 5}, "at q = 5.0: .*must lie in"),
+    ({"low": -1, "high": 0.5}, "at q = -1.0: .*must lie in"),
+    ({"choices": [0.5, "x"]}, "at q = 'x': .*GeneralizedCrossEntropy: "),
+    ({"low": 0.1, "high": 1, "int": True}, r"space\.q: low and high = \[0\.1, 1\].*whole"),
+]
+
+
+def with_arm(**changes):
+    phase = {"method": GCE} | changes.pop("phase", {})
+    arm = {"about": "mine", "kind": "tuned loss", "phases": [phase], "default": {"q": 0.5}}
+    own = {"mine": arm | changes}
+    return {"name": "s", "protocol": DIGITS, "request": {"arms": ["mine"]}, "arms": own}
+
+
+@pytest.mark.parametrize(("space", "message"), SPACES)
+def test_what_a_search_would_meet_is_met_before_it_starts(space, message):
+    assert parse_study(with_arm(space={"q": {"low": 0.1, "high": 1.0}}), "s")
+    with pytest.raises(UserError, match=rf"\Aarm 'mine'[^\n]*{message}[^\n]*\Z"):
+        parse_study(with_arm(space={"q": space}), "s")
+
+
+def test_what_a_phase_changes_of_the_schedule_must_be_allowed():
+    message = r"\Aarm 'mine': schedule\.lr = -1: [^\n]*greater than 0\Z"
+    with pytest.raises(UserError, match=message):
+        parse_study(with_arm(phase={"schedule": {"lr": -1}}), "s")
 
 
 @pytest.mark.parametrize(("change", "message"), MISTAKES)

@@ -4,6 +4,7 @@ digits."""
 import csv
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,6 +87,14 @@ def test_an_arm_that_never_trained_on_the_examples_ranks_them(study):
     found = find_suspects(*study, "clean_only")
     assert found.quality["auroc"].mean > 0.9
     assert all(np.isnan(s.weight) for s in found.ranking)
+
+
+def test_examples_that_the_models_do_not_know_are_not_ranked(study):
+    """Rows that have changed since would be judged as if they were the old ones."""
+    ledger, findings = study
+    changed = replace(findings, document=findings.document | {"fingerprint": "another"})
+    with pytest.raises(UserError, match=r"\Astudy 'small': the content of the data has changed"):
+        find_suspects(ledger, changed)
 
 
 def test_an_entry_is_an_example_with_a_given_label(study):
