@@ -105,6 +105,9 @@ class Arm(Strict):
     def _defaults_cover_the_space(self) -> Arm:
         if missing := set(self.space) - set(self.default):
             raise ValueError(f"no default for {', '.join(sorted(missing))}")
+        given = {name for phase in self.phases for name in phase.hyperparameters}
+        if twice := given & set(self.default):
+            raise ValueError(f"{min(twice)} is given twice: among hyperparameters and in default")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases need different names, found {', '.join(names)}")
@@ -279,6 +282,8 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
         return _in_doubled_space(base, resolve_arm(base, own))
     if name not in entries:
         raise UserError(f"arm {name!r} is unknown; there are {', '.join(entries)}")
+    if name in known_arms() and name in own:
+        raise UserError(f"arm {name!r}: search_spaces/arms.py has one of this name: give another")
     if not name.replace("_", "a").isalnum() or not name.islower():
         raise UserError(f"arm {name!r}: a name has lower-case letters, digits and underscores")
     try:
@@ -286,7 +291,8 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"arm {name!r}: {'.'.join(map(str, first['loc']))}: {message}") from None
+        where = "".join(f"{part}." for part in first["loc"])[:-1]
+        raise UserError(": ".join(filter(None, [f"arm {name!r}", where, message]))) from None
     try:
         arm.resolve({})
     except UserError as error:

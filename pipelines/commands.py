@@ -32,6 +32,8 @@ def run_launch(
     for option, allowed in (("executor", ("ray", "inline")), ("device", ("auto", "cpu", "cuda"))):
         if options[option] not in allowed:
             raise UserError(f"--{option} {options[option]!r}: must be one of {', '.join(allowed)}")
+    if options["storage"] == "":
+        raise UserError("--storage '': must be a directory, or the URL of an object store")
     for state in options["retry"]:
         if state not in RETRIED:
             raise UserError(f"--retry {state!r}: must be one of {', '.join(RETRIED)}")

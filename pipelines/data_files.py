@@ -72,7 +72,8 @@ def _table(data: Data, folder: Path) -> Dataset:
                 f"{data.path}: column {name!r} has {empty} empty cells; fill them first"
             )
     y = np.asarray(columns.pop(data.target).to_pylist())
-    features = [column.to_numpy().astype(np.float32) for column in columns.values()]
+    with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
+        features = [column.to_numpy().astype(np.float32) for column in columns.values()]
     if not features:
         raise UserError(f"{data.path}: has no column beside the target {data.target!r}")
     return make_dataset(str(data.path), np.stack(features, axis=1), y)

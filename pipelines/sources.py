@@ -43,10 +43,7 @@ def load_dataset(data: Data) -> Dataset:
     Raises:
         UserError: an unknown source, an unreadable file, or values in it that cannot be used.
     """
-    if data.size and data.source != "image_folder":
-        raise UserError(
-            f"data.size = {data.size}: only image_folder resizes, the source is {data.source}"
-        )
+    _check_used(data)
     dataset = _read(data)
     if data.labels:
         rows, labels = _read_labels(data.labels, dataset)
@@ -59,6 +56,20 @@ def load_dataset(data: Data) -> Dataset:
         truth[rows] = labels
         dataset = replace(dataset, truth=truth)
     return replace(dataset, fingerprint=_fingerprint(dataset))
+
+
+def _check_used(data: Data) -> None:
+    """What a source would not look at must not be given."""
+    if data.size and data.source != "image_folder":
+        raise UserError(
+            f"data.size = {data.size}: only image_folder resizes, the source is {data.source}"
+        )
+    if data.target != Data().target and data.source != "table":
+        raise UserError(
+            f"data.target = {data.target!r}: only a table has one, the source is {data.source}"
+        )
+    if data.path and (data.source == "digits" or ":" in data.source):
+        raise UserError(f"data.path = {str(data.path)!r}: {data.source} reads no path")
 
 
 def _read(data: Data) -> Dataset:
@@ -76,7 +87,8 @@ def _read(data: Data) -> Dataset:
         )
     needed = "folder" if data.source == "image_folder" else "file"
     if data.path is None or not (data.path.is_dir() if needed == "folder" else data.path.is_file()):
-        raise UserError(f"data.path = {str(data.path)!r}: {data.source} needs an existing {needed}")
+        given = f" = {str(data.path)!r}" if data.path else " is missing"
+        raise UserError(f"data.path{given}: {data.source} needs an existing {needed}")
     key = [data.source, str(data.path.resolve()), data.target, data.size, _listing(data.path)]
     return _cached(key, lambda folder: FILES[data.source](data, folder))
 

@@ -183,6 +183,8 @@ class Request(Strict):
     def _not_empty(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
         if empty := [address for address, values in axes.items() if not values]:
             raise ValueError(f"no values for {', '.join(empty)}")
+        if "splits.test" in axes:
+            raise ValueError("splits.test: all of a study is tested on the same examples")
         return axes
 
     @field_validator("arms")
@@ -272,6 +274,18 @@ def studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
 
 
+class _Loader(yaml.SafeLoader):
+    """Of two equal keys, YAML would keep the second without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice[0]!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     """Read a study by name or path; `request` overrides entries of its request.
 
@@ -280,7 +294,7 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     """
     path = studies().get(name, Path(name))
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise UserError(
             f"study {name!r}: neither a file nor one of the ready studies: {', '.join(studies())}"

@@ -94,7 +94,14 @@ MISTAKES = [
     ({"phases": [{"method": CE, "schedule": {"epochs": 3}}]}, "epochs belongs to the protocol"),
     ({"phases": [{"method": CE, "pool": "test"}]}, "pool: Input should be 'train'"),
     ({"phases": [{"method": CE}, {"method": CE}]}, "phases need different names"),
-    ({"space": {"smoothing": {"low": 0, "high": 1}}}, "no default for smoothing"),
+    ({"space": {"smoothing": {"low": 0, "high": 1}}}, r"\Aarm 'mine': no default for smoothing"),
+    (
+        {
+            "phases": [{"method": CE, "hyperparameters": {"smoothing": 0.1}}],
+            "default": {"smoothing": 0.2},
+        },
+        r"\Aarm 'mine': smoothing is given twice",
+    ),
     ({"default": {"smoothing": 0}, "space": {"smoothing": {"low": 0}}}, "high is missing"),
     ({"default": {"smoothing": 0}, "space": {"smoothing": {"min": 0}}}, "unknown min"),
     ({"default": {"smoothing.x": 0}}, "'smoothing' is not a group"),

@@ -164,6 +164,7 @@ MISTAKES = [
     (["launch", "digits", "--gpus-per-trial", "1.5"], "--gpus-per-trial '1.5': must be auto, 0, "),
     (["launch", "digits", "--without", "gahter"], "--without 'gahter': must be among channels_las"),
     (["launch", "digits", "--storage", "/proc/nothing"], "/proc/nothing"),
+    (["launch", "digits", "--storage", ""], "--storage ''"),
     (["status", "/nowhere"], "/nowhere"),
     (["report", "/nowhere"], "/nowhere"),
 ]

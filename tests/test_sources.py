@@ -141,7 +141,10 @@ def test_failed_download_is_one_line(monkeypatch, cache):
     ("data", "message"),
     [
         (Data(source="cifar"), "data.source = 'cifar': allowed are digits, mnist"),
-        (Data(source="arrays"), "data.path = 'None': arrays needs an existing file"),
+        (Data(source="arrays"), "data.path is missing: arrays needs an existing file"),
+        (Data(path=Path("/x")), "data.path = '/x': digits reads no path"),
+        (Data(source="m:f", path=Path("/x")), "data.path = '/x': m:f reads no path"),
+        (Data(target="kind"), "data.target = 'kind': only a table has one"),
         (Data(source="image_folder", path=Path("/no")), "'/no': image_folder needs .* folder"),
         (Data(size=8), "data.size = 8: only image_folder resizes, the source is digits"),
         (Data(source="nowhere:data"), "'nowhere:data': cannot be imported"),

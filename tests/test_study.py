@@ -32,6 +32,8 @@ MISTAKES = [
     ({"protocol": {"schedule": {"lr": float("inf")}}}, r"protocol\.schedule\.lr = inf.*finite"),
     ({"protocol": {"threads": 100_000}}, r"protocol\.threads = 100000.*1024"),
     ({"request": {"arms": ["ce"], "axes": {"noise.rate": []}}}, "axes.*no values for noise.rate"),
+    ({"request": {"arms": ["ce"], "axes": {"splits.test": [10]}}}, "axes.*splits.test: all of a"),
+    ({"arms": {"ce": {"about": "mine"}}}, "arm 'ce': search_spaces/arms.py has one of this name"),
 ]
 
 GCE = "methods.generalized_cross_entropy:GeneralizedCrossEntropy"
@@ -73,7 +75,12 @@ def test_a_mistake_is_named_with_key_value_and_what_is_allowed(change, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[1, 2]", "expected keys"), ("a: [", "cannot be read"), (None, "neither a file")],
+    [
+        ("[1, 2]", "expected keys"),
+        ("a: [", "cannot be read"),
+        ("name: a\nabout: b\nname: c", "cannot be read: 'name' is given twice"),
+        (None, "neither a file"),
+    ],
 )
 def test_a_file_that_is_no_study_is_named(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
