@@ -120,7 +120,7 @@ def test_four_trials_with_a_quarter_each_run_at_once_and_no_fifth(place: Path, t
 def test_out_of_memory_is_tried_again_with_twice_the_share_in_a_worker_of_that_size(
     place: Path, tmp_path: Path
 ):
-    ledger = run(tmp_path / "study", study(hungry=Hungry, ce=CrossEntropy), 0.25)
+    ledger = run(tmp_path / "study", study(hungry=Hungry, plain=CrossEntropy), 0.25)
     for trial in ledger.trials().values():
         assert trial.result
         hungry = trial.spec["arm"] == "hungry"
