@@ -145,7 +145,8 @@ class _LocalStorage:
                 path = f"{parent}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
-                else:
+                    continue
+                with suppress(FileNotFoundError):  # somebody has just deleted it
                     status = entry.stat()
                     version = f"{status.st_ino}-{status.st_mtime_ns}"
                     files.append(File(path, version, status.st_size))

@@ -112,6 +112,20 @@ def test_of_many_that_start_at_once_exactly_one_drives(storage: Storage):
         assert sum(pool.map(start, range(16))) == 1
 
 
+def test_a_lease_that_goes_while_others_are_listed_is_not_there(storage: Storage, monkeypatch):
+    held_by(storage, **elsewhere(expires_in=-1))
+    storage.replace("lease/00000002.json", b"{}")
+    scan = os.scandir
+
+    def late(place):
+        entries = list(scan(place))
+        storage.delete("lease/00000001.json")
+        return entries
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert leases(storage) == ["lease/00000002.json"]
+
+
 def test_one_that_slept_while_others_came_and_went_does_not_drive(storage: Storage, monkeypatch):
     held_by(storage, **elsewhere(expires_in=-1))
     create_once = storage.create_once
