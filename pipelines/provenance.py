@@ -89,11 +89,13 @@ def _module_digest(module: str) -> str:
     """Of its own file, not of what it imports."""
     try:
         found = find_spec(module)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, ValueError):  # ValueError: no name of a module, or __main__
         found = None
     if found is None or not found.has_location or not found.origin:
         return "not found"
-    return hashlib.sha256(_syntax(Path(found.origin))).hexdigest()
+    file = Path(found.origin)
+    content = _syntax(file) if file.suffix == ".py" else file.read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _syntax(file: Path) -> bytes:

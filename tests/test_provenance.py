@@ -41,6 +41,18 @@ def test_own_modules_are_those_a_trial_names_outside_of_this_project():
     assert own_modules(spec, protocol) == ("mine", "nets.wide", "theirs")
 
 
+def test_whatever_a_module_is_it_has_a_digest():
+    """Of source, of a compiled file, of nothing that can be found."""
+    found = provenance.provenance(("tests.marks", "pydantic_core._pydantic_core", "no.such", ""))
+    lengths = {name: len(value) for name, value in found["own"].items()}
+    assert lengths == {
+        "tests.marks": 64,
+        "pydantic_core._pydantic_core": 64,
+        "no.such": len("not found"),
+        "": len("not found"),
+    }
+
+
 def test_the_digest_is_of_the_code_not_of_its_comments(tmp_path, monkeypatch):
     for package in ("methods", "pipelines"):
         (tmp_path / package).mkdir()
