@@ -73,8 +73,9 @@ def launch(
 ) -> None:
     """Run what is missing of a study, then report. The same command resumes, extends, or says it is
     complete."""
-    from pipelines.commands import run_launch
-    from pipelines.setting import FastPaths, parse_gpus
+    from pipelines.commands.launch import run_launch
+    from pipelines.execution.packing import parse_gpus
+    from pipelines.training.fast_paths import FastPaths
 
     overrides = {
         "arms": arms and arms.split(","),
@@ -108,7 +109,7 @@ def new(
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
 ) -> None:
     """Look at your own data and write a commented study file for it."""
-    from pipelines.commands import make_study
+    from pipelines.commands.new_study import make_study
 
     make_study(study, data, labels, target, console)
 
@@ -116,7 +117,7 @@ def new(
 @app.command()
 def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
     """What a launch would run: trials, passes, estimated time and disk."""
-    from pipelines.commands import show_plan
+    from pipelines.commands.show import show_plan
 
     show_plan(study, console)
 
@@ -124,7 +125,7 @@ def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
 @app.command()
 def status(directory: str, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """How a study stands, whether or not it is running."""
-    from pipelines.commands import show_status
+    from pipelines.commands.show import show_status
 
     show_status(directory, as_json, console)
 
@@ -137,7 +138,8 @@ def report(
     ] = False,
 ) -> None:
     """Write the report anew: results.json, .csv, report.md, .html; several studies share a page."""
-    from pipelines.commands import publish_studies, show_report
+    from pipelines.commands.publish import publish_studies
+    from pipelines.commands.show import show_report
 
     show_report(directories, console)
     if wandb:
@@ -152,7 +154,7 @@ def dashboard(
     ] = 0,
 ) -> None:
     """Serve the report on this machine, fresh while the study runs."""
-    from pipelines.commands import serve_dashboard
+    from pipelines.commands.publish import serve_dashboard
 
     serve_dashboard(directories, port, console)
 
@@ -167,7 +169,7 @@ def suspects(
 ) -> None:
     """Training examples ranked by how likely their label is wrong: suspects.csv, and the first
     images in the report."""
-    from pipelines.commands import show_suspects
+    from pipelines.commands.show import show_suspects
 
     show_suspects(directory, arm, top, console)
 
@@ -175,7 +177,7 @@ def suspects(
 @app.command()
 def trial(directory: str, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
-    from pipelines.commands import run_trial
+    from pipelines.commands.rerun import run_trial
 
     raise typer.Exit(run_trial(directory, key, console))
 
@@ -183,7 +185,7 @@ def trial(directory: str, key: str) -> None:
 @app.command()
 def best(directory: str, arm: Annotated[str | None, typer.Option()] = None) -> None:
     """The chosen configuration as JSON, its checkpoint, and the lines that load it."""
-    from pipelines.commands import show_best
+    from pipelines.commands.show import show_best
 
     show_best(directory, arm)
 
@@ -194,7 +196,7 @@ def doctor(
     address: Annotated[str | None, typer.Option(help="of a Ray cluster: ask every node")] = None,
 ) -> None:
     """Look for what would stop a launch: versions, storage, disk, devices, clocks, W&B."""
-    from pipelines.commands import run_doctor
+    from pipelines.commands.doctor import run_doctor
 
     raise typer.Exit(run_doctor(directory, address, console))
 
@@ -207,7 +209,7 @@ def prune(
     ] = False,
 ) -> None:
     """Delete checkpoints that no launch will need."""
-    from pipelines.commands import run_prune
+    from pipelines.commands.prune import run_prune
 
     run_prune(directory, models, console)
 
@@ -215,7 +217,7 @@ def prune(
 @app.command()
 def studies() -> None:
     """The ready studies."""
-    from pipelines.commands import list_studies
+    from pipelines.commands.show import list_studies
 
     list_studies(console)
 
@@ -223,7 +225,7 @@ def studies() -> None:
 @app.command()
 def arms() -> None:
     """The arms: class, pools, tuned dimensions and ranges."""
-    from pipelines.commands import list_arms
+    from pipelines.commands.show import list_arms
 
     list_arms(console)
 

@@ -24,12 +24,13 @@ from rich.table import Table
 from torch import Tensor
 
 from methods.objective import Batch
-from pipelines.arms import Meta, resolve_arm
-from pipelines.meta_learning import Clean, MetaLearner
-from pipelines.network import Network
-from pipelines.phase import PhaseTraining
-from pipelines.study import Protocol
-from pipelines.training import Trial
+from pipelines.hypergradient.meta_step import Clean, MetaLearner
+from pipelines.models.network import Network
+from pipelines.study.arms import resolve_arm
+from pipelines.study.phases import Meta
+from pipelines.study.protocol import Protocol
+from pipelines.training.phase import PhaseTraining
+from pipelines.training.trial import Trial
 
 OPTIONS: list[dict[str, Any]] = [
     {"engine": "forward"},

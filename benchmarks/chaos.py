@@ -30,8 +30,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from tests.marks import marked_environment, marked_processes
-from tests.object_store import BUCKET, object_store
+from tests.support.marks import marked_environment, marked_processes
+from tests.support.object_store import BUCKET, object_store
 
 ROOT = Path(__file__).parent.parent
 KINDS = {"driver killed": 2, "driver stopped": 1, "worker killed": 4, "node killed": 3}  # odds
@@ -151,7 +151,7 @@ def undisturbed(study: Path, storage: Path) -> None:
 
 def errors(storage: str) -> list[str]:
     """Why trials failed, if any did."""
-    from pipelines.ledger import Ledger
+    from pipelines.ledger.ledger import Ledger
 
     trials = Ledger.open(storage, create=False).trials().values()
     return [f"{trial.key}: {trial.error}" for trial in trials if trial.state == "failed"]
@@ -159,7 +159,8 @@ def errors(storage: str) -> list[str]:
 
 def compare(storage: str, reference: Path) -> dict[str, int]:
     """How the trials of a disturbed study stand against those of an undisturbed one."""
-    from pipelines.ledger import Ledger, differences
+    from pipelines.documents import differences
+    from pipelines.ledger.ledger import Ledger
 
     expected = Ledger.open(str(reference), create=False).trials()
     found = Ledger.open(storage, create=False).trials()

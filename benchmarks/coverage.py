@@ -16,13 +16,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipelines.budget import break_even, budget_curve, value_at
-from pipelines.statistics import (
-    Floats,
-    aggregate,
-    compare,
-    t_interval,
-)
+from pipelines.analysis.budget import break_even, budget_curve, value_at
+from pipelines.analysis.intervals import Floats, aggregate, compare, t_interval
 
 TRIALS = 20
 REPEATS = (3, 5, 10)

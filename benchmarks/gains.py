@@ -35,7 +35,7 @@ from benchmarks.step import (
     shapes,
     warm_up,
 )
-from pipelines.setting import FastPaths
+from pipelines.training.fast_paths import FastPaths
 
 ARMS = ("ce", "l2rw", "mw_net")
 ROUNDS = 15

@@ -25,11 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ledger import fill, large_study
 from benchmarks.step import Case, Shape, Stepper, interleaved, make_trial, warm_up
-from pipelines.campaign import Campaign
-from pipelines.estimate import default_spec
-from pipelines.ledger import Ledger
-from pipelines.study import Study, load_study
-from pipelines.training import Trial
+from pipelines.execution.job_queue import Campaign
+from pipelines.ledger.ledger import Ledger
+from pipelines.planning.specs import default_spec
+from pipelines.study.study_file import Study, load_study
+from pipelines.training.trial import Trial
 
 CPU = torch.device("cpu")
 ARMS = ("ce", "l2rw", "mw_net")

@@ -30,12 +30,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from pipelines.campaign import Campaign
-from pipelines.ledger import Ledger
-from pipelines.planner import Planner
-from pipelines.storage import open_storage
-from pipelines.study import Study, parse_study, protocol_hash
-from tests.object_store import BUCKET, object_store
+from pipelines.execution.job_queue import Campaign
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.storage import open_storage
+from pipelines.planning.planner import Planner
+from pipelines.study.protocol import protocol_hash
+from pipelines.study.study_file import Study, parse_study
+from tests.support.object_store import BUCKET, object_store
 
 ROOT = Path(__file__).parent.parent
 ARMS = ("ce", "gce", "sce", "focal", "l2rw", "mw_net")

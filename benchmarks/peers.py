@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from methods.objective import Batch, Outputs, cross_entropy
-from pipelines.hypergradient import Parameters, Rate
-from pipelines.meta_learning import Clean, MetaLearner
+from pipelines.hypergradient.engines import Parameters, Rate
+from pipelines.hypergradient.meta_step import Clean, MetaLearner
 
 
 class Higher(MetaLearner):

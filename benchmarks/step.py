@@ -28,15 +28,16 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import PEERS, installed
-from pipelines import captured
-from pipelines.arms import Meta, resolve_arm
-from pipelines.captured import CapturedSteps
-from pipelines.hypergradient import same_random_state
-from pipelines.meta_learning import MetaLearner
-from pipelines.phase import PhaseTraining
-from pipelines.setting import FastPaths
-from pipelines.study import Protocol
-from pipelines.training import Trial
+from pipelines.hypergradient.meta_step import MetaLearner
+from pipelines.models.network import same_random_state
+from pipelines.study.arms import resolve_arm
+from pipelines.study.phases import Meta
+from pipelines.study.protocol import Protocol
+from pipelines.training import cuda_graph as captured
+from pipelines.training.cuda_graph import CapturedSteps
+from pipelines.training.fast_paths import FastPaths
+from pipelines.training.phase import PhaseTraining
+from pipelines.training.trial import Trial
 
 WARM_UP = {"cpu": 1, "cuda": captured.WARM_UP + 1}  # steps after the first; the last is a replay
 SHORTEST = 0.2  # seconds of one measurement

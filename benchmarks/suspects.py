@@ -27,17 +27,18 @@ from sklearn.model_selection import StratifiedKFold
 from torch.nn import functional as F
 
 from methods.objective import generator
-from pipelines.contact_sheet import evidence
-from pipelines.data import Split, Task, prepare
-from pipelines.launch import Options, launch
-from pipelines.models import build
-from pipelines.planner import data_seed
-from pipelines.records import gather
-from pipelines.schedule import learning_rate
-from pipelines.sources import load_dataset
-from pipelines.statistics import estimate
-from pipelines.study import Data, LabelsFile, Protocol, Study, parse_study
-from pipelines.suspects import find_suspects, ranking_quality
+from pipelines.analysis.intervals import estimate
+from pipelines.commands.launch import Options, launch
+from pipelines.data.sources import load_dataset
+from pipelines.data.task import Split, Task, prepare
+from pipelines.models.zoo import build
+from pipelines.planning.specs import data_seed
+from pipelines.report.records import gather
+from pipelines.study.protocol import Data, LabelsFile, Protocol
+from pipelines.study.study_file import Study, parse_study
+from pipelines.suspects.contact_sheet import evidence
+from pipelines.suspects.ranking import find_suspects, ranking_quality
+from pipelines.training.schedule import learning_rate
 
 FOLDS = 5
 IMAGES, LABELS = "UNTUNED_CIFAR10_JPEG", "UNTUNED_CIFAR10N"  # places, for `cifar10n`

@@ -197,3 +197,13 @@ def expectation(target: Tensor, losses: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """-sum_k y_k log p_k of logits [B, K] and label distribution [B, K]: [B]."""
     return -expectation(target, logits.log_softmax(dim=1))
+
+
+def rectified(weights: Tensor) -> Tensor:
+    """Weights [B] with negative entries cut off, then scaled to sum 1.
+
+    All zero where nothing is positive; the host does not wait for the device to tell.
+    """
+    positive = weights.clamp_min(0)
+    total = positive.sum()
+    return positive / torch.where(total > 0, total, 1.0)

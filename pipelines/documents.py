@@ -1,11 +1,12 @@
 """The JSON documents of a study's ledger: how they are stored, and when two are the same."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from typing import Any
 
 Json = dict[str, Any]
-
 NOT_COMPARED = ("attempt", "cost", "provenance")  # parts of a result that differ from run to run
 
 
@@ -21,6 +22,43 @@ def decode(data: bytes | None) -> Json | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
+
+
+def lookup(document: Json, address: str) -> Any:
+    """The value at a dotted address, such as noise.rate.
+
+    Raises:
+        KeyError: there is none; with the first part of the address that is missing.
+    """
+    value: Any = document
+    for part in address.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise KeyError(part)
+        value = value[part]
+    return value
+
+
+def assign(document: Json, address: str, value: Any) -> None:
+    """Set the value at a dotted address, in place; the groups on the way to it must be there.
+
+    Raises:
+        KeyError: one is not; with its name.
+    """
+    group, _, name = address.rpartition(".")
+    target = lookup(document, group) if group else document
+    if not isinstance(target, dict):
+        raise KeyError(group)
+    target[name] = value
+
+
+def flat(document: Json, prefix: str = "") -> Json:
+    """The values of a nested object by their dotted addresses."""
+    values: Json = {}
+    for name, part in document.items():
+        values |= (
+            flat(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}": part}
+        )
+    return values
 
 
 def sha256(data: bytes) -> str:
@@ -40,3 +78,10 @@ def differences(one: Json, other: Json) -> list[str]:
 def canonical(value: Any) -> str:
     """Equal for equal values."""
     return json.dumps(value, sort_keys=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, independent of the order of its keys."""
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()

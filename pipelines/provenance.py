@@ -6,55 +6,37 @@ import ast
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
-#: The modules whose code decides a trial's numbers.
-COMPUTING = [
-    "arms",
-    "augmentation",
-    "captured",
-    "corruption",
-    "data",
-    "data_files",
-    "dataset",
-    "distributions",
-    "evaluation",
-    "forward_mode",
-    "hypergradient",
-    "meta_learning",
-    "metrics",
-    "models",
-    "network",
-    "observation",
-    "phase",
-    "sampling",
-    "schedule",
-    "snapshot",
-    "sources",
-    "study",
-    "training",
-    "watch",
-]
+#: The packages of pipelines whose code decides a trial's numbers.
+COMPUTING = ("study", "data", "models", "hypergradient", "training")
+#: Digests of earlier code that computed the same numbers to the last bit, and from which commit
+#: each is. Whoever changes a number empties it; tests/test_same_numbers.py fails until then.
+SAME_NUMBERS = {
+    "59350a8c77ef2df63f9cafdd05109a6c3d0757093d311a35a534d35d71435051": "18895cb",
+}
 
 
 @cache
 def provenance(modules: tuple[str, ...] = ()) -> dict[str, Any]:
     """Versions, git commit, processor and code digests of this process; plain JSON values.
 
-    modules: a user's own, which compute trials too (`own_modules`).
+    modules: those that a trial names (`modules_named`).
     """
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
         "commit": _commit(),
         "processor": _processor(),
         "code": code_digest(),
-        "own": {module: _module_digest(module) for module in modules},
+        "own": {module: module_digest(module) for module in modules},
     }
 
 
@@ -62,47 +44,126 @@ def origin(of: dict[str, Any]) -> dict[str, str]:
     """What a trial's numbers depend on beside its spec, by the provenance of its result."""
     own = {f"code of {name}": value for name, value in of.get("own", {}).items()}
     without = " ".join(of.get("without", [])) or "nothing"
-    return {"code": of["code"], "torch": of["versions"]["torch"], "without": without} | own
+    return {
+        "code": _code_now(of["code"]),
+        "torch": of["versions"]["torch"],
+        "without": without,
+    } | own
 
 
-def own_modules(spec: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
-    """The modules outside of this project that a trial names: methods, model, source of data."""
+def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:
+    """Names of that in which two origins differ, so that their numbers may not compare.
+
+    Code of SAME_NUMBERS is as good as this one. It had one digest for all methods together, so
+    what an origin does not tell apart does not differ.
+    """
+    return [
+        name
+        for name, value in here.items()
+        if _code_now(there.get(name, value)) != _code_now(value)
+    ]
+
+
+def _code_now(digest: str) -> str:
+    return code_digest() if digest in SAME_NUMBERS else digest
+
+
+def modules_named(spec: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
+    """The modules that a trial names: its methods, and a user's own model or source of data."""
     named = [protocol["model"]["name"], protocol["data"]["source"], *spec["change"].values()]
     named += [phase["method"] for phase in spec["phases"]]
-    modules = {n.partition(":")[0] for n in named if isinstance(n, str) and ":" in n}
-    return tuple(sorted(m for m in modules if m.partition(".")[0] not in ("methods", "pipelines")))
+    return tuple(sorted({n.partition(":")[0] for n in named if isinstance(n, str) and ":" in n}))
 
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of the syntax trees of what computes a trial: comments and docstrings do not
-    count."""
-    files = [*sorted((ROOT / "methods").glob("*.py"))]
-    files += [ROOT / "pipelines" / f"{name}.py" for name in COMPUTING]
+    """SHA-256 of the syntax trees of what computes every trial: comments and docstrings do not
+    count, nor do the methods, which have digests of their own."""
+    files = [ROOT / "methods" / "objective.py"]
+    for package in COMPUTING:
+        files += sorted((ROOT / "pipelines" / package).glob("*.py"))
     found = hashlib.sha256()
     for file in files:
         found.update(_syntax(file))
     return found.hexdigest()
 
 
-def _module_digest(module: str) -> str:
-    """Of its own file, not of what it imports."""
+def module_digest(module: str) -> str:
+    """SHA-256 of a module and of what it imports from beside itself, but for comments.
+
+    Beside it: in its own package, in the folder of a user's module, or among the methods.
+    """
+    found = hashlib.sha256()
+    files = _with_neighbours(module)
+    for file in files:
+        found.update(_syntax(file) if file.suffix == ".py" else file.read_bytes())
+    return found.hexdigest() if files else "not found"
+
+
+def _with_neighbours(module: str) -> list[Path]:
+    """The files of a module and of what it imports from beside itself, in a fixed order."""
+    files: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        file = _file_of(name)
+        if name in files or file is None or file == ROOT / "methods" / "objective.py":
+            continue
+        files[name] = file
+        if file.suffix == ".py":
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += [n for n in _imports(file, package) if _beside(n, module)]
+    return [files[name] for name in sorted(files)]
+
+
+def _file_of(module: str) -> Path | None:
     try:
         found = find_spec(module)
-    except (ModuleNotFoundError, ValueError):  # ValueError: no name of a module, or __main__
-        found = None
-    if found is None or not found.has_location or not found.origin:
-        return "not found"
-    file = Path(found.origin)
-    content = _syntax(file) if file.suffix == ".py" else file.read_bytes()
-    return hashlib.sha256(content).hexdigest()
+    except (ImportError, ValueError, AttributeError):  # ValueError: no module's name, or __main__
+        return None
+    return Path(found.origin) if found and found.has_location and found.origin else None
+
+
+def _imports(file: Path, package: str) -> Iterator[str]:
+    """Names of the modules that a file of a package imports; of `from a import b` both a and a.b,
+    since b may be one."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _beside(name: str, module: str) -> bool:
+    """Whether a change of `name` may change what `module` computes, and no digest tells of it."""
+    top, other = module.partition(".")[0], name.partition(".")[0]
+    if other in (top, "methods"):
+        return True
+    folder = _folder_of(top)
+    return folder is not None and folder == _folder_of(other) and other != "pipelines"
+
+
+@cache
+def _folder_of(top: str) -> Path | None:
+    """Where a top-level module or package lies, if it is a user's own and not installed."""
+    try:
+        found = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    inside = found.submodule_search_locations if found else None
+    place = Path([*inside][0]) if inside else Path((found and found.origin) or "/")
+    installed = "site-packages" in place.parts or place.is_relative_to(get_path("stdlib"))
+    return None if installed else place.parent
 
 
 def _syntax(file: Path) -> bytes:
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree):
         _drop_docstring(node)
-    return f"{file.name}\n{ast.dump(tree)}\n".encode()
+    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name
+    return f"{name}\n{ast.dump(tree)}\n".encode()
 
 
 def _drop_docstring(node: ast.AST) -> None:

@@ -9,7 +9,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import pytest
 import torch
 
-from pipelines.study import Study, parse_study
+from pipelines.study.study_file import Study, parse_study
 
 torch.set_num_threads(1)
 

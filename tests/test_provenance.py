@@ -1,26 +1,31 @@
 """What a result says of its origin."""
 
 import ast
+import shutil
 from pathlib import Path
 
 from pipelines import provenance
-from pipelines.provenance import COMPUTING, code_digest, own_modules
+from pipelines.provenance import (
+    COMPUTING,
+    code_digest,
+    differing,
+    module_digest,
+    modules_named,
+)
 
 PIPELINES = Path(provenance.__file__).parent
 #: What training uses, and no number depends on.
-APART = {"errors", "provenance", "setting"}
+APART = {"errors", "documents", "trial_output"}
 
 
 def imported(module):
-    """The modules of pipelines that one of them imports, wherever in it."""
-    tree = ast.parse((PIPELINES / f"{module}.py").read_text())
+    """The packages of pipelines that one of them imports, wherever in it."""
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "pipelines":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipelines."):
-            found.add(node.module.removeprefix("pipelines."))
-    return found
+    for file in (PIPELINES / module).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipelines."):
+                found.add(node.module.split(".")[1])
+    return found - {module}
 
 
 def test_all_that_training_uses_is_in_the_digest():
@@ -32,21 +37,59 @@ def test_all_that_training_uses_is_in_the_digest():
     assert reached == set(COMPUTING)
 
 
-def test_own_modules_are_those_a_trial_names_outside_of_this_project():
+def test_the_modules_of_a_trial_are_its_methods_and_a_users_own_model_and_source():
     protocol = {"model": {"name": "nets.wide:make"}, "data": {"source": "digits"}}
     spec = {
-        "phases": [{"method": "methods.cross_entropy:CrossEntropy"}, {"method": "mine:Loss"}],
+        "phases": [{"method": "methods.losses.focal:Focal"}, {"method": "mine:Loss"}],
         "change": {"data.source": "theirs:load", "noise.rate": 0.2},
     }
-    assert own_modules(spec, protocol) == ("mine", "nets.wide", "theirs")
+    assert modules_named(spec, protocol) == ("methods.losses.focal", "mine", "nets.wide", "theirs")
+
+
+def test_a_modules_digest_covers_what_it_imports_from_beside_itself(tmp_path, monkeypatch):
+    """Also from its own package, and no further: a new method leaves other methods alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "apart_of_a_test").mkdir()
+    files = {
+        "mine_of_a_test": "import torch\nfrom helper_of_a_test import f\n",
+        "helper_of_a_test": "from apart_of_a_test import net\nf = 1\n",
+        "apart_of_a_test/__init__": "",
+        "apart_of_a_test/net": "from . import wide\n",
+        "apart_of_a_test/wide": "",
+        "stranger_of_a_test": "",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    before = module_digest("mine_of_a_test")
+    changing = set()
+    for name, text in files.items():
+        file = tmp_path / f"{name}.py"
+        file.write_text(f"{text}\nMORE = 1\n")
+        if module_digest("mine_of_a_test") != before:
+            changing.add(name)
+        file.write_text(text)
+    assert module_digest("mine_of_a_test") == before
+    assert changing == files.keys() - {"stranger_of_a_test"}
+
+
+def test_code_that_computed_the_same_numbers_does_not_differ():
+    here = {"code": code_digest(), "torch": "2", "code of methods.losses.focal": "f"}
+    [earlier, *_] = provenance.SAME_NUMBERS
+    assert differing({"code": earlier, "torch": "2"}, here) == []
+    assert differing({"code": earlier, "torch": "1"}, here) == ["torch"]
+    assert differing(here | {"code": "0" * 64}, here) == ["code"]
+    changed = here | {"code of methods.losses.focal": "g"}
+    assert differing(changed, here) == ["code of methods.losses.focal"]
 
 
 def test_whatever_a_module_is_it_has_a_digest():
     """Of source, of a compiled file, of nothing that can be found."""
-    found = provenance.provenance(("tests.marks", "pydantic_core._pydantic_core", "no.such", ""))
+    found = provenance.provenance(
+        ("tests.support.marks", "pydantic_core._pydantic_core", "no.such", "")
+    )
     lengths = {name: len(value) for name, value in found["own"].items()}
     assert lengths == {
-        "tests.marks": 64,
+        "tests.support.marks": 64,
         "pydantic_core._pydantic_core": 64,
         "no.such": len("not found"),
         "": len("not found"),
@@ -55,12 +98,10 @@ def test_whatever_a_module_is_it_has_a_digest():
 
 def test_the_digest_is_of_the_code_not_of_its_comments(tmp_path, monkeypatch):
     for package in ("methods", "pipelines"):
-        (tmp_path / package).mkdir()
-        for file in (PIPELINES.parent / package).glob("*.py"):
-            (tmp_path / package / file.name).write_text(file.read_text())
+        shutil.copytree(PIPELINES.parent / package, tmp_path / package)
     here = code_digest.__wrapped__()
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    rule = tmp_path / "pipelines" / "forward_mode.py"
+    rule = tmp_path / "pipelines" / "hypergradient" / "forward_mode.py"
     text = rule.read_text()
     digests = []
     for changed in (text, "# a comment\n" + text, text + "\nMORE = 1\n"):

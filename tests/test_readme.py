@@ -8,7 +8,7 @@ from torch import Tensor
 
 import run_sweep
 from methods.objective import Batch, Bounded, LearnedScalars, Outputs, cross_entropy
-from tests.test_methods import hard, logits, losses
+from tests.methods.test_methods import hard, logits, losses
 
 README = (Path(run_sweep.__file__).parent / "README.md").read_text()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipelines.commands.launch import Options, launch
 from pipelines.errors import UserError
-from pipelines.launch import Options, launch
-from pipelines.ledger import Ledger
-from pipelines.report import write_report
-from pipelines.study import parse_study
+from pipelines.ledger.ledger import Ledger
+from pipelines.report.pages import write_report
+from pipelines.study.study_file import parse_study
 from tests.conftest import DIGITS, small_study
 
 SECRETS = {

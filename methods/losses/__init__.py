@@ -1,0 +1,1 @@
+"""Robust losses; with `learn`, their hyperparameters learn themselves from the clean loss."""

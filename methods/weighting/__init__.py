@@ -1,0 +1,1 @@
+"""Example weights that follow a rule and learn nothing from clean labels."""

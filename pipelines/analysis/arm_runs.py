@@ -1,0 +1,230 @@
+"""The records of one arm, asked for by role: selected configurations, retrained scores, curves."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from math import inf, isnan
+from typing import Any, Literal
+
+import numpy as np
+
+from pipelines.analysis.budget import budget_curve
+from pipelines.analysis.intervals import Floats, Runs
+from pipelines.analysis.record import Range, Record
+from pipelines.analysis.tunability import in_halved_space
+
+Score = Literal["val", "last", "selected"]
+Config = dict[str, Any]
+
+
+def score(record: Record, which: Score) -> float:
+    """The record's `val`, or its test score under the epoch rule `which`."""
+    return record.val if which == "val" else record.test[which]
+
+
+class ArmRuns:
+    """Everything that was run for one arm; `epoch` is the rule whose test score is the headline."""
+
+    def __init__(self, name: str, records: Sequence[Record], epoch: Score) -> None:
+        self.name = name
+        self.records = records
+        self.epoch: Score = epoch
+
+    @cached_property
+    def search(self) -> dict[int, dict[int, Record]]:
+        """The search trials by repeat and index, both ascending."""
+        trials: dict[int, dict[int, Record]] = {}
+        for r in sorted(self.phase("search"), key=lambda r: (r.repeat, r.index)):
+            trials.setdefault(r.repeat, {})[r.index] = r
+        return trials
+
+    def phase(self, name: str) -> Iterator[Record]:
+        """The records of one phase."""
+        return (r for r in self.records if r.phase == name)
+
+    def scores(self, phase: str, which: Score) -> Runs:
+        """Scores of a phase's runs by (repeat, index)."""
+        return {(r.repeat, r.index): score(r, which) for r in self.phase(phase)}
+
+    def final(self, which: Score) -> Runs:
+        """Scores of the selected configurations, retrained."""
+        return {(r.repeat, r.index): score(r, which) for r in self.final_runs}
+
+    @cached_property
+    def final_runs(self) -> list[Record]:
+        """Final runs; those of what an earlier, smaller search had selected are left out."""
+        chosen = {r: record.config for r, record in self.selected.items()}
+        return [r for r in self.phase("final") if chosen.get(r.repeat, r.config) == r.config]
+
+    @cached_property
+    def selected(self) -> dict[int, Record]:
+        """Per repeat the search trial with the highest val; the lowest index where several tie."""
+        return {
+            repeat: max(trials.values(), key=lambda r: (_rank(r), -r.index))
+            for repeat, trials in self.search.items()
+        }
+
+    def selections(self) -> list[dict[str, Any]]:
+        """The selected configuration of each repeat as plain values."""
+        return [
+            {"repeat": repeat, "index": r.index, "config": r.config, "val": r.val}
+            for repeat, r in self.selected.items()
+        ]
+
+    def incumbents(self) -> list[dict[str, Any]]:
+        """Each trial that improved on the best val of its search so far, in order of suggestion."""
+        rows = []
+        for repeat, trials in self.search.items():
+            best = -inf
+            for index, record in trials.items():
+                if _rank(record) > best:
+                    best = record.val
+                    test = _mean(self.retrained.get((repeat, index), np.empty(0)))
+                    rows.append({"repeat": repeat, "budget": index, "val": best, "test": test})
+        return rows
+
+    def random_trials(self) -> list[Record]:
+        """The search trials but for the published default's."""
+        return [r for r in self.phase("search") if r.index > 0]
+
+    @cached_property
+    def retrained(self) -> dict[tuple[int, int], Floats]:
+        """Headline scores of the runs of configuration (repeat, index) with fresh run seeds.
+
+        These are its curve run and, where it is the default or the selected configuration, the
+        runs of those phases; never its search run. A trial that serves two roles counts once;
+        failed runs are left out.
+        """
+        runs = [(r.repeat, r.index, r) for r in self.phase("curve")]
+        runs += [(r.repeat, 0, r) for r in self.phase("default")]
+        runs += [
+            (r.repeat, self.selected[r.repeat].index, r)
+            for r in self.final_runs
+            if r.repeat in self.selected
+        ]
+        found: dict[tuple[int, int], dict[str, float]] = {}
+        for repeat, index, record in runs:
+            if not isnan(record.test[self.epoch]):
+                scores = found.setdefault((repeat, index), {})
+                scores[record.key] = record.test[self.epoch]
+        return {place: np.array(list(scores.values())) for place, scores in found.items()}
+
+    def candidates(
+        self, repeat: int, space: Mapping[str, Range] | None = None
+    ) -> tuple[Floats, list[Floats]]:
+        """Val [B + 1] and retrained scores of the default and of a repeat's random trials.
+
+        With `space`, only of the trials inside its centred half. Failed trials have val -inf:
+        their budget was spent and nothing can be selected from it.
+        """
+        trials = [
+            r
+            for r in self.search[repeat].values()
+            if r.index == 0 or space is None or in_halved_space(r.config, space)
+        ]
+        retrained = [self.retrained.get((repeat, r.index), np.empty(0)) for r in trials]
+        return np.array([_rank(r) for r in trials]), retrained
+
+    def curves(self, space: Mapping[str, Range] | None = None) -> dict[int, Floats]:
+        """Per repeat the expected retrained score at budget b = 0..B, where all runs are there."""
+        curves = {}
+        for repeat, trials in self.search.items():
+            if 0 in trials:
+                val, retrained = self.candidates(repeat, space)
+                curve = budget_curve(val, [_mean(scores) for scores in retrained])
+                if not np.isnan(curve).any():
+                    curves[repeat] = curve
+        return curves
+
+    def budget_cost(self, field: Literal["passes", "seconds"]) -> list[float]:
+        """Expected cost of a search at budget b = 0..B: 0, then the default and b random trials.
+
+        Of failed trials no cost is known; they are taken to cost what the others do.
+        """
+        finished = [r for trials in self.search.values() for r in trials.values() if _finished(r)]
+        default = [float(getattr(r, field)) for r in finished if r.index == 0]
+        random = [float(getattr(r, field)) for r in finished if r.index > 0]
+        if not finished:
+            return []
+        first, each = np.mean(default or random), np.mean(random or default)
+        largest = max(map(len, self.search.values()))
+        return [0.0, *(float(first + b * each) for b in range(1, largest))]
+
+    def run_cost(self, field: Literal["passes", "seconds"]) -> float | None:
+        """Mean cost of one final run."""
+        costs = [getattr(r, field) for r in self.final_runs if _finished(r)]
+        return float(np.mean(costs)) if costs else None
+
+    def search_cost(self, field: Literal["passes", "seconds"]) -> float | None:
+        """Mean cost of one whole search, as far as its trials finished."""
+        costs = [
+            sum(getattr(r, field) for r in trials.values() if _finished(r))
+            for trials in self.search.values()
+        ]
+        return float(np.mean(costs)) if costs else None
+
+    def clean_labels(self) -> dict[str, int | None]:
+        """Clean labels used to train and to select."""
+        return {
+            "train": max((r.clean_train for r in self.records), default=None),
+            "select": max((r.clean_select for r in self.records), default=None),
+        }
+
+    def sensitivity(self, default: Config) -> dict[str, dict[Any, list[Record]]]:
+        """The sensitivity runs by hyperparameter and by its value."""
+        knobs: dict[str, dict[Any, list[Record]]] = {}
+        for record in self.phase("sensitivity"):
+            moved = [k for k, v in record.config.items() if k not in default or default[k] != v]
+            if len(moved) != 1:
+                raise ValueError(f"sensitivity trial {record.key} moves {moved}, expected one")
+            values = knobs.setdefault(moved[0], {})
+            values.setdefault(record.config[moved[0]], []).append(record)
+        return knobs
+
+    def gaps(self, tuned: bool, expected: bool) -> list[str]:
+        """What is missing for a full answer, one plain line each.
+
+        `expected` is whether budget curves are drawn, so that curve runs are needed.
+        """
+        if not self.records:
+            return [f"{self.name}: no trial has finished"]
+        lines = [
+            f"{self.name}: {n} of {sum(r.phase == phase for r in self.records)} {phase} runs failed"
+            for phase, n in Counter(r.phase for r in self.records if r.status == "failed").items()
+        ]
+        wanted = ("search", "default", *(("curve",) if expected else ()), "final")
+        present = {r.phase for r in self.records}
+        lines += [
+            f"{self.name}: no {phase} runs"
+            for phase in (wanted if tuned else ("final",))
+            if phase not in present
+        ]
+        stale = sum(1 for _ in self.phase("final")) - len(self.final_runs)
+        if stale:
+            lines.append(
+                f"{self.name}: {stale} final runs are of a configuration no longer selected"
+            )
+        if (
+            tuned
+            and expected
+            and "curve" in present
+            and (lost := self.search.keys() - self.curves())
+        ):
+            lines.append(
+                f"{self.name}: budget curve lacks retrained runs in repeats {sorted(lost)}"
+            )
+        if tuned and len(self.search) == 1:
+            lines.append(f"{self.name}: one search; interval not available")
+        return lines
+
+
+def _finished(record: Record) -> bool:
+    return record.status != "failed"
+
+
+def _rank(record: Record) -> float:
+    return -inf if isnan(record.val) else record.val
+
+
+def _mean(scores: Floats) -> float:
+    return float(scores.mean()) if scores.size else np.nan

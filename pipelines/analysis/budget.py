@@ -1,0 +1,120 @@
+"""What a tuning budget buys: expected best-of-n, the break-even budget, probability of a win.
+
+A budget b is a number of random trials on top of the published default; b = 0 is the default alone.
+Between whole numbers it is an expected number: b = 6.3 means 6 trials or, with probability 0.3, 7.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipelines.analysis.intervals import Floats, t_intervals
+
+STEPS = 10  # of b* per random trial
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Break-even budget b*, with B = `largest`; `budget` None means b* > B, `high` None the same.
+
+    `low` and `high` are both None and `interval` is False where one search gives no interval.
+    """
+
+    budget: float | None
+    low: float | None
+    high: float | None
+    interval: bool
+    largest: int
+
+    def __str__(self) -> str:
+        if self.budget == 0:
+            return "0: the default already does it"
+        return f"> {self.largest}" if self.budget is None else f"{self.budget:g}"
+
+
+def _subset_share(count: ArrayLike, total: int) -> Floats:
+    """C(count, b) / C(total, b) for b = 0..total, shape [..., total + 1], without overflow."""
+    i = np.arange(total)
+    factors = np.clip(np.asarray(count)[..., None] - i, 0, None) / (total - i)
+    ones = np.ones((*factors.shape[:-1], 1))
+    return np.concatenate([ones, np.cumprod(factors, axis=-1)], axis=-1, dtype=np.float64)
+
+
+def selection_weights(val: ArrayLike) -> Floats:
+    """Probability that configuration k is the one selected at budget b, shape [B + 1, B + 1].
+
+    `val` [B + 1] holds the published default's score first, then those of B i.i.d. random trials.
+    Row b averages over all C(B, b) subsets of b random trials, each with the default added; ties
+    on val are averaged. Without default and ties this is Tang et al. 2020, "Showing Your Work
+    Doesn't Always Work", eq. 6: C(i-1, b-1) / C(B, b) for the i-th lowest. With L trials below and
+    m at the default's score, the default's weight is
+    [C(L+m+1, b+1) - C(L, b+1)] / [(m+1) C(B, b)]  (the mean of 1/(1 + tied trials drawn)).
+    """
+    scores = np.asarray(val, dtype=float)
+    default, trials = scores[0], scores[1:]
+    total = trials.size
+    below = (trials < trials[:, None]).sum(axis=1)
+    tied = (trials == trials[:, None]).sum(axis=1)
+    upto, under = _subset_share(below + tied, total), _subset_share(below, total)
+    weights = np.where(trials > default, ((upto - under) / tied[:, None]).T, 0.0)
+
+    lower, equal = int((trials < default).sum()), int((trials == default).sum())
+    pool = _subset_share([lower + equal + 1, lower], total + 1)[:, 1:]
+    kept = (pool[0] - pool[1]) / (equal + 1) * (total + 1) / np.arange(1, total + 2)
+    if equal:
+        shared = (_subset_share(lower + equal, total) - kept) / equal
+        weights[:, trials == default] = shared[:, None]
+    return np.column_stack([kept, weights])
+
+
+def budget_curve(val: ArrayLike, retrained: ArrayLike) -> Floats:
+    """Expected score, retrained, of the configuration selected at budget b = 0..B, shape [B + 1].
+
+    `val` [B + 1] is what selects (failed trials: -inf), `retrained` [B + 1] the score of the same
+    configurations with fresh run seeds; the default first in both. b = 0 is the default itself.
+    nan at budgets that may select a configuration whose retrained score is nan.
+    """
+    weights = selection_weights(val)
+    scores = np.asarray(retrained, dtype=float)
+    return np.where(weights > 0, weights * np.where(weights > 0, scores, 0.0), 0.0).sum(axis=1)
+
+
+def break_even(differences: ArrayLike) -> BreakEven:
+    """b*: the smallest budget whose mean difference, tuned minus untuned, is at least 0.
+
+    `differences` [R, B + 1], paired by repeat; b* is found to a tenth of a trial. The interval
+    inverts the paired t test: it runs from the first budget not shown to be too small (high >= 0)
+    to the first one shown to be enough (low > 0); none of those means "> B". A budget without
+    interval shows neither. A single repeat gives no interval.
+    """
+    whole = np.asarray(differences, dtype=float)
+    largest = whole.shape[1] - 1
+    grid = np.arange(largest * STEPS + 1) / STEPS
+    d = np.stack([np.interp(grid, np.arange(largest + 1), repeat) for repeat in whole])
+    budget = _first(d.mean(axis=0) >= 0)
+    if len(d) < 2:
+        return BreakEven(budget, None, None, False, largest)
+    low, high = t_intervals(d)
+    return BreakEven(budget, _first(~(high < 0)), _first(low > 0), True, largest)
+
+
+def value_at(budget: float, values: ArrayLike) -> float:
+    """Expected value (a cost, a score) at a budget, from those at whole budgets 0..B."""
+    known = np.asarray(values, dtype=float)
+    return float(np.interp(budget, np.arange(known.size), known))
+
+
+def _first(condition: NDArray[np.bool_]) -> float | None:
+    """Budget of the first point on the grid where it holds."""
+    return float(condition.argmax()) / STEPS if condition.any() else None
+
+
+def win_probability(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> float:
+    """P(X > Y) + P(X = Y)/2 for a run X of x [n] and a run Y drawn from y [m] with `weights` [m].
+
+    Sivaprasad et al. 2020, with the retrained score of the configuration selected on val.
+    """
+    a, b = np.asarray(x, dtype=float)[:, None], np.asarray(y, dtype=float)
+    wins = np.where(a > b, 1.0, np.where(a == b, 0.5, 0.0)).mean(axis=0)
+    return float(np.average(wins, weights=np.asarray(weights, dtype=float)))

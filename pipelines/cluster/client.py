@@ -1,0 +1,97 @@
+"""Drives a study from outside of its cluster, through the Ray client: Tune needs a node in its
+process, so the drive itself is a task on the cluster's head. See docs/clusters.md.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.cluster.connection import connected  # sets Ray's switches; before ray itself
+
+# isort: split
+import ray
+from ray.exceptions import RayError, RayTaskError
+from rich.console import Console
+
+from pipelines.cluster.tasks import Asking, Flag
+from pipelines.errors import UserError
+
+Drive = Callable[[Console, Callable[[], bool]], bool]
+
+HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node alone
+ASK_SECONDS = 1.0  # between looks at what the drive says
+
+
+class Link(Flag):
+    """An actor between a launch and its drive: the wish to stop goes there, the text comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+
+    def write(self, text: str) -> None:
+        """The drive says something."""
+        self._text += text
+
+    def read(self) -> str:
+        """What it has said since the last time."""
+        text, self._text = self._text, ""
+        return text
+
+
+class _Output(io.StringIO):
+    """The drive's side of a link, as a file. What is written has arrived."""
+
+    def __init__(self, link: Any) -> None:
+        self._link = link
+
+    def write(self, text: str) -> int:
+        ray.get(self._link.write.remote(text))
+        return len(text)
+
+
+def drive_on_head(
+    address: str,
+    drive: Drive,
+    examine: Callable[[], None],
+    console: Console,
+    stop: Callable[[], bool],
+) -> bool:
+    """Run `drive` on the head of the cluster behind a Ray client's address; what it returns.
+
+    drive: travels there; is called with a console and a wish to stop, which are passed on. examine:
+    called here, once connected; may refuse. Whatever the drive raises is raised here.
+
+    Raises:
+        UserError: no cluster answers there, or the drive was lost with its process or node.
+    """
+    with connected(address):
+        examine()
+        link = ray.remote(num_cpus=0)(Link).options(resources={HEAD: 0.001}).remote()
+        there = ray.remote(num_cpus=0, max_retries=0, resources={HEAD: 0.001})(_drive)
+        result = there.remote(drive, link, console.width)
+        try:
+            while not ray.wait([result], timeout=ASK_SECONDS)[0]:
+                if stop():
+                    link.raise_.remote()
+                _pass_on(link, console)
+            _pass_on(link, console)
+            return ray.get(result)
+        except RayTaskError as error:
+            raise error.cause from error
+        except RayError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"address {address!r}: the drive on the cluster was lost ({reason}); the same "
+                "command goes on from what had finished"
+            ) from error
+
+
+def _pass_on(link: Any, console: Console) -> None:
+    console.out(ray.get(link.read.remote()), end="", highlight=False)
+
+
+def _drive(drive: Drive, link: Any, width: int) -> bool:
+    return drive(Console(file=_Output(link), width=width), Asking(link))

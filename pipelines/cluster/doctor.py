@@ -1,0 +1,131 @@
+"""Looks for what would make a launch fail, or its results incomparable, on every machine that takes
+part.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipelines.execution.machine import Json, Question, examine
+from pipelines.ledger.storage import SCRATCH, open_storage
+from pipelines.provenance import provenance
+
+LOW_DISK = 2 * 2**30  # bytes; a study of small models takes less, Ray's own files included
+LOW_MEMORY = 2 * 2**30
+LARGEST_SKEW = 5.0  # seconds, far below a lease's lifetime
+SAME = ("python", "torch", "numpy", "ray")  # versions that must agree on all nodes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to put right: an error stops a launch, a warning does not."""
+
+    level: Literal["error", "warning"]
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.where}: {self.what}: {self.remedy}"
+
+
+@contextmanager
+def marked(storage: str | None, url: str | None) -> Iterator[Question]:
+    """A question about a file that lies in `storage` meanwhile."""
+    if storage is None:
+        yield Question(url=url)
+        return
+    local = [] if "://" in storage else [Path(storage), *Path(storage).absolute().parents]
+    made = [place for place in local if not place.exists()]
+    files = open_storage(storage, create=True)
+    marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
+    files.replace(marker, b"seen")
+    try:
+        yield Question(storage, marker, url)
+    finally:
+        files.delete(marker)
+        for place in [made[0] / SCRATCH, *made] if made else []:
+            with suppress(OSError):  # somebody has put something there meanwhile
+                place.rmdir()
+
+
+def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
+    """Facts and findings of this machine."""
+    with marked(storage, url) as question:
+        facts = {socket.gethostname(): examine(question)}
+    return facts, judge(facts, time.time(), time.time())
+
+
+def examine_cluster(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
+    """Facts and findings of every node of the Ray cluster that this process is connected to."""
+    from pipelines.cluster.connection import on_every_node
+    from pipelines.cluster.tasks import examine_node
+
+    with marked(storage, url) as question:
+        asked = time.time()
+        answers = on_every_node(examine_node, question)
+    facts = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+    silent = [
+        Finding("error", name, str(answer), "see the node's log; `ray status` shows what lives")
+        for name, answer in answers.items()
+        if name not in facts
+    ]
+    return facts, silent + judge(facts, asked, time.time())
+
+
+def judge(facts: dict[str, Json], asked: float, answered: float) -> list[Finding]:
+    """What is wrong with machines that gave `facts` between two times of this machine's clock."""
+    here = provenance()
+    found = []
+    for name, node in facts.items():
+        found += [Finding(level, name, what, do) for level, what, do in _faults(node, here)]
+        skew = max(asked - node["time"], node["time"] - answered)
+        if skew > LARGEST_SKEW:
+            what = f"clock is off by {skew:.0f} s"
+            found.append(Finding("warning", name, what, "leases expire by it: run NTP on the node"))
+    return found
+
+
+def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"], str, str]]:
+    if node["marker"] is False:
+        yield (
+            "error",
+            "does not see the study's storage",
+            "give a --storage that is the same on every node: a shared directory, or s3://...",
+        )
+    for package in SAME:
+        there, ours = node["versions"].get(package), here["versions"].get(package)
+        if there != ours:
+            yield (
+                "error",
+                f"has {package} {there}, the driver {ours}",
+                "install the same versions (constraints.txt) everywhere",
+            )
+    if node["code"] != here["code"]:
+        yield "error", "runs other code than the driver", "remove the other copy from its path"
+    if node["disk"] < LOW_DISK:
+        free = node["disk"] / 2**30
+        yield "warning", f"{free:.1f} GiB free in /tmp", "Ray's files go there: make room"
+    if node["memory"] < LOW_MEMORY:
+        free = node["memory"] / 2**30
+        yield "warning", f"{free:.1f} GiB of memory free", "run fewer trials at once: --concurrent"
+    if node["wandb"] is False:
+        remedy = "runs are kept offline there: `report DIR --wandb` publishes them later"
+        yield "warning", "W&B does not answer", remedy
+
+
+def token_file() -> str:
+    """Which Ray token this user has, if any: the place, never the token."""
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return "in RAY_AUTH_TOKEN"
+    default = Path.home() / ".ray" / "auth_token"
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH", str(default))
+    return path if Path(path).exists() else "none"

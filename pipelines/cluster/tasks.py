@@ -1,0 +1,82 @@
+"""What runs on the nodes of a Ray cluster. Loads torch only where a trial runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from pipelines.execution.packing import Probed
+from pipelines.execution.settings import Setting
+
+ASK_SECONDS = 1.0  # between a worker's questions whether to stop
+
+
+def ray_trial(config: dict[str, Any], setting: Setting, flag: Any) -> dict[str, Any]:
+    """One job in a Ray worker.
+
+    Its outcome is in the ledger before this returns, which may never happen.
+    """
+    from pipelines.execution.worker import run_attempt
+
+    stopping = Asking(flag)
+    if not stopping():
+        run_attempt(setting, config["spec"], config["attempt"], stopping, config["gpus"])
+    return {"done": True}
+
+
+class Flag:
+    """An actor beside the driver, by which it tells all workers to stop."""
+
+    def __init__(self) -> None:
+        self._raised = False
+
+    def raise_(self) -> None:
+        """From now on, all are to stop."""
+        self._raised = True
+
+    def raised(self) -> bool:
+        """Whether all are to stop."""
+        return self._raised
+
+
+class Asking:
+    """A worker's question whether to stop.
+
+    Without a driver to answer there is nobody to work for.
+    """
+
+    def __init__(self, flag: Any) -> None:
+        self._flag = flag
+        self._asked = time.monotonic() - ASK_SECONDS
+        self._answer = False
+
+    def __call__(self) -> bool:
+        """Ask, if it is time to; the last answer otherwise."""
+        if not self._answer and time.monotonic() - self._asked >= ASK_SECONDS:
+            try:
+                self._answer = bool(ray.get(self._flag.raised.remote(), timeout=ASK_SECONDS))
+            except GetTimeoutError:
+                pass  # a slow network is no reason to stop
+            except RayError:
+                self._answer = True
+            self._asked = time.monotonic()
+        return self._answer
+
+
+def probe_node(specs: dict[str, list[dict[str, Any]]], device: str) -> Probed:
+    """`probe`, in a worker."""
+    import torch
+
+    from pipelines.execution.probe import probe
+
+    return probe(specs, torch.device(device))
+
+
+def examine_node(question: Any) -> dict[str, Any]:
+    """What `doctor` asks a node."""
+    from pipelines.execution.machine import examine
+
+    return examine(question)

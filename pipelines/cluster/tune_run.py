@@ -1,0 +1,78 @@
+"""One experiment of Ray Tune: what is missing of a study, on the Ray that is connected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
+from ray import tune
+
+from pipelines.cluster.searcher import CampaignSearch, Losses
+from pipelines.cluster.tasks import ray_trial
+from pipelines.execution.job_queue import Campaign
+from pipelines.execution.settings import Resources, Setting
+from pipelines.ledger.ledger import Trial
+
+GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
+
+
+def fit(
+    campaign: Campaign,
+    setting: Setting,
+    resources: Resources,
+    on_end: Callable[[Trial], None],
+    stop: Stop,
+    scratch: str,
+) -> None:
+    """One fresh experiment, whose searcher hands out what is missing."""
+    search = CampaignSearch(campaign, on_end, stop.asked)
+    trainable = tune.with_parameters(ray_trial, setting=setting, flag=stop.flag)
+
+    def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """Of this very job: actors are used again for jobs of the same size only."""
+        return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": job["gpus"]}])
+
+    tune.run(
+        tune.with_resources(trainable, needs),
+        name="attempts",
+        storage_path=scratch,
+        num_samples=-1,
+        search_alg=search,
+        stop=stop,
+        callbacks=[Losses(search)],
+        max_concurrent_trials=resources.concurrent,
+        reuse_actors=True,
+        raise_on_failed_trial=False,
+        verbose=0,
+    )
+    if search.error:
+        raise search.error
+
+
+class Stop(tune.Stopper):
+    """The driver's side: passes the wish to stop on to the workers, and gives them some time."""
+
+    def __init__(self, wanted: Callable[[], bool], flag: Any) -> None:
+        self._wanted, self.flag = wanted, flag
+        self._since: float | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped for its results."""
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles it for a restore that nobody asks for."""
+        return {}
+
+    def asked(self) -> bool:
+        """Whether to hand out no more trials."""
+        if self._since is None and self._wanted():
+            self._since = time.monotonic()
+            self.flag.raise_.remote()
+        return self._since is not None
+
+    def stop_all(self) -> bool:
+        """Whether to wait no longer; Tune asks at each of its steps."""
+        return self.asked() and time.monotonic() - (self._since or 0) > GRACE_SECONDS

@@ -1,0 +1,35 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from pipelines.commands.printing import _columns, _size, print_line
+
+
+def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
+    """Show each machine as a launch would find it; 1 if something must be put right first."""
+    from pipelines.cluster.doctor import examine_cluster, examine_here, token_file
+    from pipelines.tracking.mode import resolve_mode, wandb_url
+
+    url = wandb_url(resolve_mode())
+    if address is None:
+        facts, findings = examine_here(storage, url)
+    else:
+        from pipelines.cluster.connection import connected
+
+        with connected(address):
+            facts, findings = examine_cluster(storage, url)
+    rows = [["NODE", "CPUS", "MEMORY FREE", "DISK FREE", "DEVICES", "TORCH", "RAY", "AUTH MODE"]]
+    for name, node in facts.items():
+        versions, devices = node["versions"], "; ".join(node["devices"]) or "none"
+        sizes = [_size(node["memory"]), _size(node["disk"])]
+        cells = [name, str(node["cpus"]), *sizes, devices, versions["torch"], versions["ray"]]
+        rows.append([*cells, node["authentication"]])
+    _columns(rows, console)
+    print_line(f"Ray token: {token_file()}", console)
+    for finding in findings:
+        print_line(str(finding), console)
+    if not findings:
+        print_line("nothing to put right", console)
+    return int(any(finding.level == "error" for finding in findings))

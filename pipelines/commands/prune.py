@@ -1,0 +1,74 @@
+"""Deletes what a study can do without: spare checkpoints, and the models of runs that nobody will
+ask for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from rich.console import Console
+
+from pipelines.commands.printing import _size, print_line
+from pipelines.errors import UserError
+from pipelines.ledger.layout import CHECKPOINT
+from pipelines.ledger.ledger import Trial
+from pipelines.ledger.storage import File
+from pipelines.report.records import gather
+from pipelines.trial_output import EXAMPLES, MODEL
+
+
+def prune(storage: str, models: bool) -> tuple[int, int]:
+    """Delete all but the newest checkpoint of each unfinished trial, and all of finished ones.
+
+    With `models`, also the models of final runs, but for the run with the best val of each arm.
+    Returns how many files went, and their bytes.
+
+    Raises:
+        UserError: a launch is running.
+    """
+    ledger, findings = gather(storage)
+    if (holder := ledger.driver()) is not None:
+        raise UserError(
+            f"storage {storage!r}: host {holder.host!r}, pid {holder.pid} is running this study; "
+            "stop it first"
+        )
+    kept = _best_runs(findings.records) if models else set()
+    files: dict[str, list[File]] = defaultdict(list)
+    for file in ledger.storage.files("trials"):
+        files[file.path.split("/")[1]].append(file)
+    spare = [
+        file
+        for key, trial in findings.trials.items()
+        for file in _spare(trial, files[key], models and key not in kept)
+    ]
+    for file in spare:
+        ledger.storage.delete(file.path)
+    return len(spare), sum(file.size for file in spare)
+
+
+def _best_runs(records: list) -> set[str]:
+    best = {}
+    for record in records:
+        if record.phase == "final" and record.val == record.val:
+            held = best.get(record.arm)
+            if held is None or record.val > held.val:
+                best[record.arm] = record
+    return {record.key for record in best.values()}
+
+
+def _spare(trial: Trial, files: list[File], models: bool) -> list[File]:
+    checkpoints = {f: int(m["step"]) for f in files if (m := CHECKPOINT.search(f"/{f.path}"))}
+    newest = max(checkpoints, key=lambda f: checkpoints[f], default=None)
+    keep = newest if trial.result is None else None
+    found = [file for file in checkpoints if file != keep]
+    if models:
+        found += [file for file in files if file.path.rpartition("/")[2] in (MODEL, EXAMPLES)]
+    return found
+
+
+def run_prune(storage: str, models: bool, console: Console) -> None:
+    """Delete spare checkpoints, and with `models` all but the best run's models of each arm."""
+    from pipelines.commands.prune import prune
+
+    count, size = prune(storage, models)
+    print_line(f"{count} files deleted, {_size(size)}", console)

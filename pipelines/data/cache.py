@@ -1,0 +1,78 @@
+"""Decoded data, kept as memory-mapped arrays that processes share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.dataset import Dataset
+from pipelines.documents import digest
+from pipelines.errors import UserError
+
+FORMAT = 1  # of the cache: raise it when what a source decodes to changes
+
+
+def cache_root() -> Path:
+    """Where decoded data is kept."""
+    return Path(os.environ.get("UNTUNED_CACHE") or "~/.cache/untuned").expanduser()
+
+
+def _listing(path: Path) -> list[list[Any]]:
+    """Names, sizes and times of a file, or of all files in a folder: change with the content."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [[f.relative_to(path).as_posix(), (s := f.stat()).st_size, s.st_mtime_ns] for f in files]
+
+
+def _cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
+    """The data set of that key, from the cache or made now; `make` may write x.npy itself."""
+    entry = cache_root() / "data" / digest([FORMAT, *key])
+    if not entry.exists():
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(
+                dir=entry.parent, prefix=".", ignore_cleanup_errors=True
+            ) as temporary:
+                _write(make(Path(temporary)), Path(temporary))
+                _publish(Path(temporary), entry)
+        except OSError as error:
+            raise UserError(
+                f"cache {cache_root()}: {error}; UNTUNED_CACHE names another folder"
+            ) from None
+    facts = json.loads((entry / "dataset.json").read_text())
+    observed = np.array(facts.pop("labels"), np.int64)
+    test = facts.pop("test")
+    return Dataset(
+        x=np.load(entry / "x.npy", mmap_mode="r"),
+        observed=observed,
+        truth=observed,
+        test=None if test is None else np.array(test, bool),
+        **facts,
+    )
+
+
+def _publish(folder: Path, entry: Path) -> None:
+    """Make an entry visible by one rename; if another process was first, its entry stands."""
+    try:
+        folder.rename(entry)
+    except OSError:
+        if not entry.exists():
+            raise
+
+
+def _write(dataset: Dataset, folder: Path) -> None:
+    if not (folder / "x.npy").exists():
+        np.save(folder / "x.npy", dataset.x)
+    facts = {
+        "labels": dataset.observed.tolist(),
+        "test": None if dataset.test is None else dataset.test.tolist(),
+        "classes": dataset.classes,
+        "names": dataset.names,
+        "fingerprint": dataset.fingerprint,
+    }
+    (folder / "dataset.json").write_text(json.dumps(facts))

@@ -1,0 +1,138 @@
+"""A launch of a study: planner and ledger together. Executors take jobs from it and tell it when
+they ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
+
+from pipelines.execution.packing import grown
+from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.planning.resume import plan, score_of
+from pipelines.study.study_file import Study
+
+Loss = Literal["node", "memory", "worker"]  # what an attempt without an outcome was lost with
+TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
+DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
+INDEXED = 500  # trials that end between two additions to the index
+PASSING = (
+    "memory",
+    "data",
+    "time",
+)  # classes of errors that may pass; code and settings stay as they are
+
+
+class LostAttempt(Exception):
+    """An attempt ended without an outcome too often."""
+
+
+class Job(NamedTuple):
+    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
+
+    spec: dict[str, Any]
+    attempt: int
+    gpus: float
+
+
+class Campaign:
+    """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
+
+    retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their
+    own keys. A trial that runs out of memory on its share of a GPU gets twice the share.
+    """
+
+    def __init__(
+        self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
+    ) -> None:
+        self.study, self.ledger = study, ledger
+        self.gpus = 0.0  # set by who knows the devices, before the first job
+        found = ledger.trials()
+        self.planner = plan(study, protocol, found, retry)
+        self._diverged = (
+            {k for k, t in found.items() if t.state == "diverged"} if "diverged" in retry else set()
+        )
+        self.trials = {key: trial for key, trial in found.items() if trial.state not in retry}
+        self._to_index = list(self.trials.values())
+        self._tries: Counter[str] = Counter()
+        self._deaths: Counter[str] = Counter()
+        self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
+        self._jobs: dict[str, Job] = {}
+        self._grown: dict[str, float] = {}  # GPUs of trials that ran out of memory
+
+    def next(self) -> Job | None:
+        """A job to run now; None if there is none at the moment (see `finished`)."""
+        spec = self.planner.ask()
+        if spec is None:
+            return None
+        key = spec["key"]
+        self.ledger.add_trial(spec)
+        if key in self._diverged:
+            self._diverged.remove(key)
+            self.ledger.set_result_aside(key)
+        gpus = self._grown.get(key, self.gpus)
+        self._jobs[key] = Job(spec, self.ledger.new_attempt(key), gpus)
+        self._tries[key] += 1
+        return self._jobs[key]
+
+    def ended(self, key: str, lost: Loss | None = None) -> Trial | None:
+        """A job ended: take its outcome from the ledger. None if it has none yet: it runs again,
+        now or later.
+
+        lost: what the attempt was lost with; None if it ended by itself.
+        """
+        job = self._jobs.pop(key)
+        trial = self.ledger.trial(key)
+        assert trial is not None
+        if trial.state == "started":
+            if lost is None:  # it was asked to stop
+                return None
+            self._tries[key] -= 1
+            if trial.steps > self._reached[key]:
+                self._reached[key], self._deaths[key] = trial.steps, 0
+            self._deaths[key] += lost != "node"
+            if self._deaths[key] < DEATHS:
+                self.planner.again(key)
+                return None
+            trial = self._give_up(job, "memory" if lost == "memory" else "node")
+        elif trial.state == "failed" and (self._grows(trial, job) or self._may_pass(trial)):
+            self.planner.again(key)
+            return None
+        self.trials[key] = trial
+        self.planner.tell(key, score_of(trial, self.study.protocol))
+        self._to_index.append(trial)
+        if len(self._to_index) >= INDEXED:
+            self.write_index()
+        return trial
+
+    def write_index(self) -> None:
+        """Add what ended to the ledger's index: then `status` and the next launch are fast."""
+        self.ledger.index(self._to_index)
+        self._to_index.clear()
+
+    def _grows(self, trial: Trial, job: Job) -> bool:
+        """Whether a trial that ran out of memory gets more of a GPU; then this was no try."""
+        assert trial.error is not None
+        if trial.error["class"] != "memory" or grown(job.gpus) == job.gpus:
+            return False
+        self._grown[trial.key] = grown(job.gpus)
+        self._tries[trial.key] -= 1
+        return True
+
+    def _may_pass(self, trial: Trial) -> bool:
+        assert trial.error is not None
+        return trial.error["class"] in PASSING and self._tries[trial.key] < TRIES
+
+    def _give_up(self, job: Job, error_class: str) -> Trial:
+        key = job.spec["key"]
+        reason = LostAttempt(f"its worker died {DEATHS} times ({error_class}); see the node's log")
+        self.ledger.attempt(key, job.attempt).fail(reason, error_class)
+        trial = self.ledger.trial(key)
+        assert trial is not None
+        return trial
+
+    @property
+    def finished(self) -> bool:
+        """Everything asked for has run."""
+        return self.planner.finished

@@ -1,0 +1,103 @@
+"""All that is checked before a launch writes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from pipelines.data.sources import load_dataset
+from pipelines.data.task import Task, prepare
+from pipelines.documents import flat
+from pipelines.errors import UserError
+from pipelines.execution.settings import Setting
+from pipelines.ledger.ledger import Trial
+from pipelines.models.zoo import build
+from pipelines.planning.specs import data_seed
+from pipelines.provenance import differing, modules_named, origin, provenance
+from pipelines.study.protocol import Protocol, varied
+from pipelines.study.study_file import Study
+
+
+def refuse_mixture(finished: Iterable[Trial], setting: Setting) -> None:
+    """Finished trials must come from the code, the torch and the fast paths of this launch, or they
+    do not compare.
+
+    Raises:
+        UserError: some do not.
+    """
+    others, changed = 0, set[tuple[str, str, str]]()
+    for trial in finished:
+        if trial.result is None:
+            continue
+        made_by = provenance(modules_named(trial.spec, setting.protocol))
+        here = origin(made_by | {"without": setting.fast.left_out()})
+        there = origin(trial.result["provenance"])
+        names = differing(there, here)
+        others += bool(names)
+        changed |= {(name, there[name], here[name]) for name in names}
+    if not others:
+        return
+    differences = [f"{name} {there[:12]} there, {here[:12]} here" for name, there, here in changed]
+    raise UserError(
+        f"{others} finished trials come from elsewhere: {'; '.join(sorted(differences))}. Results "
+        "may not compare: go back to what they were made with, give another --storage, or mix them "
+        "with --allow-mixed (the report says so)"
+    )
+
+
+def check(study: Study) -> str:
+    """Read the data, make the splits of every repeat, build the model: whatever fails, fails now.
+
+    Returns the fingerprint of the data.
+    """
+    for scenario, change in study.scenarios.items():
+        protocol = varied(study.protocol, change)
+        for repeat in range(study.request.repeats):
+            task = prepare(protocol, data_seed(study, repeat, scenario))
+        _check_model(protocol, task)
+    return load_dataset(study.protocol.data).fingerprint
+
+
+def _check_model(protocol: Protocol, task: Task) -> None:
+    model = build(protocol.model, task.input_shape, len(task.classes)).eval()
+    example = task.normalise(task.meta.x[:2])
+    try:
+        with torch.no_grad():
+            shape = tuple(model(example).shape)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"model {protocol.model.name!r} fails on input {tuple(example.shape)}: {reason}"
+        ) from None
+    expected = (len(example), len(task.classes))
+    if shape != expected:
+        raise UserError(f"model {protocol.model.name!r} gives {shape}, expected {expected}")
+
+
+def choose_device(requested: str, address: str | None = None) -> str:
+    """cpu or cuda. A cluster at `address` has GPUs if the user says so: a driver need not have any.
+
+    Raises:
+        UserError: CUDA was asked for here and is not there.
+    """
+    if requested == "cuda" and address:
+        return "cuda"
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' is not available here; use --device cpu or auto")
+    return "cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _same_protocol(storage: str, there: dict[str, Any] | None, here: dict[str, Any]) -> None:
+    if there is None or there["hash"] == here["hash"]:
+        return
+    before, now = flat(there["protocol"]), flat(here["protocol"])
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    differences = [f"{n} is {before.get(n)!r} there, {now.get(n)!r} here" for n in changed]
+    if there["fingerprint"] != here["fingerprint"]:
+        differences.append("the content of the data differs")
+    raise UserError(
+        f"storage {storage!r} holds a study under another protocol ({'; '.join(differences)}): "
+        "give another --storage"
+    )

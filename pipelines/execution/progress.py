@@ -1,0 +1,159 @@
+"""How a study stands: one line per arm, for the live display, `status`, and scripts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipelines.ledger.ledger import Trial
+from pipelines.planning.planner import Planner
+from pipelines.planning.resume import score_of
+
+SILENT_SECONDS = 15.0
+
+
+@dataclass
+class Line:
+    """One arm: trials done of those planned, best score on val so far, and what it cost."""
+
+    arm: str
+    done: int = 0
+    planned: int = 0
+    best_val: float | None = None
+    seconds: float = 0.0
+    runs: int = 0
+    diverged: int = 0
+    failed: int = 0
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds of work left, at the mean cost of a run so far; None before the first."""
+        return (self.planned - self.done) * self.seconds / self.runs if self.runs else None
+
+
+class Board:
+    """Lines that are kept up to date, trial by trial."""
+
+    def __init__(self, planner: Planner, workers: int = 1) -> None:
+        self.planner, self.workers = planner, workers
+        self._lines: dict[str, Line] = defaultdict(lambda: Line(""))
+
+    def add(self, trial: Trial) -> None:
+        """A trial that ended."""
+        line = self._lines[trial.spec["arm"]]
+        line.failed += trial.state == "failed"
+        if trial.result is None:
+            return
+        line.diverged += trial.state == "diverged"
+        line.runs += 1
+        line.seconds += trial.result["cost"]["seconds"]
+        score = score_of(trial, self.planner.study.protocol)
+        if score is not None and not math.isnan(score):
+            line.best_val = score if line.best_val is None else max(line.best_val, score)
+
+    def lines(self) -> list[Line]:
+        """The requested arms, in order."""
+        for name in self.planner.arms:
+            line = self._lines[name]
+            line.arm, line.done, line.planned = (
+                name,
+                self.planner.done[name],
+                self.planner.planned[name],
+            )
+        return [self._lines[name] for name in self.planner.arms]
+
+    def eta(self) -> float | None:
+        """Seconds until all is done, with the trials in flight spread over all workers; None before
+        the first run."""
+        lines = self.lines()
+        known = [r for line in lines if (r := line.remaining_seconds()) is not None]
+        if not known:
+            return None
+        runs = sum(line.runs for line in lines)
+        mean = sum(line.seconds for line in lines) / runs
+        unknown = sum((line.planned - line.done) * mean for line in lines if not line.runs)
+        return (sum(known) + unknown) / self.workers
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for `status --json`."""
+        lines = self.lines()
+        return {
+            "done": sum(line.done for line in lines),
+            "planned": sum(line.planned for line in lines),
+            "running": len(self.planner.running),
+            "arms": [
+                asdict(line) | {"remaining_seconds": line.remaining_seconds()} for line in lines
+            ],
+        }
+
+    def table(self) -> Table:
+        """The lines as a table for the terminal."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("arm")
+        for name in ("trials", "best val", "left", "cost", "diverged", "failed"):
+            table.add_column(name, justify="right")
+        lines = self.lines()
+        for line in lines:
+            table.add_row(*_cells(line), style="dim" if line.done == line.planned else None)
+        done, planned = sum(x.done for x in lines), sum(x.planned for x in lines)
+        eta, cost = self.eta(), sum(x.seconds for x in lines)
+        table.add_row(
+            "all", f"{done}/{planned}", "", f"ETA {clock(eta)}", clock(cost), style="bold"
+        )
+        return table
+
+
+@contextmanager
+def progress(board: Board, console: Console) -> Iterator[Callable[[Trial], None]]:
+    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
+    ended trial."""
+    if console.is_terminal:
+        with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
+
+            def redraw(trial: Trial) -> None:
+                board.add(trial)
+                live.update(board.table())
+
+            yield redraw
+        console.print(board.table())
+        return
+    said = 0.0
+
+    def say(trial: Trial) -> None:
+        nonlocal said
+        board.add(trial)
+        if time.monotonic() - said > SILENT_SECONDS:
+            said = time.monotonic()
+            state = board.as_json()
+            console.print(f"{state['done']}/{state['planned']} trials, ETA {clock(board.eta())}")
+
+    yield say
+    console.print(board.table())
+
+
+def _cells(line: Line) -> list[str]:
+    best = "" if line.best_val is None else f"{line.best_val:.3f}"
+    left = line.remaining_seconds()
+    bad = [str(n) if n else "" for n in (line.diverged, line.failed)]
+    return [line.arm, f"{line.done}/{line.planned}", best, clock(left), clock(line.seconds), *bad]
+
+
+def clock(seconds: float | None) -> str:
+    """A duration for people: 7 s, 3 min 20 s, 2 h 05 min; ? where it is unknown."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

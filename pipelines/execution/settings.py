@@ -1,0 +1,34 @@
+"""How a launch runs its trials; none of it changes a number by more than rounding. Imports nothing
+that takes time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.execution.packing import Gpus
+from pipelines.training.fast_paths import ALL_FAST, FastPaths
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a launch have in common; travels to every worker."""
+
+    storage: str
+    study: str
+    protocol: dict[str, Any]
+    device: str
+    tracking: Literal["online", "offline", "disabled"]
+    tracking_dir: str
+    commit: str | None  # of the driver's code; workers may have a copy without its history
+    checkpoint_seconds: float = 60.0
+    fast: FastPaths = ALL_FAST
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes, and how many run at once (None: as many as fit)."""
+
+    cpus: float = 1.0
+    gpus: Gpus = 0.0
+    concurrent: int | None = None

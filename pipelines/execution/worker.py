@@ -1,0 +1,147 @@
+"""Runs one attempt at one trial in this process, whoever asks for it: Ray, the inline executor, or
+`trial`."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from obstore.exceptions import BaseError
+
+from pipelines.errors import UserError
+from pipelines.execution.packing import memory_fraction
+from pipelines.execution.settings import Setting
+from pipelines.ledger.ledger import Attempt, Ledger, LedgerConflict
+from pipelines.provenance import differing, modules_named, origin, provenance
+from pipelines.study.protocol import Protocol
+from pipelines.tracking.rows import Json, tracked_row, tracked_summary
+from pipelines.tracking.run import tracker
+from pipelines.training.artifacts import artifacts
+from pipelines.training.trial import Progress, trial
+
+
+class Stopped(Exception):
+    """The launch is ending; the attempt has left a checkpoint."""
+
+
+def run_attempt(
+    setting: Setting,
+    spec: Json,
+    number: int,
+    stop: Callable[[], bool] = lambda: False,
+    gpus: float = 0.0,
+) -> None:
+    """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
+
+    A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
+    a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
+    """
+    attempt = Ledger.open(setting.storage).attempt(spec["key"], number)
+    try:
+        if setting.device == "cuda":
+            _prepare_gpu(gpus)
+        _run(setting, spec, attempt, stop, gpus)
+    except Stopped:
+        return
+    except Exception as error:
+        attempt.fail(error, classify(error))
+
+
+def _run(
+    setting: Setting,
+    spec: Json,
+    attempt: Attempt,
+    stop: Callable[[], bool],
+    gpus: float,
+) -> None:
+    made_by = _made_by(setting, spec)
+    state = _load(attempt, origin(made_by))
+    history = list(state["history"]) if state else []
+    with tracker(
+        spec,
+        study=setting.study,
+        protocol=setting.protocol,
+        directory=Path(setting.tracking_dir),
+        mode=setting.tracking,
+        history=map(tracked_row, history),
+    ) as run:
+        saved = time.monotonic()
+        whole = spec | {"protocol": setting.protocol}
+        for progress in trial(whole, state, setting.device, setting.fast):
+            if progress.row is not None:
+                history.append(progress.row)
+                run.log(tracked_row(progress.row))
+            if progress.result is not None:
+                result = progress.result | {"attempt": attempt.number, "provenance": made_by}
+                result["cost"] = result["cost"] | {"gpus": gpus}
+                run.summarize(tracked_summary(result))
+                for name, data in _artifacts(setting, spec, result, progress).items():
+                    attempt.write(name, data)
+                attempt.finish(result, history)
+                return
+            ending = stop()
+            if ending or time.monotonic() - saved > setting.checkpoint_seconds:
+                _save(attempt, progress.snapshot(), origin(made_by))
+                saved = time.monotonic()
+            if ending:
+                raise Stopped(spec["key"])
+
+
+def _prepare_gpu(gpus: float) -> None:
+    """A fraction of a GPU is a limit of memory, so that too much fails here, not next door; and the
+    peak is this attempt's own, whatever the process has run before.
+    """
+    torch.cuda.init()
+    torch.cuda.reset_peak_memory_stats()
+    if 0 < gpus < 1:
+        _, total = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
+
+
+def _made_by(setting: Setting, spec: Json) -> Json:
+    made_by = provenance(modules_named(spec, setting.protocol)) | {
+        "commit": setting.commit,
+        "without": setting.fast.left_out(),
+    }
+    if setting.device == "cuda":
+        made_by["processor"] = torch.cuda.get_device_name()
+    return made_by
+
+
+def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -> dict[str, bytes]:
+    """Models of the final phase are kept: the report, `best` and `suspects` use them."""
+    if spec["phase"] not in ("final", "default") or result["status"] != "completed":
+        return {}
+    return artifacts(spec, Protocol.model_validate(setting.protocol), progress.snapshot())
+
+
+def _load(attempt: Attempt, here: Json) -> Json | None:
+    """The furthest checkpoint; None also if its origin is another than `here`: a trial is not a
+    mixture.
+    """
+    found = attempt.load_newest_checkpoint()
+    saved = found and torch.load(io.BytesIO(found[1]), weights_only=True)
+    return saved["state"] if saved and not differing(saved["origin"], here) else None
+
+
+def _save(attempt: Attempt, state: Json, here: Json) -> None:
+    buffer = io.BytesIO()
+    torch.save({"origin": here, "state": state}, buffer)
+    attempt.save_checkpoint(buffer.getvalue(), state["steps"])
+
+
+def classify(error: Exception) -> str:
+    """Why an attempt failed: memory, time, data, user, conflict or code. (Lost nodes are the
+    driver's finding.)
+    """
+    found = {
+        "memory": torch.cuda.OutOfMemoryError | MemoryError,
+        "time": TimeoutError,
+        "data": OSError | BaseError,
+        "user": UserError,
+        "conflict": LedgerConflict,
+    }
+    return next((name for name, kinds in found.items() if isinstance(error, kinds)), "code")

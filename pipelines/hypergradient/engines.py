@@ -1,0 +1,235 @@
+"""The hypergradient: d clean(theta') / d phi after the look-ahead theta' = theta - alpha
+dL/dtheta(theta, phi).
+
+With outputs z(theta), per-example losses l(z; phi) and L their mean, and g = d clean / d theta at
+theta':
+
+    d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
+
+Only the loss head is differentiated twice; the network gives one directional derivative, and its
+graph is never differentiated again. This is exact for the one-step look-ahead of L2RW (Ren et al.
+2018), Meta-Weight-Net (Shu et al. 2019) and adaptive robust losses (Shu et al. 2020), also where
+rows of the loss depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from pipelines.errors import UserError
+from pipelines.hypergradient.forward_mode import forward_mode
+from pipelines.study.phases import Engine
+
+Parameters = Mapping[str, Tensor]
+Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
+RADIUS = 1e-3
+WAY_OUT = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
+OutputTensors = tuple[Tensor, ...]
+Direction = dict[str, Tensor]  # in which the outputs are differentiated: one for each parameter
+Tangent = tuple[OutputTensors, OutputTensors]
+OutputsOf = Callable[[Parameters], OutputTensors]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A bilevel problem at one step.
+
+    outputs: parameters -> tuple of output tensors of the training batch; leaves no trace in buffers
+    or random state.
+    losses: outputs -> per-example losses [B]; depends on the meta-parameters.
+    clean: parameters -> the scalar clean loss.
+    moves: False where the look-ahead is known to be the identity (the training loss is zero for
+    every theta: L2RW).
+    """
+
+    outputs: Callable[[Parameters], OutputTensors]
+    losses: Callable[[OutputTensors], Tensor]
+    clean: Callable[[Parameters], Tensor]
+    moves: bool = True
+
+
+def hypergradient(
+    problem: Problem,
+    theta: Parameters,
+    phi: Sequence[Tensor],
+    alpha: Rate,
+    engine: Engine = "forward",
+    ahead: Parameters | None = None,
+    z: OutputTensors | None = None,
+) -> list[Tensor]:
+    """Gradient of the clean loss after the look-ahead, with respect to each of phi.
+
+    theta: what the look-ahead moves, all of the model's parameters or some; alpha: its learning
+    rate; ahead: theta' where the caller has already taken the step; z: the outputs at theta where
+    the caller has them. Parameters, buffers and their .grad are left as they are.
+    """
+    if engine == "double_backward":
+        if ahead is not None:
+            raise ValueError("double_backward takes the look-ahead itself: use it with rollback")
+        return _double_backward(problem, theta, phi, alpha)
+    if ahead is None:
+        ahead, z = look_ahead(problem, theta, alpha, z)
+    direction = clean_gradient(problem, ahead)
+    del ahead  # as large as the model, and not needed any more
+    z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
+    return through_the_head(problem.losses, z, zdot, phi, alpha)
+
+
+def look_ahead(
+    problem: Problem, theta: Parameters, alpha: Rate, z: OutputTensors | None = None
+) -> tuple[dict[str, Tensor], OutputTensors | None]:
+    """theta - alpha dL/dtheta, one step of plain SGD, as in the papers; and the outputs at theta.
+
+    z: those outputs with their graph, which is then retained; otherwise they are computed here.
+    Where nothing moves, they are what the caller knows of them.
+    """
+    if not problem.moves:
+        return dict(theta), z
+    found = problem.outputs(theta) if z is None else z
+    values = list(theta.values())
+    grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
+    rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
+    left = [*reversed(grads)]
+    del grads  # each goes when it has been used: together they are as large as the model
+    with torch.no_grad():
+        moved = {n: torch.addcmul(p, left.pop(), rate, value=-1) for n, p in theta.items()}
+    return moved, tuple(t.detach() for t in found)
+
+
+def clean_gradient(problem: Problem, theta: Parameters) -> Direction:
+    """d clean / d theta."""
+    leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+    grads = torch.autograd.grad(problem.clean(leaves), list(leaves.values()))
+    return dict(zip(leaves, grads, strict=True))
+
+
+def _forward_mode(
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
+) -> Tangent:
+    """z and J z . direction in one pass with dual numbers; no graph is built."""
+    with forward_mode():
+        dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
+        pairs = [forward_ad.unpack_dual(found) for found in outputs(dual)]
+    tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
+    return tuple(p.primal for p in pairs), tuple(tangents)
+
+
+def _finite_difference(
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
+) -> Tangent:
+    """z and the central difference (z(theta + eps g) - z(theta - eps g)) / 2 eps.
+
+    Where z is not known it is the mean of the two, which is off by the square of eps.
+    """
+    with torch.no_grad():
+        eps = _small(direction)
+        up = outputs({n: torch.addcmul(p, direction[n], eps) for n, p in theta.items()})
+        down = outputs({n: torch.addcmul(p, direction[n], -eps) for n, p in theta.items()})
+        middle = tuple((u + d) / 2 for u, d in zip(up, down, strict=True)) if z is None else z
+        return middle, tuple((u - d) / (2 * eps) for u, d in zip(up, down, strict=True))
+
+
+def _one_sided_difference(
+    outputs: OutputsOf, theta: Parameters, direction: Direction, z: OutputTensors | None = None
+) -> Tangent:
+    """z and (z(theta + eps g) - z) / eps: a single forward where z is known.
+
+    Takes the direction apart as it is used: it is as large as the model, and so is its sum.
+    """
+    with torch.no_grad():
+        z = outputs(theta) if z is None else z
+        eps = _small(direction)
+        up = outputs({n: torch.addcmul(p, direction.pop(n), eps) for n, p in theta.items()})
+        return z, tuple((u - d) / eps for u, d in zip(up, z, strict=True))
+
+
+def _small(direction: Direction) -> Tensor:
+    """eps, for which eps direction has length RADIUS."""
+    norm = torch.nn.utils.get_total_norm(direction.values())
+    return RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+
+
+TANGENTS = {
+    "forward": _forward_mode,
+    "finite_difference": _finite_difference,
+    "one_sided_difference": _one_sided_difference,
+}
+
+
+def through_the_head(
+    losses: Callable[[OutputTensors], Tensor],
+    z: Iterable[Tensor],
+    zdot: Iterable[Tensor],
+    phi: Sequence[Tensor],
+    alpha: Rate,
+) -> list[Tensor]:
+    """-alpha d/dphi < dL/dz, zdot >, with L the mean of the losses."""
+    leaves = tuple(t.detach().requires_grad_() for t in z)
+    slopes = torch.autograd.grad(
+        losses(leaves).mean(), leaves, create_graph=True, allow_unused=True
+    )
+    used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
+    inner = torch.stack([(s * t).sum() for s, t in used]).sum()
+    grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
+    scale = -alpha
+    return [
+        torch.zeros_like(p) if g is None else scale * g for p, g in zip(phi, grads, strict=True)
+    ]
+
+
+def _double_backward(
+    problem: Problem, theta: Parameters, phi: Sequence[Tensor], alpha: Rate
+) -> list[Tensor]:
+    """The reference: the look-ahead stays in the graph, which is differentiated once more."""
+    values = list(theta.values())
+    loss = problem.losses(problem.outputs(theta)).mean()
+    grads = torch.autograd.grad(loss, values, create_graph=True)
+    ahead = {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
+    found = torch.autograd.grad(problem.clean(ahead), list(phi), allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(phi, found, strict=True)]
+
+
+def check_rules(
+    problem: Problem, theta: Parameters, engine: Engine
+) -> tuple[Direction, OutputTensors]:
+    """A direction, and the derivative of the outputs in it: some operators have no rule for it.
+
+    Raises:
+        UserError: an engine fails on this model; names the operator and the way out.
+    """
+    direction = clean_gradient(problem, theta)
+    try:
+        return direction, TANGENTS[engine](problem.outputs, theta, dict(direction))[1]
+    except (NotImplementedError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(
+            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {WAY_OUT}"
+        ) from None
+
+
+def check_engine(
+    problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05
+) -> None:
+    """Compare an engine's directional derivative with a finite difference, before it is trusted.
+
+    A few operators (reentrant checkpointing) are silently wrong. Give it a problem in float64 on a
+    few examples.
+
+    Raises:
+        UserError: the engine fails on this model; names the operator and the way out.
+    """
+    direction, tangent = check_rules(problem, theta, engine)
+    _, reference = _finite_difference(problem.outputs, theta, direction)
+    for found, expected in zip(tangent, reference, strict=True):
+        error = torch.linalg.vector_norm(found - expected)
+        if error > tolerance * torch.linalg.vector_norm(expected) + 1e-8:
+            share = (error / torch.linalg.vector_norm(expected).clamp_min(1e-30)).item()
+            raise UserError(
+                f"meta.engine = {engine!r} is wrong for this model by {share:.0%} "
+                f"against a finite difference; {WAY_OUT}"
+            )

@@ -1,0 +1,47 @@
+"""The ledger's index: copies of finished trials, many to a file, so that a large study is read in
+few requests. Never the truth: a row counts only while it was made from the files that are there.
+
+    index/N.jsonl    the digest of what follows, then a row for each trial; created once
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pipelines.documents import Json, sha256
+from pipelines.ledger.storage import Storage
+
+FOLDER = "index"
+
+
+class Row(NamedTuple):
+    """A finished trial, and the versions of the two files it was read from."""
+
+    key: str
+    versions: list[str | None]
+    spec: Json
+    result: Json
+
+
+def read_index(storage: Storage) -> dict[str, Row]:
+    """The newest row of each trial; damaged files count as not written."""
+    paths = sorted((f.path for f in storage.files(FOLDER)), key=lambda path: (len(path), path))
+    return {row.key: row for data in storage.read_many(paths) for row in _decode(data or b"")}
+
+
+def add_to_index(storage: Storage, rows: Iterable[Row]) -> None:
+    """Write rows as one more file of the index. For the driver."""
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    data = sha256(body).encode() + b"\n" + body
+    number = len(storage.files(FOLDER)) + 1
+    while not storage.create_once(f"{FOLDER}/{number}.jsonl", data):
+        number += 1
+
+
+def _decode(data: bytes) -> list[Row]:
+    digest, _, body = data.partition(b"\n")
+    if digest != sha256(body).encode():
+        return []
+    return [Row(*json.loads(line)) for line in body.splitlines()]

@@ -1,0 +1,188 @@
+"""At most one driver per study, on whatever machine it runs.
+
+Leases are numbered files, each created once: whoever creates the next number after a dead lease
+holds the study, so taking over needs no compare-and-swap, on disks and in object stores alike. The
+driver's lease is the newest; only older ones are ever deleted.
+
+A lease is live while its process is alive, if that can be seen from here, and until it expires, if
+not. Workers need no lease: an attempt writes only its own files (`pipelines/ledger.py`).
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pipelines.errors import UserError
+from pipelines.ledger.storage import STORAGE_ERRORS, Storage
+
+FOLDER = "lease"
+LIFETIME = 60.0  # seconds from one renewal to expiry; must exceed the clocks' difference by far
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lease file says. Times: seconds since the epoch; `expires` is 0 once released."""
+
+    token: str
+    host: str
+    machine: str | None
+    pid: int
+    process_start: str | None
+    started: float
+    expires: float
+
+    @staticmethod
+    def here() -> "Holder":
+        """This process, from now on."""
+        now, pid = time.time(), os.getpid()
+        return Holder(
+            token=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            machine=_machine(),
+            pid=pid,
+            process_start=_process_start(pid),
+            started=now,
+            expires=now + LIFETIME,
+        )
+
+    def is_live(self, takeover: bool = False) -> bool:
+        """Whether this process may still be driving its study; with `takeover`, only until its
+        lease expires.
+        """
+        if not self.expires:
+            return False
+        if not takeover and self.machine is not None and self.machine == _machine():
+            return _process_start(self.pid) == self.process_start
+        return time.time() < self.expires
+
+
+class Lease:
+    """The right to drive a study. As a context manager it renews itself until the end."""
+
+    def __init__(self, storage: Storage, number: int, holder: Holder):
+        self.storage, self.number, self.holder = storage, number, holder
+        self._lost = threading.Event()
+        self._done = threading.Event()
+
+    @property
+    def lost(self) -> bool:
+        """True once another driver has taken the study over: hand out no more attempts."""
+        return self._lost.is_set()
+
+    def renew(self) -> bool:
+        """Put the expiry off by a lifetime; False, for good, if another driver has taken over."""
+        if not self.lost and _newest(self.storage)[0] > self.number:
+            self._lost.set()
+        if not self.lost:
+            self.holder = replace(self.holder, expires=time.time() + LIFETIME)
+            self._write()
+        return not self.lost
+
+    def release(self) -> None:
+        """Give the study up: the next driver need not wait."""
+        self.holder = replace(self.holder, expires=0.0)
+        self._write()
+
+    def __enter__(self) -> "Lease":
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        if not self.lost:
+            self.release()
+
+    def _write(self) -> None:
+        self.storage.replace(_path(self.number), json.dumps(asdict(self.holder)).encode())
+
+    def _keep(self) -> None:
+        while not self.lost and not self._done.wait(LIFETIME / 4):
+            # The storage may be away for a while. The lease then runs out by itself, and whether
+            # somebody took over in the meantime shows at the next renewal.
+            with suppress(*STORAGE_ERRORS):
+                self.renew()
+
+
+def acquire_lease(storage: Storage, takeover: bool = False) -> Lease:
+    """The lease of the study in `storage`; a dead driver's is taken over.
+
+    With `takeover`, an expired one is too though its process is alive: a driver that hangs, or was
+    suspended.
+    Raises `UserError`, with host and process, while another driver is live.
+    """
+    newest, holder = _newest(storage)
+    if holder is not None and holder.is_live(takeover):
+        raise _refusal(holder)
+    lease = Lease(storage, newest + 1, Holder.here())
+    data = json.dumps(asdict(lease.holder)).encode()
+    created = storage.create_once(_path(lease.number), data)
+    # An object store's retried request may find its own file, so look who is the newest. This also
+    # unmasks a number that was already used and deleted when this process was asleep in between.
+    newest, holder = _newest(storage)
+    if holder != lease.holder:
+        if created:
+            storage.delete(_path(lease.number))
+        raise _refusal(holder)
+    for file in storage.files(FOLDER):
+        if file.path < _path(lease.number):
+            storage.delete(file.path)
+    return lease
+
+
+def live_holder(storage: Storage) -> Holder | None:
+    """Who drives the study in `storage`; None if nobody does."""
+    _, holder = _newest(storage)
+    return holder if holder is not None and holder.is_live() else None
+
+
+def _newest(storage: Storage) -> tuple[int, Holder | None]:
+    """Number and content of the newest lease: 0 if there is none, None if it cannot be read."""
+    newest = max((file.path for file in storage.files(FOLDER)), default=None)
+    if newest is None:
+        return 0, None
+    try:
+        holder = Holder(**json.loads(storage.read(newest) or b""))
+    except (ValueError, TypeError):
+        holder = None  # damaged: its writer is gone, or will write it again at its next renewal
+    return int(Path(newest).stem), holder
+
+
+def _path(number: int) -> str:
+    return f"{FOLDER}/{number:08d}.json"
+
+
+def _refusal(holder: Holder | None) -> UserError:
+    if holder is None:
+        return UserError("lease: another driver is just starting on this study; try again")
+    return UserError(
+        f"lease: host {holder.host!r}, pid {holder.pid} is driving this study since "
+        f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder.started))}; "
+        f"stop it, or wait until it is gone for {LIFETIME:.0f} s"
+    )
+
+
+def _machine() -> str | None:
+    """Identifies where process numbers mean the same; None where that cannot be told (no Linux)."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except FileNotFoundError:
+        return None
+
+
+def _process_start(pid: int) -> str | None:
+    """When a process of this machine started, in clock ticks after boot; None if it is gone."""
+    try:
+        # The second field is the program's name in parentheses, and may contain spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,219 @@
+"""Networks: normalised inputs x [B, ...] float32 -> logits [B, K].
+
+Inputs are images [C, H, W] or rows of a table [D]. A network of the user's own is named by the
+dotted path of a factory; to serve in meta-learned arms it must run under torch.func.functional_call
+and in forward-mode differentiation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, ValidationError, validate_call
+from torch import Tensor, nn
+
+from pipelines.errors import UserError
+from pipelines.study.protocol import Model
+from pipelines.study.validation import describe
+
+Shape = tuple[int, ...]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
+    """The network that a study names, freshly initialised from torch's global generator.
+
+    Raises:
+        UserError: unknown name or option, a value that is not allowed, an image network on a table.
+    """
+    if ":" in model.name:
+        return _build_own(model, input_shape, classes)
+    if model.name not in MODELS:
+        raise UserError(
+            f"model.name = {model.name!r}: allowed are {', '.join(MODELS)}, package.module:factory"
+        )
+    factory = MODELS[model.name]
+    allowed = list(inspect.signature(factory).parameters)[2:]
+    if unknown := sorted(set(model.options) - set(allowed)):
+        raise UserError(
+            f"model.options: {model.name} has no option {unknown[0]!r}; "
+            f"allowed: {', '.join(allowed) or 'none'}"
+        )
+    if len(input_shape) != 3 and model.name != "mlp":
+        raise UserError(
+            f"model.name = {model.name!r}: is for images, the inputs are {input_shape}; use mlp"
+        )
+    try:
+        return factory(input_shape, classes, **model.options)
+    except ValidationError as error:
+        raise UserError(f"model.options.{describe(error)}") from None
+
+
+def _build_own(model: Model, input_shape: Shape, classes: int) -> nn.Module:
+    try:
+        factory = pkgutil.resolve_name(model.name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"model.name = {model.name!r}: cannot be imported: {error}") from None
+    try:
+        inspect.signature(factory).bind(input_shape=input_shape, classes=classes, **model.options)
+    except TypeError as error:
+        raise UserError(
+            f"model.options: {model.name} called with input_shape, classes: {error}"
+        ) from None
+    network = factory(input_shape=input_shape, classes=classes, **model.options)
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"model.name = {model.name!r}: must return a torch.nn.Module, "
+            f"not {type(network).__name__}"
+        )
+    return network
+
+
+@validate_call
+def mlp(
+    input_shape: Shape,
+    classes: int,
+    *,
+    hidden: tuple[PositiveInt, ...] = (128, 128),
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """Fully connected layers with ReLU on the flattened input."""
+    sizes = (math.prod(input_shape), *hidden)
+    layers: list[nn.Module] = [nn.Flatten()]
+    for i, o in pairwise(sizes):
+        layers += [nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
+
+
+@validate_call
+def cnn(input_shape: Shape, classes: int, *, width: PositiveInt = 32) -> nn.Module:
+    """Three blocks of convolution, BatchNorm, ReLU, pooling, for images of 8 to about 64 pixels."""
+    if min(input_shape[1:]) < 8:
+        raise UserError(
+            f"model.name = 'cnn': needs images of at least 8 x 8 pixels, these are {input_shape}"
+        )
+    channels = (input_shape[0], width, 2 * width, 4 * width)
+    layers: list[nn.Module] = []
+    for i, o in pairwise(channels):
+        layers += [_conv(i, o, 3), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], classes)
+    )
+
+
+@validate_call
+def resnet32(input_shape: Shape, classes: int) -> nn.Module:
+    """ResNet-32 for CIFAR, 0.46 M parameters (He et al., CVPR 2016, section 4.2)."""
+    layers: list[nn.Module] = [_conv(input_shape[0], 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
+    channels = 16
+    for out, first_stride in ((16, 1), (32, 2), (64, 2)):
+        for stride in (first_stride, 1, 1, 1, 1):
+            layers.append(ResidualBlock(channels, out, stride))
+            channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+
+
+@validate_call
+def wide_resnet(
+    input_shape: Shape,
+    classes: int,
+    *,
+    depth: PositiveInt = 28,
+    width: PositiveInt = 10,
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """WRN-28-10, 36.5 M parameters (Zagoruyko and Komodakis, BMVC 2016: dropout 0 and 0.3)."""
+    blocks, rest = divmod(depth - 4, 6)
+    if rest or blocks < 1:
+        raise UserError(
+            f"model.options.depth = {depth}: must be 6 n + 4, that is 10, 16, 22, 28, ..."
+        )
+    layers: list[nn.Module] = [_conv(input_shape[0], 16, 3)]
+    channels = 16
+    for out, first_stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            layers.append(WideBlock(channels, out, stride, dropout))
+            channels = out
+    layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(channels, classes))
+
+
+@validate_call
+def resnet18(input_shape: Shape, classes: int) -> nn.Module:
+    """torchvision's ResNet-18, for images of about 224 pixels; no pretrained weights."""
+    return _torchvision("resnet18", input_shape, classes)
+
+
+@validate_call
+def resnet50(input_shape: Shape, classes: int) -> nn.Module:
+    """torchvision's ResNet-50, for images of about 224 pixels; no pretrained weights."""
+    return _torchvision("resnet50", input_shape, classes)
+
+
+def _torchvision(name: str, input_shape: Shape, classes: int) -> nn.Module:
+    import torchvision  # slow to import, and few models need it
+
+    network = getattr(torchvision.models, name)(num_classes=classes)
+    if input_shape[0] != 3:
+        network.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and a parameter-free shortcut (option A: subsample, pad with zeros)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs)
+        self.stride, self.padding = stride, (outputs - inputs) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        if self.stride != 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
+        return F.relu(x + y)
+
+
+class WideBlock(nn.Module):
+    """Pre-activation block: BatchNorm and ReLU before each convolution, dropout between them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), _conv(inputs, outputs, 3, stride)
+        self.norm2, self.conv2 = nn.BatchNorm2d(outputs), _conv(outputs, outputs, 3)
+        self.dropout = nn.Dropout(dropout)
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else _conv(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        active = F.relu(self.norm1(x))
+        y = self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active)))))
+        return y + (x if self.shortcut is None else self.shortcut(active))
+
+
+def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    """Convolution without bias (a BatchNorm follows), initialised as in He et al. 2015."""
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "resnet32": resnet32,
+    "wrn_28_10": wide_resnet,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}

@@ -1,0 +1,40 @@
+"""A planner that knows what the ledger holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from pipelines.ledger.ledger import Trial
+from pipelines.planning.planner import Planner
+from pipelines.study.protocol import Protocol
+from pipelines.study.study_file import Study
+
+
+def score_of(trial: Trial, protocol: Protocol) -> float | None:
+    """A finished trial's score on val under the study's epoch rule; nan if it has no val, None if
+    it failed.
+    """
+    if trial.result is None:
+        return None
+    val = trial.result["val"]
+    return math.nan if val is None else val[protocol.epoch]
+
+
+def plan(
+    study: Study, protocol: str, trials: dict[str, Trial], retry: Collection[str] = ()
+) -> Planner:
+    """A planner that knows what the ledger holds; trials whose state is in `retry` count as not
+    finished.
+    """
+    outcomes = {
+        key: score_of(trial, study.protocol)
+        for key, trial in trials.items()
+        if trial.state in ("completed", "diverged", "failed") and trial.state not in retry
+    }
+    suggested = {
+        (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
+        for s in (trial.spec for trial in trials.values())
+        if s["phase"] == "search"
+    }
+    return Planner(study, protocol, outcomes, suggested)

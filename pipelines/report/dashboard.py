@@ -1,0 +1,114 @@
+"""The report of a running study, served to this machine alone and kept up to date."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+from pipelines.ledger.layout import KEY
+from pipelines.ledger.ledger import Ledger
+from pipelines.report.pages import page
+from pipelines.report.study_report import study_report
+
+HOST = "127.0.0.1"
+LOOK_SECONDS = 3.0  # between two looks at the ledger
+#: What a page links to, in the directory of its first study.
+FILES = re.compile(
+    rf"results\.(json|csv)|suspects\.csv|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
+)
+TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "html": "text/html",
+    "txt": "text/plain",
+}
+
+
+class Dashboard:
+    """The page of some studies and its version; rebuilt when a ledger changed, not when asked.
+
+    Raises:
+        UserError: there is no study at one of the places.
+    """
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self.places = list(places)
+        self.ledgers = [Ledger.open(place, create=False) for place in places]
+        self._lock = threading.Lock()
+        self._looked = -LOOK_SECONDS
+        self._version = ""
+        self._built = ("", b"")
+
+    def version(self) -> str:
+        """Changes with every trial that starts or ends, and with every new request."""
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK_SECONDS:
+                self._version = self._look()
+                self._looked = time.monotonic()
+            return self._version
+
+    def page(self) -> bytes:
+        """The page as of the current version."""
+        version = self.version()
+        with self._lock:
+            if self._built[0] != version:
+                reports = [study_report(place) for place in self.places]
+                self._built = (version, page(reports, live=version).encode())
+            return self._built[1]
+
+    def file(self, path: str) -> bytes | None:
+        """A file that the page links to; None if there is none, or if it is none of those."""
+        return self.ledgers[0].storage.read(path) if FILES.fullmatch(path) else None
+
+    def _look(self) -> str:
+        found = hashlib.sha256()
+        for ledger in self.ledgers:
+            files = [file for file in ledger.storage.files("trials") if file.path.endswith(".json")]
+            names = sorted(f"{file.path} {file.version}" for file in files)
+            found.update("\n".join([str(ledger.request()), *names]).encode())
+        return found.hexdigest()[:16]
+
+
+def dashboard_server(places: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
+    """A server of the studies' page on the loopback interface; port 0 takes any free one.
+
+    Raises:
+        UserError: there is no study at one of the places.
+        OSError: the port is taken.
+    """
+    dashboard = Dashboard(places)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path).lstrip("/")
+            name = (self.headers["Host"] or "").rpartition(":")[0]
+            if name not in (HOST, "localhost"):  # another site's name that leads here
+                self.send_error(HTTPStatus.FORBIDDEN)
+            elif path == "":
+                self._send(dashboard.page(), "text/html")
+            elif path == "version":
+                self._send(dashboard.version().encode(), "text/plain")
+            elif (content := dashboard.file(path)) is not None:
+                self._send(content, TYPES[path.rpartition(".")[2]])
+            else:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _send(self, content: bytes, kind: str) -> None:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: the terminal belongs to the user."""
+
+    return ThreadingHTTPServer((HOST, port), Handler)

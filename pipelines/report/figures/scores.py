@@ -1,0 +1,59 @@
+"""The final test score of every arm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.report.figures.inputs import Material, counts
+from pipelines.report.figures.plot import Figure, Panel, axis, intervals, rounded
+from pipelines.report.tables import number
+
+Json = dict[str, Any]
+
+
+def accuracy(material: Material) -> Figure:
+    """Final test score of every arm, with its interval."""
+    found = {
+        name: arm["test"][material.epoch]
+        for name, arm in material.results["arms"].items()
+        if arm["test"][material.epoch]["mean"] is not None
+    }
+    title = "Final test score"
+    if not found:
+        return Figure("test", title, "Left out: no final run has finished.")
+    names = sorted(found, key=lambda name: found[name]["mean"])
+    data = []
+    for kind, arms in material.kinds.items():
+        shown = [name for name in arms if name in found]
+        if shown:
+            data.append(_points(material, kind, shown, found))
+    layout = {
+        "xaxis": axis(f"test {material.unit}"),
+        "yaxis": {"categoryorder": "array", "categoryarray": names, "automargin": True},
+        "height": 90 + 26 * len(names),
+    }
+    return Figure(
+        "test",
+        title,
+        f"Mean over repeats of the final runs ({counts(found.values())}) with 95 % intervals, "
+        f"{material.epoch} epoch; no bar where there is no interval.",
+        {"": [Panel("", data, layout)]},
+    )
+
+
+def _points(material: Material, kind: str, names: list[str], found: dict[str, Json]) -> Json:
+    """Mean and interval of the arms of one kind."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": kind,
+        "legendgroup": kind,
+        "x": rounded(material.factor * found[name]["mean"] for name in names),
+        "y": names,
+        "error_x": intervals((found[name] for name in names), material.factor),
+        "marker": {"size": 10, "color": material.looks[names[0]].colour},
+        "text": [
+            f"{number(material.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names
+        ],
+        "hovertemplate": "%{y}: %{text}<extra></extra>",
+    }

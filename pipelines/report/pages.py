@@ -1,0 +1,131 @@
+"""The report of a study, from its ledger: results.json, and the pages drawn from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pipelines.analysis.results import to_csv
+from pipelines.report import tables
+from pipelines.report.figures.across import compare_studies
+from pipelines.report.figures.plot import COLOURS
+from pipelines.report.study_report import StudyReport, study_report
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(places: str | Sequence[str]) -> list[str]:
+    """Write results.json, results.csv, report.md and report.html into the study's own storage.
+
+    Given several, each gets its own first three, and the first one the page of all of them.
+    Returns where the files are.
+
+    Raises:
+        UserError: there is no study.
+    """
+    reports = [study_report(place) for place in ([places] if isinstance(places, str) else places)]
+    written = []
+    for report in reports:
+        files = {
+            "results.json": json.dumps(
+                report.results, indent=1, ensure_ascii=False, allow_nan=False
+            )
+            + "\n",
+            "results.csv": to_csv(report.results),
+            "report.md": markdown(report),
+        }
+        if report is reports[0]:
+            files["report.html"] = page(reports)
+        for name, text in files.items():
+            report.ledger.storage.replace(name, text.encode())
+            written.append(f"{report.place.rstrip('/')}/{name}")
+    return written
+
+
+def markdown(report: StudyReport) -> str:
+    """The short report: the answer, the main table, how it was chosen, and what is missing."""
+    return _environment().get_template("report.md").render(report=report, tables=tables)
+
+
+def page(reports: Sequence[StudyReport], live: str = "") -> str:
+    """The whole report as one HTML file that needs nothing else.
+
+    live: the version of a page that a dashboard serves, which then asks for newer ones.
+    """
+    several = len(reports) > 1
+    across = compare_studies([(r.findings, r.results) for r in reports]) if several else []
+    shown = [
+        replace(report, anchor=f"study-{i}", link=_link(reports[0].place, report.place))
+        for i, report in enumerate(reports)
+    ]
+    figures = [{"id": figure.name, "views": figure.to_json()["views"]} for figure in across]
+    figures += [
+        {"id": f"{report.anchor}-{figure.name}", "views": figure.to_json()["views"]}
+        for report in shown
+        for figure in report.figures
+    ]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            reports=shown,
+            across=across,
+            live=live,
+            tables=tables,
+            colours=COLOURS,
+            style=_inline("page.css"),
+            script=_inline("page.js"),
+            plotly=Markup(get_plotlyjs()),
+            figures=json_script(figures),
+        )
+    )
+
+
+def _link(home: str, place: str) -> str:
+    """The way from the page in one storage to the files of another."""
+    if place == home:
+        return ""
+    if "://" in place:
+        return f"{place.rstrip('/')}/"
+    return f"{Path(os.path.relpath(place, home)).as_posix()}/"
+
+
+def json_script(value: Any) -> Markup:
+    """JSON that cannot end the <script> element it stands in."""
+    text = _json(value, separators=(",", ":"))
+    return Markup(text.replace("<", r"\u003c").replace("\u2028", r"\u2028"))
+
+
+def _json(value: Any, **style: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
+
+
+def _inline(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = markdown_cell
+    return environment
+
+
+def markdown_cell(text: str) -> str:
+    """Text in a Markdown table or list: neither markup nor the end of a cell."""
+    for character in "\\|<>*_`[]":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())

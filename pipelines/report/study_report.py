@@ -1,0 +1,161 @@
+"""All that is shown of one study."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.documents import decode
+from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.report.comparisons import OWN, Comparisons, comparisons
+from pipelines.report.figures import study_figures
+from pipelines.report.figures.plot import Figure
+from pipelines.report.records import Findings, gather
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """All that is shown of one study. `place` is its storage; `anchor` its id on a page.
+
+    `link` leads from the page to the study's files.
+    """
+
+    place: str
+    ledger: Ledger
+    findings: Findings
+    results: Json
+    figures: list[Figure]
+    anchor: str = "study"
+    link: str = ""
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.findings.study.name
+
+    @property
+    def about(self) -> str:
+        """What the study file says of it."""
+        return self.findings.study.about
+
+    @property
+    def verdict(self) -> tuple[str, list[str]]:
+        """The answer in one sentence, and what is to be said beside it."""
+        first, *rest = self.results["headline"]["sentences"]
+        return first, rest
+
+    @property
+    def progress(self) -> str:
+        """How far the study has come."""
+        planner = self.findings.planner
+        done, planned = planner.done.total(), planner.planned.total()
+        states = Counter(trial.state for trial in self.findings.trials.values())
+        counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
+        return f"{done} of {planned} runs have ended (trials: {counts or 'none'})."
+
+    @property
+    def comparisons(self) -> list[Comparisons]:
+        """The tables that compare arms."""
+        return comparisons(self.results)
+
+    @property
+    def suspects(self) -> Json | None:
+        """What `suspects` has written about the labels, if anybody asked for it."""
+        return decode(self.ledger.storage.read("suspects.json"))
+
+    @property
+    def failures(self) -> list[Json]:
+        """The trials that failed or diverged, with what is known of why."""
+        return [
+            {
+                "key": trial.key,
+                "phase": trial.spec["phase"],
+                "repeat": trial.spec["repeat"],
+                "text": _what_happened(trial),
+                "file": _evidence(trial),
+            }
+            for trial in self.findings.trials.values()
+            if trial.state in ("failed", "diverged")
+        ]
+
+    @property
+    def failure_counts(self) -> list[str]:
+        """Per arm its failed trials by class of error; and the trials with conflicting results."""
+        found = self.results["provenance"]
+        lines = [
+            f"{arm} failed: {', '.join(f'{n} by {name}' for name, n in counts.items())}"
+            for arm, counts in found["errors"].items()
+        ]
+        return lines + [
+            f"{key}: attempts came to different results, see its conflict.json: the machines of "
+            "this study do not compute alike"
+            for key in found["conflicts"]
+        ]
+
+    @property
+    def provenance(self) -> dict[str, list[str]]:
+        """What the results come from, line by line."""
+        found = self.results["provenance"]
+        lines = {"protocol": [found["protocol"]], "data": [found["data"]]}
+        for name in ("commit", "code", "processor", "versions"):
+            lines[name] = [
+                f"{value or 'unknown'} ({n} trial{'s' * (n > 1)})"
+                for value, n in found[name].items()
+            ]
+        return lines
+
+    @property
+    def repeats(self) -> list[list[str]]:
+        """Per scenario and repeat the seeds, and the noise: nominal and as measured."""
+        runs: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for scenario, records in self.findings.records_in.items():
+            for record in records:
+                if record.phase == "final":
+                    runs[scenario, record.repeat].add(record.run_seed)
+        return [
+            [
+                noise["scenario"] or OWN,
+                str(noise["repeat"]),
+                str(noise["data_seed"]),
+                ", ".join(map(str, sorted(runs[noise["scenario"], noise["repeat"]]))),
+                noise["kind"],
+                f"{noise['nominal']:.1%}",
+                *(_rate(noise["measured"][split]) for split in ("train", "val")),
+            ]
+            for noise in self.results["provenance"]["noise"]
+        ]
+
+
+def _what_happened(trial: Trial) -> str:
+    if trial.state == "diverged":
+        epochs = (trial.result or {})["epochs"]
+        return (
+            f"diverged: the training loss was not finite in epoch {epochs}; it has the worst score"
+        )
+    error = trial.error or {}
+    return f"{error['class']} error: {error['type']}: {error['message']}"
+
+
+def _evidence(trial: Trial) -> str | None:
+    """The file to look at: a traceback, or the history of a run that diverged."""
+    if trial.state == "diverged":
+        return trial.history_path
+    return f"trials/{trial.key}/attempts/{trial.attempts}/traceback.txt"
+
+
+def _rate(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def study_report(place: str) -> StudyReport:
+    """Everything the report says of the study in a storage, as far as it has come.
+
+    Raises:
+        UserError: there is no study.
+    """
+    ledger, findings = gather(place)
+    results = findings.results()
+    return StudyReport(place, ledger, findings, results, study_figures(ledger, findings, results))

@@ -1,0 +1,84 @@
+"""Which ways to meta-learn a phase may have."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from pipelines.errors import UserError
+from pipelines.study.method_loading import build_method
+from pipelines.study.phases import Meta, Phase
+from pipelines.study.protocol import Protocol, Schedule
+from pipelines.study.validation import describe
+
+
+def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
+    """The protocol's schedule, with what the phase changes of it.
+
+    Raises:
+        UserError: it changes something to what is not allowed.
+    """
+    try:
+        return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+    except ValidationError as error:
+        raise UserError(f"schedule.{describe(error)}") from None
+
+
+def check_meta(phase: Phase, protocol: Protocol) -> None:
+    """Is a phase's way to meta-learn right under that protocol?
+
+    Raises:
+        UserError: it is not.
+    """
+    meta = phase.meta
+    if meta.engine.endswith("_difference") and protocol.precision == "bfloat16":
+        raise UserError(
+            f"meta.engine = {meta.engine!r} needs precision float32: "
+            "a difference of bfloat16 outputs is 60-110 % off"
+        )
+    clip = phase_schedule(phase, protocol).clip
+    if meta.lookahead == "alternating" and clip is not None:
+        raise UserError(
+            f"meta.lookahead = 'alternating' needs a schedule without clip, which is {clip}: "
+            "how far a clipped step goes depends on what is learned; use lookahead: rollback"
+        )
+
+
+def check_phase(phase: Phase) -> None:
+    """Do a phase's method, its hyperparameters and its way to meta-learn go together?
+
+    Raises:
+        UserError: they do not.
+    """
+    method = build_method(phase.method, phase.hyperparameters)
+    for field, only in (("every", 1), ("lookahead", "rollback")):
+        value = getattr(phase.meta, field)
+        if method.per_batch and value != only:
+            raise UserError(
+                f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, "
+                f"it allows {only!r} only"
+            )
+    if phase.meta.lookahead == "alternating" and list(method.train_parameters()):
+        raise UserError(
+            f"meta.lookahead = 'alternating': {phase.method} trains parameters of its own, which "
+            "have moved when the meta step comes; use rollback"
+        )
+    _check_meta(phase.meta, method.per_batch)
+
+
+def _check_meta(meta: Meta, per_batch: bool) -> None:
+    """Ways to meta-learn that exclude each other."""
+    own = meta.engine == "double_backward"
+    if own and (meta.lookahead == "alternating" or meta.graph == "retain"):
+        raise UserError(
+            "meta.engine = 'double_backward' takes its own look-ahead; "
+            "use lookahead: rollback, graph: recompute"
+        )
+    if meta.lookahead == "alternating" and (meta.graph == "retain" or meta.last_layers):
+        raise UserError(
+            "meta.lookahead = 'alternating' takes the look-ahead in the real step, with one graph "
+            "and all layers; use graph: recompute, and no last_layers"
+        )
+    if per_batch and meta.graph == "retain" and meta.engine != "one_sided_difference":
+        raise UserError(
+            "meta.graph = 'retain': without a look-ahead only one_sided_difference gains by it"
+        )

@@ -1,0 +1,72 @@
+"""A phase of an arm, and how it meta-learns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.documents import Json
+from pipelines.study.method_loading import importable, without_family
+from pipelines.study.search_space import Value
+from pipelines.study.validation import Strict, identity
+
+Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
+
+
+class Meta(Strict):
+    """How a phase meta-learns: the engine of the hypergradient and the optimizer of the
+    meta-parameters."""
+
+    engine: Engine = "forward"
+    lookahead: Literal["rollback", "alternating"] = "rollback"
+    graph: Literal["recompute", "retain"] = Field(
+        default="recompute",
+        description="the training forward, for look-ahead and step: twice, or kept in memory",
+    )
+    last_layers: int | None = Field(
+        default=None, ge=1, description="the look-ahead moves only the model's last k layers"
+    )
+    every: int = Field(default=1, ge=1, description="meta step at every k-th training step")
+    batch_size: int = Field(default=100, ge=1)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class Phase(Strict):
+    """One stretch of training: a method on a pool of examples."""
+
+    name: str = Field(default="train", pattern=r"^[a-z][a-z0-9_]*$")
+    method: str = Field(description="module:class of an Objective")
+    hyperparameters: dict[str, Value] = Field(default={})
+    pool: Literal["train", "train+meta", "meta", "meta+val"] = "train"
+    meta_repeat: int = Field(
+        default=1, ge=1, description="how often train+meta repeats the meta split"
+    )
+    epochs: float = Field(
+        default=1.0, gt=0, description="length, as a fraction of the schedule's epochs"
+    )
+    start: Literal["fresh", "continue"] = "continue"
+    schedule: dict[str, Any] = Field(
+        {}, description="entries of the protocol's schedule, overridden"
+    )
+    meta: Meta = Field(default=Meta())
+
+    @field_validator("method")
+    @classmethod
+    def _importable(cls, path: str) -> str:
+        return importable(path)
+
+    @model_validator(mode="after")
+    def _epochs_are_a_fraction(self) -> Phase:
+        if "epochs" in self.schedule:
+            raise ValueError(
+                "schedule.epochs belongs to the protocol; a phase has `epochs`, a fraction of it"
+            )
+        return self
+
+
+def phase_identity(phase: Phase) -> Json:
+    """What tells a phase from others; in which family its method lives is no part of it."""
+    return identity(phase) | {"method": without_family(phase.method)}

@@ -1,0 +1,163 @@
+"""The protocol of a study: what makes two trials comparable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.documents import assign, digest
+from pipelines.errors import UserError
+from pipelines.study.validation import Strict, describe, identity
+
+
+class LabelsFile(Strict):
+    """A CSV file that overrides the observed labels: one row per example."""
+
+    file: Path
+    path: str = Field(
+        "path", description="column that names the example: its path, or its row number"
+    )
+    label: str = Field(
+        "label", description="column that holds the observed label: a class name or number"
+    )
+
+
+class Data(Strict):
+    """Where examples and labels come from."""
+
+    source: str = Field(
+        default="digits", description="a built-in source, or package.module:function"
+    )
+    path: Path | None = Field(
+        default=None, description="folder or file of the source; downloads go here"
+    )
+    labels: LabelsFile | None = None
+    trusted: LabelsFile | None = Field(
+        default=None,
+        description="examples whose label was verified: meta, val and test come from these only",
+    )
+    target: str = Field(default="label", description="label column of a table")
+    size: int | None = Field(
+        default=None, ge=1, description="side in pixels that folder images are resized to"
+    )
+
+
+class Noise(Strict):
+    """Label noise on the training split (and on val, where it asks for corrupted labels)."""
+
+    kind: Literal["none", "uniform", "symmetric", "asymmetric", "flip", "flip2"] = "none"
+    rate: float = Field(default=0.0, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _rate_needs_a_kind(self) -> Noise:
+        if self.kind == "none" and self.rate:
+            raise ValueError(f"rate = {self.rate} without a kind of noise")
+        return self
+
+
+class Imbalance(Strict):
+    """Class imbalance of the training split: the largest class has about `factor` times the
+    smallest."""
+
+    kind: Literal["none", "exponential", "step"] = "none"
+    factor: float = Field(default=1.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _factor_needs_a_kind(self) -> Imbalance:
+        if self.kind == "none" and self.factor != 1:
+            raise ValueError(f"factor = {self.factor} without a kind of imbalance")
+        return self
+
+
+class Splits(Strict):
+    """Numbers of examples; what is left is the training split."""
+
+    meta: int = Field(default=100, ge=1)
+    val: int = Field(default=100, ge=1)
+    test: int | None = Field(default=None, ge=1, description="none: the source's own test set")
+    val_labels: Literal["clean", "corrupted"] = "clean"
+
+
+class Model(Strict):
+    """A network by name, or package.module:factory, with its options."""
+
+    name: str = "mlp"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Schedule(Strict):
+    """SGD with momentum; every arm shares it unless its search space says otherwise."""
+
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=100, ge=1)
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_epochs: float = Field(default=0, ge=0)
+    decay: Literal["constant", "cosine", "steps"] = "cosine"
+    milestones: list[float] = Field(
+        default=[0.5, 0.75], description="of `steps`, as fractions of a phase"
+    )
+    factor: float = Field(
+        default=0.1, gt=0, le=1, description="of `steps`: lr is multiplied by this"
+    )
+    clip: float | None = Field(default=None, gt=0, description="largest gradient norm")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Schedule:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0")
+        if any(not 0 < m < 1 for m in self.milestones) or self.milestones != sorted(
+            self.milestones
+        ):
+            raise ValueError(f"milestones {self.milestones} must rise and lie between 0 and 1")
+        return self
+
+
+class Protocol(Strict):
+    """Everything that makes two trials comparable. Hashed into every key."""
+
+    data: Data = Data()
+    noise: Noise = Noise()
+    imbalance: Imbalance = Imbalance()
+    splits: Splits = Splits()
+    augment: Literal["none", "crop_flip"] = "none"
+    model: Model = Model()
+    schedule: Schedule = Schedule()
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "nll"] = "accuracy"
+    epoch: Literal["last", "selected"] = "last"
+    search: Literal["random", "tpe"] = "random"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = Field(default=1, ge=1, le=1024)
+    seed: int = Field(default=0, ge=0)
+
+
+def varied(protocol: Protocol, change: dict[str, Any]) -> Protocol:
+    """A protocol with entries changed, by dotted address: {"noise.rate": 0.2}.
+
+    Raises:
+        UserError: there is no such entry, or the value is not allowed.
+    """
+    values = protocol.model_dump(mode="json")
+    for address, value in change.items():
+        try:
+            assign(values, address, value)
+        except KeyError:
+            raise UserError(f"axes: the protocol has no entry {address!r}") from None
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"axes: {describe(error)}") from None
+
+
+def protocol_hash(protocol: Protocol, fingerprint: str) -> str:
+    """Identity of a protocol: its values and the content (not the place) of its data."""
+    values = identity(protocol)
+    for part in (values["data"], values["data"]["labels"], values["data"]["trusted"]):
+        if part:
+            part.pop("file", None)
+    values["data"].pop("path")
+    return digest([values, fingerprint])

@@ -1,0 +1,185 @@
+"""The study file: what is compared, on what, and how much of it.
+
+A study is one YAML file with two parts. The *protocol* (data, corruption, splits, model, schedule,
+metric, kind of search) is hashed into every trial's key and fixed for a study directory; the
+*request* (arms, trials, repeats, seeds) may grow or shrink at any launch. Unknown keys are refused;
+docs/study.md is the reference.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from pipelines.errors import UserError
+from pipelines.study.arms import Arm, resolve_arm
+from pipelines.study.phase_rules import check_meta
+from pipelines.study.protocol import LabelsFile, Protocol, varied
+from pipelines.study.validation import Strict, describe
+
+STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
+
+
+class Request(Strict):
+    """How much to run. May change from launch to launch; finished trials are never repeated."""
+
+    arms: list[str] = Field(min_length=1)
+    trials: int = Field(
+        20, ge=0, description="random (or TPE) trials per tuned arm and repeat, beside its default"
+    )
+    repeats: int = Field(
+        3, ge=1, description="repeats of the whole search, each with its own data seed"
+    )
+    seeds: int = Field(
+        default=2, ge=1, description="fresh run seeds per repeat for the final phase"
+    )
+    curve: bool = Field(
+        True, description="retrain every searched configuration once: budget curves, b*"
+    )
+    sensitivity: list[str] = Field(
+        default=[], description="arms whose knobs are moved by 1/4, 1/2, 2 and 4, one at a time"
+    )
+    axes: dict[str, list[Any]] = Field(
+        default={}, description="protocol entries that are varied, one at a time: scenarios"
+    )
+    margin: float = Field(
+        default=0.01, gt=0, description="of non-inferiority, in units of the metric"
+    )
+
+    @field_validator("axes")
+    @classmethod
+    def _not_empty(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        if empty := [address for address, values in axes.items() if not values]:
+            raise ValueError(f"no values for {', '.join(empty)}")
+        if "splits.test" in axes:
+            raise ValueError("splits.test: all of a study is tested on the same examples")
+        return axes
+
+    @field_validator("arms")
+    @classmethod
+    def _distinct(cls, arms: list[str]) -> list[str]:
+        twice = sorted({a for a in arms if arms.count(a) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return arms
+
+
+class Study(Strict):
+    """A validated study file.
+
+    A scenario is a change of the protocol along one axis, {address: value}; the study itself is {}.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    about: str = ""
+    protocol: Protocol
+    request: Request
+    own_arms: dict[str, dict[str, Any]] = Field(
+        {}, alias="arms", description="arms of this study's own"
+    )
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name: the study's own, or one of search_spaces/arms.py."""
+        return resolve_arm(name, self.own_arms)
+
+    @property
+    def scenarios(self) -> dict[str, dict[str, Any]]:
+        """The changes of the protocol, by name; the study's own protocol, "", comes first."""
+        found: dict[str, dict[str, Any]] = {"": {}}
+        for address, values in self.request.axes.items():
+            for value in values:
+                change = {address: value}
+                if varied(self.protocol, change) != self.protocol:
+                    found[f"{address}={value}"] = change
+        return found
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """The requested arms, in order."""
+        return {name: self.arm(name) for name in self.request.arms}
+
+
+def studies() -> dict[str, Path]:
+    """The ready studies, by name."""
+    return {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
+
+
+class _Loader(yaml.SafeLoader):
+    """Of two equal keys, YAML would keep the second without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice[0]!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
+    """Read a study by name or path; `request` overrides entries of its request.
+
+    Raises:
+        UserError: the file is missing or not YAML, or a key or value in it is not allowed.
+    """
+    path = studies().get(name, Path(name))
+    try:
+        raw = yaml.load(path.read_text(), _Loader)
+    except FileNotFoundError:
+        raise UserError(
+            f"study {name!r}: neither a file nor one of the ready studies: {', '.join(studies())}"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"study {name!r} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"study {name!r}: expected keys and values, found {type(raw).__name__}")
+    raw.setdefault("name", path.stem)
+    if request and isinstance(raw.get("request"), dict):
+        raw["request"] = raw["request"] | request
+    study = parse_study(raw, str(path))
+    return _absolute(study, path.resolve().parent)
+
+
+def parse_study(raw: dict[str, Any], origin: str) -> Study:
+    """Validate a study given as plain values; every arm it asks for must exist."""
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {describe(error)}") from None
+    if strangers := set(study.request.sensitivity) - set(study.request.arms):
+        raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
+    _ = study.scenarios  # every value on an axis must be allowed
+    protocols = [varied(study.protocol, change) for change in study.scenarios.values()]
+    for name, protocol in product(study.request.arms, protocols):
+        for config in study.arm(name).outermost():
+            try:
+                for phase in study.arm(name).resolve(config):
+                    check_meta(phase, protocol)
+            except UserError as error:
+                tried = "".join(f" at {key} = {value!r}" for key, value in config.items())
+                raise UserError(f"arm {name!r}{tried}: {error}") from None
+    return study
+
+
+def _absolute(study: Study, base: Path) -> Study:
+    """Paths in a study file are relative to the file."""
+    data = study.protocol.data
+
+    def place(path: Path | None) -> Path | None:
+        return path and (base / path.expanduser()).resolve()
+
+    def file(labels: LabelsFile | None) -> LabelsFile | None:
+        return labels and labels.model_copy(update={"file": place(labels.file)})
+
+    moved = data.model_copy(
+        update={
+            "path": place(data.path),
+            "labels": file(data.labels),
+            "trusted": file(data.trusted),
+        }
+    )
+    return study.model_copy(update={"protocol": study.protocol.model_copy(update={"data": moved})})

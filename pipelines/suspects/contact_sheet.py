@@ -1,0 +1,105 @@
+"""What is written of a ranking of suspect labels: a table, and a sheet of images for the report."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.analysis.intervals import Estimate
+from pipelines.data.dataset import Dataset
+from pipelines.data.sources import load_dataset
+from pipelines.errors import UserError
+from pipelines.report.records import gather
+from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
+
+SHEET = 50  # examples on the contact sheet
+SHEET_FILE = "suspects.json"
+
+
+def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Suspects, list[str]]:
+    """Write suspects.csv (the first `top` rows, or all) and suspects.json, which the report shows.
+
+    Returns the ranking, and where the files are. Raises `UserError` as `find_suspects` does.
+    """
+    if top is not None and top < 1:
+        raise UserError(f"--top {top}: must be at least 1")
+    ledger, findings = gather(storage)
+    found = find_suspects(ledger, findings, arm)
+    sheet = contact_sheet(found, load_dataset(findings.study.protocol.data))
+    files = {"suspects.csv": to_csv(found.ranking[:top]), SHEET_FILE: json.dumps(sheet)}
+    for name, text in files.items():
+        ledger.storage.replace(name, text.encode())
+    return found, [f"{storage.rstrip('/')}/{name}" for name in files]
+
+
+def to_csv(ranking: list[Suspect]) -> str:
+    """One row per example and given label; `true` only where the study knows of wrong labels."""
+    table = io.StringIO()
+    names = ["rank", "name", "given", "suggested", "score", "weight", "repeats"]
+    told = any(s.true is not None for s in ranking)
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(names + ["true"] * told)
+    for rank, s in enumerate(ranking, 1):
+        weight = "" if math.isnan(s.weight) else f"{s.weight:.4g}"
+        row: list[Any] = [rank, s.name, s.given, s.suggested, f"{s.score:.4f}", weight, s.repeats]
+        writer.writerow(row + [s.true or ""] * told)
+    return table.getvalue()
+
+
+def contact_sheet(suspects: Suspects, dataset: Dataset) -> dict[str, Any]:
+    """The beginning of the ranking as the report shows it: labels, images where there are any."""
+    first = suspects.ranking[:SHEET]
+    images: list[str | None] = [None] * len(first)
+    if dataset.x.ndim == 4:
+        pixels = dataset.x[[s.row for s in first]]
+        pixels = pixels * (255 // max(1, pixels.max()))  # digits has 17 levels: nearly black as is
+        images = [_data_uri(image) for image in pixels]
+    return {
+        "arm": suspects.arm,
+        "evidence": evidence(suspects),
+        "labels": len(suspects.ranking),
+        "first": [
+            {name: getattr(s, name) for name in ("name", "given", "suggested", "score", "true")}
+            | {"image": image}
+            for s, image in zip(first, images, strict=True)
+        ],
+    }
+
+
+def evidence(suspects: Suspects) -> str:
+    """How far the ranking can be trusted, in a sentence or two."""
+    quality = suspects.quality
+    if quality is None:
+        return "No wrong label is known here, so how good the ranking is cannot be measured."
+    parts = [f"AUROC {_interval(quality['auroc'])}"]
+    for name in list(quality)[1:]:
+        cut = name.rpartition("_")[2]
+        k = f"{suspects.wrong:.0f} (as many as are wrong)" if cut == "all" else cut
+        parts.append(f"precision at {k} {_interval(quality[name])}")
+    n = quality["auroc"].repeats
+    return (
+        f"Where the truth is known ({suspects.known:.0f} labels per repeat, {suspects.wrong:.0f} "
+        f"of them wrong; {n} repeats): {', '.join(parts)}."
+    )
+
+
+def _interval(found: Estimate) -> str:
+    if math.isnan(found.high):
+        return f"{found.mean:.3f} (no interval)"
+    return f"{found.mean:.3f} ± {found.high - found.mean:.3f}"
+
+
+def _data_uri(pixels: NDArray[np.uint8]) -> str:
+    """An image [C, H, W] as a PNG in a data URI; C is 1 or 3."""
+    image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0).squeeze()))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,320 @@
+"""Training steps recorded once and replayed: one CUDA graph in place of a thousand kernel launches.
+
+Between two steps only a `Draw` changes, and tensors that stay where they are; so a recorded step
+reads the present values. What it would freeze is found out before: the first steps run as ever, and
+are watched. The first replay is compared with the same step taken the plain way from the same
+state. What cannot be replayed runs the plain way to the end, and a warning says why.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from methods.objective import Batch, Key
+from pipelines.training.cuda_graph_checks import (
+    Watch,
+    WatchedKey,
+    contents,
+    differences,
+    tensor_attributes,
+    unseen,
+)
+from pipelines.training.draws import Draw
+from pipelines.training.snapshot import clone
+
+WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
+TOLERANCE = 0.01  # of what a step changes
+ELSEWHERE = "its state is not where it was; buffers change in place"
+NO_MEMORY = "there is not enough memory for a recording beside the steps"
+T = TypeVar("T")
+Kind = tuple[int, bool]  # of step: examples, whether with a meta step
+Attributes = dict[str, tuple[nn.Module, str, Tensor]]
+State = dict[str, list[Tensor]]  # what a step changes, by who owns it
+
+
+class Taken(NamedTuple):
+    """What a step leaves to look at, until the next one: logits [B, K], the gradient [B, K] of the
+    mean loss in them, the batch."""
+
+    logits: Tensor
+    slope: Tensor
+    batch: Batch
+
+
+class Steps(Protocol):
+    """Whose steps are recorded."""
+
+    def take(self, draw: Draw, key: Key, meta: bool) -> Taken:
+        """Take one step, on the device alone; meta: with a meta step."""
+        ...
+
+    def state(self) -> State:
+        """The tensors that a step changes, in place."""
+        ...
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those that a step moves."""
+        ...
+
+    def modules(self) -> list[nn.Module]:
+        """Those that a step calls."""
+        ...
+
+
+class Recorder(Protocol):
+    """Records work on a device."""
+
+    def aside(self, work: Callable[[], T]) -> T:
+        """Do the work where it would be recorded."""
+        ...
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What does the same work again. Here it is recorded, and not done."""
+        ...
+
+    def forget(self) -> None:
+        """What was recorded is not used any more."""
+        ...
+
+
+class CudaGraphs:
+    """Records on a stream of its own, all graphs in one pool of memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def aside(self, work: Callable[[], T]) -> T:
+        """Do the work on the stream of the recordings."""
+        here = torch.cuda.current_stream()
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            found = work()
+        here.wait_stream(self._stream)
+        return found
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture the work; what replays it on the current stream."""
+        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                work()
+        except BaseException:
+            torch.cuda.set_stream(here)  # which a capture that fails may not have done
+            self._end_allocating()
+            raise
+        return graph.replay
+
+    def _end_allocating(self) -> None:
+        """Where a capture could not be ended, the allocator would go on as if it were under way:
+        it would not free what it caches, to the end of the process."""
+        with suppress(RuntimeError):  # it has been ended
+            torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
+            torch._C._cuda_releasePool(self._stream.device_index, self._pool)
+
+    def forget(self) -> None:
+        """New graphs have a pool of their own: something may still hold a tensor of the old one."""
+        self._pool = torch.cuda.graph_pool_handle()
+
+
+def recorder(device: torch.device) -> Recorder | None:
+    """What records on that device; None where nothing does."""
+    return CudaGraphs(device) if device.type == "cuda" else None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded step: where it reads its draw, what it leaves, also as attributes of modules, and
+    how to repeat it."""
+
+    draw: Draw
+    taken: Taken
+    attributes: Attributes
+    replay: Callable[[], None]
+
+    def __call__(self, draw: Draw) -> Taken:
+        """Take the step."""
+        for here, new in zip(_parts(self.draw), _parts(draw), strict=True):
+            if here is not None and new is not None:
+                here.copy_(new)
+        self.replay()
+        _set(self.attributes)
+        return self.taken
+
+
+class CapturedSteps:
+    """Takes steps: the first ones plainly, then by replaying them.
+
+    Steps of another size, or without a meta step, are recorded on their own. Whose steps they are
+    is given with each, since a cycle of references would keep the GPU's memory.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._seen: dict[Kind, list[Draw]] = {}
+        self._recordings: dict[Kind, Recording] = {}
+        self._places: list[int] = []
+        self._values: dict[str, Any] = {}
+        self._fresh: set[str] = set()  # tensors that each step makes anew
+        #: Why steps are not replayed; None: they are.
+        self.refused: str | None = None
+        self.replayed = 0
+
+    def begin_epoch(self, steps: Steps) -> None:
+        """Whatever happened between epochs may have put a tensor elsewhere, or changed what is
+        frozen in the recordings: then steps are watched and recorded anew."""
+        if self._recordings and _places(steps) != self._places:
+            self._refuse(ELSEWHERE)
+        values = contents(steps.modules())
+        if differences(values, self._values) - self._fresh:
+            self._forget()
+        self._values = values
+
+    def __call__(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+        """Take a step."""
+        kind = (len(draw.rows), meta)
+        if self.refused is not None:
+            return steps.take(draw, key, meta)
+        if kind in self._recordings:
+            self.replayed += 1
+            return self._recordings[kind](draw)
+        seen = self._seen.setdefault(kind, [])
+        if len(seen) < WARM_UP:
+            seen.append(draw)
+            return self._watched(steps, draw, key, meta)
+        return self._recorded(steps, draw, key, meta)
+
+    def _watched(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+        """Take the step, and see whether it does anything that a recording would freeze."""
+        watched, places, modules = WatchedKey(key), _places(steps), steps.modules()
+        before = contents(modules)
+        tensors = {name: value for name, value in before.items() if isinstance(value, Tensor)}
+        versions = {name: tensor._version for name, tensor in tensors.items()}
+        with Watch(draw.rows.device, tensors) as watch:
+            taken = self._recorder.aside(lambda: steps.take(draw, watched, meta))
+        changed = differences(before, contents(modules))
+        written = {name for name in watch.touched if tensors[name]._version != versions[name]}
+        fresh = changed & tensor_attributes(modules).keys() - watch.touched
+        self._fresh |= fresh
+        reasons = ["its method reads batch.key"] if watched.read else []
+        reasons += watch.reasons
+        reasons += [f"{name} may change unseen" for name in unseen(before)]
+        reasons += [
+            f"{name} changes at every step and is no buffer"
+            for name in sorted(changed - fresh | written)
+        ]
+        first = sum(map(len, self._seen.values())) == 1  # makes the optimizers' state
+        if not first and places != _places(steps):
+            reasons.append(ELSEWHERE)
+        if reasons:
+            self._refuse(reasons[0])
+        return taken
+
+    def _recorded(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+        """Take the step, record it, and see whether a replay from where it began does the same."""
+        before = self._copied(steps)
+        if before is None:
+            return steps.take(draw, key, meta)
+        plain = self._recorder.aside(lambda: steps.take(draw, key, meta))
+        after, held = self._copied(steps), tensor_attributes(steps.modules())
+        if after is None:
+            return plain
+        _put(steps, before)
+        try:
+            recording = self._record(steps, self._seen[len(draw.rows), meta][-1], meta)
+            taken = recording(draw)
+            off = deviation(before, after, steps.state())
+            reason = None if off <= TOLERANCE else f"a replay is off by {off:.0%} of its step"
+        except torch.OutOfMemoryError:
+            reason = NO_MEMORY
+        except RuntimeError as error:
+            reason = " ".join(str(error.__context__ or error).split())
+        if reason is None:
+            self._recordings[len(draw.rows), meta] = recording
+            self._places = _places(steps)
+            return taken
+        _put(steps, after)
+        _set(held)
+        self._refuse(reason)
+        return plain
+
+    def _copied(self, steps: Steps) -> State | None:
+        """What the steps change, as it is now; without the memory for it, nothing is recorded."""
+        try:
+            return clone(steps.state())
+        except torch.OutOfMemoryError:
+            self._refuse(NO_MEMORY)
+            return None
+
+    def _record(self, steps: Steps, earlier: Draw, meta: bool) -> Recording:
+        """With the draw of an earlier step: were it frozen, the comparison would tell."""
+        draw, taken = Draw(*clone(_parts(earlier))), []
+        groups = [group for optimizer in steps.optimizers() for group in optimizer.param_groups]
+        asked = [group for group in groups if "capturable" in group]  # Adam: it is, if it is fused
+        for group in asked:
+            group["capturable"] = True
+        try:
+            replay = self._recorder.record(lambda: taken.append(steps.take(draw, (), meta)))
+        finally:
+            for group in asked:
+                group["capturable"] = False
+        return Recording(draw, taken[0], tensor_attributes(steps.modules()), replay)
+
+    def _forget(self) -> None:
+        self._recordings.clear()
+        self._seen.clear()
+        self._recorder.forget()
+
+    def _refuse(self, reason: str) -> None:
+        self.refused = reason
+        self._forget()
+        warnings.warn(
+            f"this trial's steps are not replayed as a CUDA graph: {reason}", stacklevel=4
+        )
+
+
+@torch.no_grad()
+def deviation(before: State, plain: State, replayed: State) -> float:
+    """Distance of two ways to take a step, as a share of what the step changes: the largest of all
+    owners'."""
+    shares = []
+    for name, start in before.items():
+        off = [_distance(r, p) for r, p in zip(replayed[name], plain[name], strict=True)]
+        moved = [_distance(p, s) for p, s in zip(plain[name], start, strict=True)]
+        if off:
+            shares.append(torch.stack(off).norm() / torch.stack(moved).norm().clamp_min(1e-30))
+    return float(torch.stack(shares).max())
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    """Also where both are infinite, or not a number."""
+    a, b = one.double(), other.double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    return torch.where(same, 0.0, a - b).norm()
+
+
+def _set(attributes: Attributes) -> None:
+    for module, name, tensor in attributes.values():
+        setattr(module, name, tensor)
+
+
+def _parts(draw: Draw) -> list[Tensor | None]:
+    return list(vars(draw).values())
+
+
+def _places(steps: Steps) -> list[int]:
+    return [tensor.data_ptr() for tensors in steps.state().values() for tensor in tensors]
+
+
+@torch.no_grad()
+def _put(steps: Steps, values: State) -> None:
+    for name, tensors in steps.state().items():
+        for tensor, value in zip(tensors, values[name], strict=True):
+            tensor.copy_(value)

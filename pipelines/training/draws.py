@@ -1,0 +1,63 @@
+"""All that changes from step to step of an epoch, made on the CPU and moved to the device at once.
+
+Each random choice is drawn under its own key, so that a resumed epoch has the same batches; and no
+step waits for a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.objective import Key, generator
+from pipelines.training.augmentation import draw_places
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step's choices: rows of the pool [B], places of its crops [3, B]; the same of the clean
+    batch; learning rate and share of the phase that is over, scalars. None where nothing is
+    cropped, or no clean examples are wanted."""
+
+    rows: Tensor
+    places: Tensor | None
+    clean_rows: Tensor | None
+    clean_places: Tensor | None
+    rate: Tensor
+    progress: Tensor
+
+
+def draw_epoch(
+    order: Tensor,
+    steps: int,
+    key: Key,
+    crops: bool,
+    clean: tuple[int, int],
+    rates: list[tuple[float, float]],
+    device: torch.device,
+) -> list[Draw]:
+    """The draws of all steps of an epoch.
+
+    order: rows of the pool, split into `steps` batches; key: of the epoch, to which each step adds
+    its number; clean: how many of how many clean examples a step takes; rates: learning rate and
+    progress of each step.
+    """
+    take, available = clean
+    sizes = [len(rows) for rows in order.tensor_split(steps)]
+    keys = [(*key, step) for step in range(steps)]
+    nothing: list[None] = [None] * steps
+    places = clean_rows = clean_places = nothing
+    if crops:
+        draws = [draw_places(n, generator(*k, "augment")) for n, k in zip(sizes, keys, strict=True)]
+        places = torch.cat(draws, dim=1).to(device).split(sizes, dim=1)
+    if take:
+        draws = [torch.randperm(available, generator=generator(*k, "meta"))[:take] for k in keys]
+        clean_rows = torch.stack(draws).to(device)
+    if crops and take:
+        draws = [draw_places(take, generator(*k, "augment meta")) for k in keys]
+        clean_places = torch.stack(draws).to(device)
+    rows = order.to(device).split(sizes)
+    rate, progress = torch.tensor(rates, dtype=torch.float32).to(device).unbind(1)
+    return list(map(Draw, rows, places, clean_rows, clean_places, rate, progress))

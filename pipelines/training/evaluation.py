@@ -1,0 +1,84 @@
+"""How good a trial's model is: on val at the end of an epoch, on test at the end of the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from methods.objective import Objective
+from pipelines.data.task import Split, Task
+from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.training.metrics import evaluate, score, worst_score
+from pipelines.training.snapshot import clone
+
+
+class Judge:
+    """Evaluates, and keeps the weights of the epoch that is best on val.
+
+    selects: whether val is there to select by, or has been trained on.
+    """
+
+    def __init__(self, task: Task, metric: str, selects: bool) -> None:
+        self.task, self.metric, self.selects = task, metric, selects
+        self.best: dict[str, Any] | None = None
+
+    def epoch(
+        self, network: Network, objective: Objective, number: int, phase: int
+    ) -> dict[str, float]:
+        """Metrics on val for a row of the history; empty where nothing selects by them."""
+        if not self.selects:
+            return {}
+        metrics = self._metrics(network, objective, self.task.val)
+        value = score(metrics, self.metric)
+        if self.best is None or value > self.best["score"]:
+            self.best = {
+                "score": value,
+                "epoch": number,
+                "phase": phase,
+                "model": clone(network.model.state_dict()),
+                "objective": clone(objective.state_dict()),
+            }
+        return {f"val/{n}": v for n, v in metrics.items() if isinstance(v, float)}
+
+    def verdict(
+        self,
+        last: dict[str, Any],
+        network: Network,
+        objective: Objective,
+        rebuild: Callable[[int], Objective],
+    ) -> dict[str, Any]:
+        """A finished trial's scores. `held_out` is of test, and for statistics.py alone.
+
+        last: the history's last row; rebuild: a phase's objective, to load selected state into.
+        """
+        held_out = self._held_out(network, objective, rebuild)
+        if self.best is None:
+            return {"val": None, "held_out": held_out}
+        val = {n.removeprefix("val/"): v for n, v in last.items() if n.startswith("val/")}
+        scores = {"last": score(val, self.metric), "selected": self.best["score"]}
+        return {"val": scores, "held_out": held_out}
+
+    def worst(self) -> dict[str, Any]:
+        """The scores of a trial that diverged."""
+        value = worst_score(self.metric)
+        scores = {"last": value, "selected": value}
+        return {"val": scores, "held_out": {"score": scores}}
+
+    def _held_out(
+        self, network: Network, objective: Objective, rebuild: Callable[[int], Objective]
+    ) -> dict[str, Any]:
+        last = self._metrics(network, objective, self.task.test)
+        selected = last
+        if self.best is not None:
+            chosen = rebuild(self.best["phase"])
+            chosen.load_state_dict(self.best["objective"])
+            final = clone(network.model.state_dict())
+            network.model.load_state_dict(self.best["model"])
+            selected = self._metrics(network, chosen, self.task.test)
+            network.model.load_state_dict(final)
+        scores = {"last": score(last, self.metric), "selected": score(selected, self.metric)}
+        return {"score": scores, "last": last, "selected": selected}
+
+    def _metrics(self, network: Network, objective: Objective, split: Split) -> dict[str, Any]:
+        outputs = network.evaluate(map(self.task.normalise, split.x.split(EVALUATION_BATCH)))
+        return evaluate(objective.predict(outputs), split.y, len(self.task.classes))

@@ -1,0 +1,58 @@
+"""Example passes, by arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+from pipelines.data.task import Task
+from pipelines.study.arms import Arm
+from pipelines.study.method_loading import build_method
+from pipelines.study.phases import Meta, Phase
+from pipelines.study.protocol import Schedule
+from pipelines.study.search_space import Value
+from pipelines.study.study_file import Study
+
+
+def meta_passes(meta: Meta, per_batch: bool, batch: int, clean: int) -> int:
+    """Example passes of a meta step on `batch` training and `clean` clean examples.
+
+    A forward counts 1, a backward 2, a forward in forward mode 3. Where only the last layers take
+    part in it, what comes before them is a plain forward, and they themselves are not counted.
+    """
+    backward, tangents = (2, 2) if meta.last_layers is None else (0, 0)
+    taken = per_batch or meta.lookahead == "alternating"
+    retained = meta.graph == "retain"
+    look_ahead = 0 if taken else backward + (0 if retained else 1)
+    known = retained or not per_batch
+    engine = {
+        "forward": 1 + tangents,
+        "finite_difference": 2,
+        "one_sided_difference": 1 if known else 2,
+        "double_backward": 6,
+    }[meta.engine]
+    return (look_ahead + engine) * batch + (1 + backward) * clean
+
+
+def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> int:
+    """Example passes of one trial: forward 1, backward 2, forward mode 3."""
+    protocol = study.protocol
+    total = 0
+    for phase in arm.resolve(config):
+        schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
+        size = (
+            len(task.train)
+            if "train" in phase.pool
+            else len(task.pool(phase.pool, phase.meta_repeat))
+        )
+        steps = math.ceil(size / schedule.batch_size)
+        epochs = max(1, round(phase.epochs * protocol.schedule.epochs))
+        total += epochs * (3 * size + _meta_passes(phase, size, steps, len(task.meta)))
+    return total
+
+
+def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
+    method = build_method(phase.method, phase.hyperparameters)
+    if not (method.per_batch or method.meta_parameters()):
+        return 0
+    clean = min(phase.meta.batch_size, meta) * steps
+    return meta_passes(phase.meta, method.per_batch, size, clean) // phase.meta.every

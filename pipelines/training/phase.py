@@ -1,0 +1,237 @@
+"""The training steps of one phase: a method on a pool of examples, with its way to meta-learn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from methods.objective import Batch, Key, Objective, Outputs, Pool, generator
+from pipelines.data.task import Split, Task
+from pipelines.hypergradient.engines import Parameters, Rate
+from pipelines.hypergradient.meta_step import Clean, MetaLearner
+from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.study.phase_rules import check_meta, phase_schedule
+from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol
+from pipelines.training import cuda_graph as captured
+from pipelines.training.augmentation import crop_flip, crop_flip_gather
+from pipelines.training.cuda_graph import CapturedSteps, State, Taken
+from pipelines.training.draws import Draw, draw_epoch
+from pipelines.training.fast_paths import FastPaths
+from pipelines.training.passes import meta_passes
+from pipelines.training.schedule import learning_rate
+from pipelines.training.snapshot import clone
+
+
+class PhaseTraining:
+    """Model, objective and optimizers of a phase, and the one training step that all arms share.
+
+    Nothing here waits for the device: sums stay on it until the end of the epoch.
+    key: run seed and number of the phase; epochs: the phase's length.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        phase: Phase,
+        task: Task,
+        model: torch.nn.Module,
+        objective: Objective,
+        key: tuple[int, int],
+        epochs: int,
+        fast: FastPaths,
+    ) -> None:
+        self.phase, self.task, self.objective, self.key = phase, task, objective, key
+        self.crops = protocol.augment == "crop_flip"
+        self.crop_flip = crop_flip_gather if fast.gather else crop_flip
+        check_meta(phase, protocol)  # of this very configuration
+        self.schedule = phase_schedule(phase, protocol)
+        self.pool = task.pool(phase.pool, phase.meta_repeat)
+        # Pools that hold the training split have its epoch, however often meta is repeated: all
+        # arms that learn from noisy labels take the same number of steps.
+        self.epoch_size = len(task.train if "train" in phase.pool else self.pool)
+        self.steps_per_epoch = math.ceil(self.epoch_size / self.schedule.batch_size)
+        self.steps = epochs * self.steps_per_epoch
+        self.network = Network(
+            model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
+        )
+        self.device = self.network.device
+        self.one_hot = torch.eye(len(task.classes), device=self.device)
+        self.theta = self.network.parameters()
+        self.optimizer = torch.optim.SGD(
+            [*self.theta.values(), *objective.train_parameters()],
+            lr=self.schedule.lr,
+            momentum=self.schedule.momentum,
+            nesterov=self.schedule.nesterov,
+            weight_decay=self.schedule.weight_decay,
+            fused=fast.fused or None,  # None: what PyTorch takes by itself
+        )
+        self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
+        names = ("loss", "examples", "meta_norm", "meta_steps")
+        self.sums = {name: torch.zeros((), device=self.device) for name in names}
+        recorder = captured.recorder(self.device) if fast.cuda_graph else None
+        self.captured = CapturedSteps(recorder) if recorder else None
+
+    def draws(self, epoch: int) -> list[Draw]:
+        """The random choices of an epoch's batches."""
+        available = len(self.task.meta)
+        take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
+        key, clean = (*self.key, epoch), (take, available)
+        order = self._order(epoch)
+        first = epoch * self.steps_per_epoch
+        rates = [(self.rate(n), n / self.steps) for n in range(first, first + self.steps_per_epoch)]
+        if self.captured:
+            self.captured.begin_epoch(self)
+        return draw_epoch(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
+
+    def rate(self, number: int) -> float:
+        """The learning rate of a step of this phase."""
+        return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
+
+    def _order(self, epoch: int) -> Tensor:
+        """Rows of the pool in this epoch's order: drawn without replacement, or with the method's
+        own weights."""
+        seed, phase = self.key
+        gen = generator(seed, "order", phase, epoch)
+        with torch.no_grad():
+            weights = self.objective.begin_epoch(epoch, self._predict)
+        if weights is not None:
+            return torch.multinomial(
+                weights.cpu(), self.epoch_size, replacement=True, generator=gen
+            )
+        return torch.randperm(len(self.pool), generator=gen)[: self.epoch_size]
+
+    def _predict(self, pool: Pool) -> Outputs:
+        stored = self.task.pool(pool, 1).x.split(EVALUATION_BATCH)
+        return self.network.evaluate(map(self.task.normalise, stored))
+
+    def step(self, draw: Draw, epoch: int, step: int) -> tuple[Taken, int]:
+        """One training step with its meta step; what it leaves, and the example passes it took."""
+        number = epoch * self.steps_per_epoch + step
+        meta = self.meta.active and number % self.phase.meta.every == 0
+        key = self.network.key = (*self.key, epoch, step)
+        if self.captured:
+            taken = self.captured(self, draw, key, meta)
+        else:
+            taken = self.take(draw, key, meta)
+        return taken, self._passes(len(draw.rows), meta)
+
+    def take(self, draw: Draw, key: Key, meta: bool) -> Taken:
+        """The part of a step that runs on the device: what changes from step to step is in the
+        draw. key: for methods that draw for themselves."""
+        batch = self.objective.before_step(self.batch(draw, key), self.network.without_trace)
+        alternating = meta and self.phase.meta.lookahead == "alternating"
+        retain = self.phase.meta.graph == "retain"
+        if meta and not (alternating or retain):
+            self._meta_step(batch, draw, draw.rate)
+        self.network.reseed("forward")
+        outputs = self.network(batch.x)
+        if meta and retain:
+            self._meta_step(batch, draw, draw.rate, outputs=outputs)
+        outputs.logits.retain_grad()
+        losses = self.objective(outputs, batch)
+        before = self._descend(losses.mean(), draw.rate, keep=alternating)
+        slope, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
+        assert slope is not None
+        if before is not None:
+            # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
+            # scales what does.
+            scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
+            self._meta_step(batch, draw, scale * draw.rate, before, outputs)
+        self._account(outputs, losses, batch)
+        return Taken(outputs.logits, slope, batch)
+
+    def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
+        """Move the model's parameters; those before it, if they are to be kept. Gradients are gone
+        afterwards: the meta step needs as much memory."""
+        moved = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
+        loss.backward(inputs=moved)
+        if self.schedule.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
+        before = clone(self.theta) if keep else None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return before
+
+    def _meta_step(
+        self,
+        batch: Batch,
+        draw: Draw,
+        alpha: Rate,
+        before: Parameters | None = None,
+        outputs: Outputs | None = None,
+    ) -> None:
+        clean = self.clean_batch(draw)
+        self.sums["meta_norm"] += self.meta.step(batch, clean, alpha, before, outputs)
+        self.sums["meta_steps"] += 1
+
+    def _account(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
+        with torch.no_grad():
+            self.objective.after_step(outputs, losses, batch)
+        self.sums["loss"] += losses.sum()
+        self.sums["examples"] += len(losses)
+
+    def _passes(self, size: int, meta: bool) -> int:
+        how = self.phase.meta
+        clean = min(how.batch_size, len(self.task.meta))
+        extra = meta_passes(how, self.objective.per_batch, size, clean) if meta else 0
+        return 3 * size + extra
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those that a step moves."""
+        return [found for found in (self.optimizer, self.meta.optimizer) if found]
+
+    def modules(self) -> list[torch.nn.Module]:
+        """Those that a step calls."""
+        return [self.objective, self.network.model]
+
+    def state(self) -> State:
+        """The tensors that a step changes in place, by their owners."""
+        found = {
+            "model": [*self.network.model.parameters(), *self.network.model.buffers()],
+            "objective": [*self.objective.parameters(), *self.objective.buffers()],
+            "sums": list(self.sums.values()),
+        }
+        for number, optimizer in enumerate(self.optimizers()):
+            values = [value for state in optimizer.state.values() for value in state.values()]
+            found[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
+        return found
+
+    def batch(self, draw: Draw, key: Key) -> Batch:
+        """The training batch of a step: augmented, normalised, on the device."""
+        x, y = self._examples(self.pool, draw.rows, draw.places)
+        return Batch(
+            x=x,
+            y=y,
+            index=self.pool.index[draw.rows],
+            trusted=self.pool.trusted[draw.rows],
+            key=key,
+            progress=draw.progress,
+        )
+
+    def clean_batch(self, draw: Draw) -> Clean:
+        """The clean batch of a step, likewise."""
+        assert draw.clean_rows is not None
+        return self._examples(self.task.meta, draw.clean_rows, draw.clean_places)
+
+    def _examples(self, split: Split, rows: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = split.x.index_select(0, rows)  # on CPUs ten times as fast as split.x[rows]
+        if places is not None:
+            x = self.crop_flip(x, places)
+        return self.task.normalise(x), self.one_hot[split.y[rows]]
+
+    def check_engine(self, model: torch.nn.Module, examples: int = 8) -> None:
+        """Where this phase meta-learns: does its engine differentiate `model`, one like its own?
+
+        Raises:
+            UserError: it does not.
+        """
+        if self.meta.active:
+            meta, few = self.task.meta, slice(examples)
+            clean = self.task.normalise(meta.x[few]), self.one_hot[meta.y[few]]
+            self.meta.check(model, self.task.normalise(self.pool.x[few]), clean)

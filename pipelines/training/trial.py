@@ -1,0 +1,273 @@
+"""One trial, from its plain configuration to its result: the one training loop.
+
+`trial` is a generator; Ray, a plain loop and the tests only consume it. It needs torch and nothing
+else: no Ray, no W&B, no files. All randomness is keyed by (run seed, purpose, phase, epoch, step),
+so a trial that goes on from a snapshot is bit-identical to one that was never interrupted (on a
+CPU, at the protocol's number of threads). Nothing inside an epoch waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+from methods.objective import Facts, Objective, seed_of
+from pipelines.data.task import Task, prepare
+from pipelines.models.network import same_random_state
+from pipelines.models.zoo import build
+from pipelines.study.method_loading import build_method
+from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol, varied
+from pipelines.training.evaluation import Judge
+from pipelines.training.example_weights import ExampleRecord, observed_epochs
+from pipelines.training.fast_paths import ALL_FAST, FastPaths
+from pipelines.training.phase import PhaseTraining
+from pipelines.training.snapshot import clone
+
+State = dict[str, Any]
+
+
+class Progress(NamedTuple):
+    """What a trial yields after each step: a row at the end of an epoch, the result at its end, and
+    a way to its state."""
+
+    row: dict[str, Any] | None
+    result: dict[str, Any] | None
+    snapshot: Callable[[], State]
+
+
+def trial(
+    spec: dict[str, Any],
+    state: State | None = None,
+    device: str = "cpu",
+    fast: FastPaths = ALL_FAST,
+) -> Iterator[Progress]:
+    """Train and evaluate one trial.
+
+    spec: protocol, change (of the protocol, see `varied`), phases, data_seed, run_seed; plain JSON.
+    state: a snapshot to go on from. Yields after every step; the last one carries the result.
+    """
+    run = Trial(spec, torch.device(device), fast)
+    if state is not None:
+        run.load_state_dict(state)
+    yield from run.steps()
+    yield Progress(None, run.result(), run.state_dict)
+
+
+class Trial:
+    """The state of a running trial: where it stands, what it trains, what it has seen."""
+
+    def __init__(
+        self, spec: dict[str, Any], device: torch.device, fast: FastPaths = ALL_FAST
+    ) -> None:
+        self.protocol = varied(Protocol.model_validate(spec["protocol"]), spec["change"])
+        self.phases = [Phase.model_validate(phase) for phase in spec["phases"]]
+        self.seed: int = spec["run_seed"]
+        self.device, self.fast = device, fast
+        torch.set_num_threads(self.protocol.threads)
+        self.task: Task = prepare(self.protocol, spec["data_seed"]).to(device)
+        self.classes = len(self.task.classes)
+        self.lengths = [
+            max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
+        ]
+        selects = all(phase.pool != "meta+val" for phase in self.phases)
+        self.judge = Judge(self.task, self.protocol.metric, selects)
+        self.phase_index = self.epoch = self.step = self.steps_done = 0
+        self.history: list[dict[str, Any]] = []
+        self.passes = self.replayed = 0
+        self.seconds, self._since = 0.0, time.perf_counter()
+        self.diverged = False
+        self.record = ExampleRecord(self.task.facts["examples"], device)
+        self.model = self._build_model()
+        self._enter_phase()
+
+    # ---- phases
+
+    def _build_model(self) -> torch.nn.Module:
+        torch.default_generator.manual_seed(seed_of(self.seed, "model", self.phase_index))
+        model = build(self.protocol.model, self.task.input_shape, self.classes)
+        return model.to(self.device).train()
+
+    def _enter_phase(self) -> None:
+        phase = self.phases[self.phase_index]
+        if phase.start == "fresh" and self.phase_index:
+            self.model = self._build_model()
+        self.objective = self._build_objective(self.phase_index)
+        self.training = PhaseTraining(
+            self.protocol,
+            phase,
+            self.task,
+            self.model,
+            self.objective,
+            (self.seed, self.phase_index),
+            self.lengths[self.phase_index],
+            self.fast,
+        )
+
+    def _build_objective(self, index: int) -> Objective:
+        torch.default_generator.manual_seed(seed_of(self.seed, "objective", index))
+        phase = self.phases[index]
+        objective = build_method(phase.method, phase.hyperparameters).to(self.device)
+        pool = self.task.pool(phase.pool, 1)
+        labels = torch.full((self.task.facts["examples"],), -1, device=self.device)
+        labels[pool.index] = pool.y
+        counts = torch.bincount(pool.y, minlength=self.classes)
+        objective.bind(Facts(len(labels), self.classes, labels, counts))
+        return objective
+
+    def _check_engine(self) -> None:
+        if self.training.meta.active:
+            with same_random_state(self.device):
+                self.training.check_engine(self._build_model())
+
+    # ---- the loop
+
+    def steps(self) -> Iterator[Progress]:
+        """Train from wherever the state stands to the end."""
+        if not self.history and not self.step:
+            self._check_engine()
+        while self.phase_index < len(self.phases) and not self.diverged:
+            while self.epoch < self.lengths[self.phase_index] and not self.diverged:
+                yield from self._epoch()
+            if self.phase_index + 1 == len(self.phases) or self.diverged:
+                return
+            self.training.network.close()
+            self.replayed = self._replayed()
+            self.phase_index, self.epoch = self.phase_index + 1, 0
+            self._enter_phase()
+            self._check_engine()
+
+    def _epoch(self) -> Iterator[Progress]:
+        observed = self._number() in observed_epochs(sum(self.lengths))
+        for draw in self.training.draws(self.epoch)[self.step :]:
+            taken, passes = self.training.step(draw, self.epoch, self.step)
+            if observed:
+                self.record.see(taken)
+            self.passes += passes
+            self.step += 1
+            self.steps_done += 1
+            if self.step < self.training.steps_per_epoch:
+                yield Progress(None, None, self.state_dict)
+        row = self._end_epoch(observed)
+        self.step, self.epoch = 0, self.epoch + 1
+        yield Progress(row, None, self.state_dict)
+
+    def _number(self) -> int:
+        """The epoch's number over all phases, from 1."""
+        return sum(self.lengths[: self.phase_index]) + self.epoch + 1
+
+    # ---- what is seen
+
+    def _end_epoch(self, observed: bool) -> dict[str, Any]:
+        sums = {name: float(value) for name, value in self.training.sums.items()}
+        for total in self.training.sums.values():
+            total.zero_()
+        row: dict[str, Any] = {
+            "epoch": self._number(),
+            "phase": self.training.phase.name,
+            "lr": self.training.rate((self.epoch + 1) * self.training.steps_per_epoch - 1),
+            "train/loss": sums["loss"] / sums["examples"],
+            "passes": self.passes,
+        }
+        if not math.isfinite(row["train/loss"]):
+            self.diverged = True
+            row["train/loss"] = None
+        else:
+            row |= self._observe(sums, observed)
+        self.history.append(row)
+        return row
+
+    def _observe(self, sums: dict[str, float], observed: bool) -> dict[str, Any]:
+        row: dict[str, Any] = self.judge.epoch(
+            self.training.network, self.objective, self._number(), self.phase_index
+        )
+        if sums["meta_steps"]:
+            row["meta/gradient_norm"] = sums["meta_norm"] / sums["meta_steps"]
+        row |= {f"learned/{n}": v.tolist() for n, v in self.objective.learned().items()}
+        return row | self.record.row(self.task.train) if observed else row
+
+    def result(self) -> dict[str, Any]:
+        """The trial's record. `held_out` holds the test metrics, and is for statistics.py alone."""
+        last, best = self.history[-1], self.judge.best
+        record: dict[str, Any] = {
+            "status": "diverged" if self.diverged else "completed",
+            "epochs": len(self.history),
+            "selected_epoch": best["epoch"] if best else None,
+            "val": None,
+            "held_out": None,
+            "passes": self.passes,
+            "learned": {n: v for n, v in last.items() if n.startswith("learned/")},
+            "weights_auroc": last.get("weights/auroc"),
+            "data": self.task.facts,
+        }
+        if self.diverged:
+            record |= self.judge.worst()
+        else:
+            network = self.training.network
+            record |= self.judge.verdict(last, network, self.objective, self._build_objective)
+        self._tick()
+        record["cost"] = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
+        if self.training.captured:
+            refused = self.training.captured.refused
+            record["cost"] |= {"steps_replayed": self._replayed(), "not_replayed": refused}
+        return record
+
+    def _replayed(self) -> int:
+        """Steps that were replays: of the phases before, and of this one."""
+        captured = self.training.captured
+        return self.replayed + (captured.replayed if captured else 0)
+
+    def _peak_memory(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+
+    # ---- state
+
+    def state_dict(self) -> State:
+        """Everything needed to go on bit-identically; tensors and plain values only. Later steps do
+        not change it."""
+        self._tick()
+        return clone(
+            {
+                "steps": self.steps_done,
+                "position": [self.phase_index, self.epoch, self.step],
+                "model": self.model.state_dict(),
+                "objective": self.objective.state_dict(),
+                "optimizer": self.training.optimizer.state_dict(),
+                "meta_optimizer": self.training.meta.state_dict(),
+                "sums": self.training.sums,
+                "example_weights": self.record.weights,
+                "example_losses": self.record.losses,
+                "best": self.judge.best,
+                "history": self.history,
+                "passes": self.passes,
+                "seconds": self.seconds,
+                "diverged": self.diverged,
+            }
+        )
+
+    def load_state_dict(self, state: State) -> None:
+        """Stand where the state was taken."""
+        state = clone(state)
+        self.phase_index, self.epoch, self.step = state["position"]
+        self._enter_phase()
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.training.optimizer.load_state_dict(state["optimizer"])
+        self.training.meta.load_state_dict(state["meta_optimizer"])
+        self.steps_done = state["steps"]
+        self.record.weights, self.record.losses = state["example_weights"], state["example_losses"]
+        self.judge.best = state["best"]
+        self.training.sums = state["sums"]
+        for name in ("history", "passes", "seconds", "diverged"):
+            setattr(self, name, state[name])

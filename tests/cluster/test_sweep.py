@@ -1,0 +1,294 @@
+"""A launch on a real Ray: killed, stopped, and gone on with; nothing of it stays behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.documents import differences
+from pipelines.ledger.ledger import Ledger
+from tests.support.marks import marked_environment, marked_processes
+
+ROOT = Path(__file__).parents[2]
+LAUNCH = [sys.executable, str(ROOT / "run_sweep.py"), "launch", "digits"]
+SMALL = ["--quick", "--arms", "ce,l2rw,finetune", "--repeats", "2", "--seeds", "2"]
+QUICK = [*LAUNCH, *SMALL, "--checkpoint-seconds", "0.2"]
+# After SIGKILL these see within a minute that they are alone: agents, and workers not yet started.
+LATE = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "default_worker.py")
+
+
+def start(storage: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*QUICK, "--storage", str(storage), *options],
+        env=environment | {"HOME": str(storage.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(storage: Path, pattern: str, driver: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not list(storage.glob(pattern)) and driver.poll() is None:
+        assert time.monotonic() < deadline, f"no {pattern} in a minute"
+        time.sleep(0.05)
+
+
+def gone(environment: dict[str, str]) -> bool:
+    """All descendants end within 15 s, apart from the late ones; first of all, what runs trials."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        left = marked_processes(environment).values()
+        if all(any(name in command for name in LATE) for command in left):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_it_within_seconds_in_one_line_and_nothing_is_left(
+    tmp_path: Path, number: signal.Signals
+):
+    """SIGINT as a terminal sends it: to all processes of the group."""
+    storage, environment = tmp_path / "study", marked_environment()
+    driver = start(storage, environment)
+    wait_for(storage, "trials/*/attempts/*/started.json", driver)
+    if number == signal.SIGINT:
+        os.killpg(driver.pid, number)
+    else:
+        driver.send_signal(number)
+    out, err = driver.communicate(timeout=45)
+    assert driver.returncode == 128 + number
+    assert err == "" and "The same command goes on" in out.splitlines()[-1]
+    assert gone(environment)
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_at_once_ends_it_within_seconds_too(tmp_path: Path):
+    """As batch systems and `timeout` send it; Ray would let the driver wait for a minute."""
+    storage, environment = tmp_path / "study", marked_environment()
+    driver = start(storage, environment)
+    wait_for(storage, "trials/*/attempts/*/started.json", driver)
+    os.killpg(driver.pid, signal.SIGTERM)
+    _, err = driver.communicate(timeout=20)
+    assert driver.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on" in err.splitlines()[-1]  # Ray may have said something before
+    assert gone(environment)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_random_moments_ends_with_the_very_same_results(tmp_path: Path):
+    storage, environment = tmp_path / "study", marked_environment()
+    rng = random.Random(0)
+    for _ in range(5):
+        driver = start(storage, environment, "--wandb", "disabled")
+        if rng.random() < 0.8:
+            wait_for(storage, "trials/*/attempts/*/started.json", driver)
+        time.sleep(rng.uniform(0, 4))
+        driver.kill()
+        driver.communicate()
+        assert gone(environment)
+    whole = tmp_path / "whole"
+    for place, options in ((storage, ()), (whole, ("--executor", "inline"))):
+        last = start(place, environment, "--wandb", "disabled", *options)
+        _, err = last.communicate(timeout=120)
+        assert (last.returncode, err) == (0, "")
+    found, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
+    assert found.keys() == expected.keys()
+    for key, trial in expected.items():
+        result = found[key].result
+        assert trial.result and result and differences(trial.result, result) == []
+
+
+@pytest.mark.slow
+def test_a_local_launch_ignores_addresses_that_lie_around_and_leaves_no_token(tmp_path: Path):
+    stale = {"RAY_ADDRESS": "192.0.2.1:6379"}
+    environment = marked_environment() | stale
+    environment.pop("RAY_AUTH_MODE")
+    storage = tmp_path / "study"
+    driver = start(storage, environment, "--arms", "ce", "--repeats", "1", "--wandb", "disabled")
+    _, err = driver.communicate(timeout=90)
+    assert (driver.returncode, err) == (0, "")
+    assert not list(tmp_path.rglob("auth_token")) and gone(environment)
+
+
+def test_a_loss_is_told_by_the_text_of_rays_error():
+    from pipelines.cluster.searcher import loss
+
+    died = "The actor died unexpectedly before finishing this task."
+    assert loss(f"{died} The actor died because its node has died. Node Id: 1") == "node"
+    assert loss("the actor's node was terminated unexpectedly: health check failed") == "node"
+    lost = (
+        "ActorUnavailableError: The actor 641b is unavailable: The actor is temporarily unavailable"
+    )
+    assert loss(f"{lost}: RpcError: RPC error: Socket closed rpc_code: 14.") == "node"
+    assert loss("Task was killed due to the node running low on memory.") == "memory"
+    died += " The actor is dead because its worker process has died."
+    assert loss(f"{died} Worker unexpectedly exits with a connection error code 2.") == "worker"
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "mode", "token"),
+    [
+        ({}, None, None, True),
+        ({}, "head:6379", None, False),
+        ({"RAY_AUTH_MODE": "disabled"}, None, "disabled", False),
+        ({"RAY_AUTH_MODE": "disabled"}, "head:6379", "disabled", False),
+        ({"RAY_AUTH_TOKEN_PATH": "/home/me/token"}, "head:6379", "token", True),
+    ],
+)
+def test_rays_token_mode_is_set_where_ray_would_not(
+    tmp_path: Path, monkeypatch, environment: dict[str, str], address, mode, token: bool
+):
+    from pipelines.cluster.connection import AUTHENTICATION, _authentication
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in AUTHENTICATION:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with _authentication(address, str(tmp_path)):
+        assert os.environ.get("RAY_AUTH_MODE") == mode
+        assert ("RAY_AUTH_TOKEN_PATH" in os.environ) == token
+    assert dict(os.environ) == before
+
+
+def test_a_token_in_the_home_directory_is_used_to_join_a_cluster(tmp_path: Path, monkeypatch):
+    from pipelines.cluster.connection import AUTHENTICATION, _authentication
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in AUTHENTICATION:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    with _authentication("head:6379", str(tmp_path)):
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_no_secret_is_in_the_runtime_environment(tmp_path: Path, monkeypatch):
+    from pipelines.cluster.connection import PACKAGES, _code
+
+    assert _code(None, tmp_path) == {}
+    sent = Path(_code("head:6379", tmp_path)["working_dir"])
+    assert sorted(path.name for path in sent.iterdir()) == sorted(PACKAGES)
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert _code("head:6379", tmp_path) == {}
+
+
+@pytest.mark.parametrize("before", [None, "/mine"])
+def test_the_processes_of_an_own_ray_find_the_program_by_the_environment(monkeypatch, before):
+    from pipelines.cluster.connection import _importable
+
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if before:
+        monkeypatch.setenv("PYTHONPATH", before)
+    with _importable(None):
+        assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), *filter(None, [before])]
+    with _importable("head:6379"):
+        assert os.environ.get("PYTHONPATH") == before
+
+
+def test_what_is_imported_aside_is_there_when_ray_is_and_when_ray_refuses(
+    tmp_path: Path, monkeypatch
+):
+    from pipelines.cluster.sweep import _importing
+
+    (tmp_path / "slow_to_load.py").write_text("import time; time.sleep(0.2)\nloaded = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConnectionError), _importing("slow_to_load"):
+        raise ConnectionError
+    assert sys.modules.pop("slow_to_load").loaded
+
+
+def test_an_import_aside_that_fails_leaves_no_traceback_of_its_own(
+    tmp_path: Path, monkeypatch, capsys
+):
+    from pipelines.cluster.sweep import _importing
+
+    (tmp_path / "broken_to_load.py").write_text("raise RuntimeError('here')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with _importing("broken_to_load"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_tune_waits_for_no_import_that_could_be_made_while_ray_starts():
+    code = (
+        "import sys, pipelines.cluster.sweep; early = {'ray.tune', 'wandb'} & {*sys.modules}; "
+        "import pipelines.cluster.tune_run; late = {'ray.tune', 'wandb'} - {*sys.modules}; "
+        "sys.exit(bool(early or late))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("stopping", "again"), [(False, True), (True, False)])
+def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_stop(
+    tmp_path: Path, stopping: bool, again: bool
+):
+    """Else a launch would wait for ever for a trial that nobody runs."""
+    from pipelines.cluster.searcher import CampaignSearch
+    from pipelines.execution.job_queue import Campaign
+    from tests.conftest import small_study
+
+    drive = Campaign(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
+    asked = []
+    search = CampaignSearch(drive, lambda trial: None, lambda: bool(asked))
+    first = search.suggest("one")
+    asked += [True] * stopping
+    search.on_trial_complete("one")
+    asked.clear()
+    second = search.suggest("two")
+    assert isinstance(first, dict) and search.error is None
+    assert (second == first | {"attempt": 2}) if again else (second is None)
+
+
+def test_an_error_of_the_campaign_ends_the_experiment_and_is_kept(tmp_path: Path, monkeypatch):
+    from ray.tune.search import Searcher
+
+    from pipelines.cluster.searcher import CampaignSearch
+    from pipelines.execution.job_queue import Campaign
+    from tests.conftest import small_study
+
+    drive = Campaign(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(drive, "next", lambda: (_ for _ in ()).throw(full))
+    search = CampaignSearch(drive, lambda trial: None, lambda: False)
+    assert search.suggest("one") == Searcher.FINISHED and search.error is full
+
+
+@pytest.mark.parametrize(
+    ("answer", "stops"),
+    [(True, True), (False, False), ("timeout", False), ("driver gone", True), ("other", True)],
+)
+def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
+    monkeypatch, answer, stops: bool
+):
+    from ray.exceptions import ActorDiedError, GetTimeoutError, RaySystemError
+
+    import pipelines.cluster.tasks as module
+
+    errors = {
+        "timeout": GetTimeoutError(),
+        "driver gone": ActorDiedError(),
+        "other": RaySystemError("the raylet is gone"),
+    }
+
+    def get(reference, timeout):
+        if answer in errors:
+            raise errors[answer]
+        return answer
+
+    class Flag:
+        class raised:
+            remote = staticmethod(lambda: None)
+
+    monkeypatch.setattr(module.ray, "get", get)
+    assert module.Asking(Flag())() is stops

@@ -1,0 +1,265 @@
+"""The command line, as a person uses it: one small study from launch to best, and what mistakes
+look like."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import wandb
+import yaml
+
+import run_sweep
+from methods.losses.cross_entropy import CrossEntropy
+from pipelines.models.classifier import load_model
+from tests.conftest import DIGITS
+from tests.support.wandb_reader import offline_runs
+
+ROOT = Path(run_sweep.__file__).parent
+REQUEST = {"arms": ["ce", "gce", "l2rw"], "trials": 1, "repeats": 2, "seeds": 1}
+
+
+def run(*args, capsys=None):
+    """Exit status of a command given as words."""
+    argv, sys.argv = sys.argv, ["run_sweep.py", *map(str, args)]
+    try:
+        run_sweep.main()
+    except SystemExit as end:
+        return end.code or 0
+    finally:
+        sys.argv = argv
+    return 0
+
+
+def study_file(folder: Path, **change) -> Path:
+    raw = {"protocol": DIGITS, "request": REQUEST} | change
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+LAUNCH = ("--executor", "inline", "--wandb", "disabled", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A storage that holds the small study, finished."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert run("launch", study_file(folder), "--storage", folder / "runs", *LAUNCH) == 0
+    return folder / "runs"
+
+
+def trial_results(storage):
+    return {p.parent.name: json.loads(p.read_text()) for p in storage.glob("trials/*/result.json")}
+
+
+def test_launch_writes_the_report(finished, capsys):
+    for name in ("results.json", "results.csv", "report.md", "report.html"):
+        assert (finished / name).stat().st_size > 100
+    results = json.loads((finished / "results.json").read_text())
+    assert list(results["arms"]) == ["ce", "gce", "l2rw"]
+    assert results["arms"]["gce"]["trials"]["completed"] == 2 * (2 + 2 + 1 + 1)
+
+
+def test_the_same_command_again_repeats_nothing(finished, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("trials/*/result.json")}
+    path = study_file(finished.parent)
+    assert run("launch", path, "--storage", finished, *LAUNCH) == 0
+    assert {p: p.stat().st_mtime_ns for p in finished.glob("trials/*/result.json")} == before
+    assert "complete" in capsys.readouterr().out
+
+
+def test_two_runs_from_scratch_give_the_same_results(finished, tmp_path):
+    run("launch", study_file(tmp_path), "--storage", tmp_path / "again", *LAUNCH)
+    folders = (finished, tmp_path / "again")
+    one, two = (json.loads((folder / "results.json").read_text()) for folder in folders)
+    for part in ("cost", "provenance"):
+        one.pop(part), two.pop(part)
+    assert one == two
+
+
+def test_a_larger_request_runs_only_what_is_missing(finished, tmp_path):
+    import shutil
+
+    storage = tmp_path / "runs"
+    shutil.copytree(finished, storage)
+    before = trial_results(storage)
+    assert run("launch", study_file(tmp_path), "--storage", storage, "--trials", 2, *LAUNCH) == 0
+    after = trial_results(storage)
+    assert set(before) < set(after) and all(after[key] == before[key] for key in before)
+
+
+def test_status_tells_how_the_study_stands(finished, capsys):
+    assert run("status", finished, "--json") == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["done"] == state["planned"] == 2 + 2 * 6 + 2 and state["driver"] is None
+    assert {arm["arm"]: arm["failed"] for arm in state["arms"]} == {"ce": 0, "gce": 0, "l2rw": 0}
+    assert run("status", finished) == 0
+    assert "not running" in capsys.readouterr().out
+
+
+def test_a_recorded_trial_runs_again_identically(finished, capsys):
+    key = next(key for key in trial_results(finished) if key.startswith("l2rw"))
+    assert run("trial", finished, key) == 0
+    assert "identical" in capsys.readouterr().out
+
+
+def test_a_launch_without_fast_paths_says_so_in_its_results(tmp_path, capsys):
+    path = study_file(tmp_path, request={"arms": ["l2rw"], "repeats": 1, "seeds": 1})
+    storage = tmp_path / "runs"
+    assert run("launch", path, "--storage", storage, "--without", "fused,gather", *LAUNCH) == 0
+    [(key, result)] = trial_results(storage).items()
+    assert result["provenance"]["without"] == ["fused", "gather"]
+    assert run("trial", storage, key) == 0
+    assert "identical" in capsys.readouterr().out
+
+
+def test_a_trial_that_differs_from_its_record_is_told(finished, capsys):
+    key, result = next(iter(trial_results(finished).items()))
+    path = finished / "trials" / key / "result.json"
+    kept = path.read_text()
+    try:
+        path.write_text(json.dumps(result | {"passes": 1}))
+        assert run("trial", finished, key) == 1
+        assert "differs in passes" in capsys.readouterr().out
+    finally:
+        path.write_text(kept)
+
+
+def test_best_gives_a_configuration_and_a_model_that_loads(finished, capsys):
+    assert run("best", finished, "--arm", "gce") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["config"]) == {"q"} and found["chosen_by"] == "val"
+    model = load_model(found["checkpoint"])
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = torch.from_numpy(digits.images[:, None].astype("uint8"))
+    assert model(x).shape == (1797, 10) and model.classes == [str(k) for k in range(10)]
+
+
+def test_plan_tells_what_would_run(tmp_path, capsys):
+    assert run("plan", study_file(tmp_path)) == 0
+    text = capsys.readouterr().out
+    assert "gce" in text and "passes" in text
+    assert run("plan", "digits") == 0
+
+
+def test_arms_and_studies_are_a_line_each(capsys):
+    assert run("arms") == 0 and run("studies") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("gce ") and "q 0.7 in 0.05..1" in line for line in lines)
+    assert any(line.startswith("digits ") for line in lines)
+
+
+MISTAKES = [
+    (["launch", "nowhere"], "study 'nowhere'"),
+    (["launch", "digits", "--arms", "cee"], "arm 'cee' is unknown"),
+    (["launch", "digits", "--trials", "-1"], "request.trials = -1"),
+    (["launch", "digits", "--executor", "slurm"], "--executor 'slurm'"),
+    (["launch", "digits", "--wandb", "maybe"], "'maybe'"),
+    (["launch", "digits", "--gpus-per-trial", "1.5"], "--gpus-per-trial '1.5': must be auto, 0, "),
+    (["launch", "digits", "--without", "gahter"], "--without 'gahter': must be among channels_las"),
+    (["launch", "digits", "--storage", "/proc/nothing"], "/proc/nothing"),
+    (["launch", "digits", "--storage", ""], "--storage ''"),
+    (["status", "/nowhere"], "/nowhere"),
+    (["report", "/nowhere"], "/nowhere"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_device_that_is_not_there(capsys, tmp_path):
+    assert run("launch", study_file(tmp_path), "--device", "cuda", "--storage", tmp_path / "r") == 2
+    assert "'cuda' is not available" in capsys.readouterr().err and not (tmp_path / "r").exists()
+
+
+BAD_PROTOCOLS = [
+    ({"splits": {"meta": 50, "val": 50, "test": 5000}}, "splits"),
+    ({"data": {"source": "image_folder", "path": "nowhere"}}, "nowhere"),
+    ({"data": {"source": "digits", "labels": {"file": "nothing.csv"}}}, "nothing.csv"),
+    ({"model": {"name": "mlp", "options": {"depth": 3}}}, "depth"),
+    ({"model": {"name": "resnet9"}}, "resnet9"),
+    ({"data": {"source": "arrays", "path": "x.npz"}}, "x.npz"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_PROTOCOLS)
+def test_a_protocol_that_cannot_run_leaves_no_half_made_study(change, message, tmp_path, capsys):
+    path = study_file(tmp_path, protocol=DIGITS | change)
+    assert run("launch", path, "--storage", tmp_path / "runs", *LAUNCH) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_protocol_in_the_same_directory_is_refused(finished, tmp_path, capsys):
+    path = study_file(tmp_path, protocol=DIGITS | {"schedule": {"epochs": 4, "lr": 0.05}})
+    assert run("launch", path, "--storage", finished, *LAUNCH) == 2
+    assert "schedule.epochs is 3 there, 4 here" in capsys.readouterr().err
+
+
+def test_a_broken_method_fails_its_trials_and_no_others(tmp_path, capsys):
+    phases = [{"method": "tests.commands.test_commands:Broken"}]
+    own = {"broken": {"about": "b", "kind": "plain", "phases": phases}}
+    path = study_file(tmp_path, arms=own, request=REQUEST | {"arms": ["broken", "ce"]})
+    assert run("launch", path, "--storage", tmp_path / "runs", *LAUNCH) == 0
+    traceback = next(tmp_path.glob("runs/trials/broken-*/attempts/1/traceback.txt"))
+    assert "broken on purpose" in traceback.read_text()
+    results = json.loads((tmp_path / "runs/results.json").read_text())
+    assert results["arms"]["broken"]["trials"]["failed"] == 2
+    assert results["arms"]["ce"]["trials"]["completed"] == 2
+    capsys.readouterr()
+    run("status", tmp_path / "runs")
+    assert "broken on purpose" in capsys.readouterr().out
+
+
+class Broken(CrossEntropy):
+    """A method with a mistake in it."""
+
+    def forward(self, outputs, batch):
+        raise RuntimeError("broken on purpose")
+
+
+def test_help_needs_no_ray(tmp_path):
+    """The quick commands stay quick."""
+    code = "import sys, run_sweep, pipelines.commands.show; sys.exit('ray' in sys.modules)"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, check=True)
+
+
+def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
+    """Config, history and summary of each trial, read back from what the real client wrote."""
+    storage = tmp_path / "runs"
+    offline = [*LAUNCH[:3], "offline", *LAUNCH[4:]]
+    assert run("launch", study_file(tmp_path), "--storage", storage, *offline) == 0
+    wandb.teardown()
+    logged = {found.run.run_id: found for found in offline_runs(storage)}
+    results = trial_results(storage)
+    assert set(logged) == set(results)
+    for key, result in results.items():
+        found = logged[key]
+        spec = json.loads((storage / "trials" / key / "spec.json").read_text())
+        history = storage / "trials" / key / "attempts/1/history.json"
+        rows = json.loads(history.read_text())["rows"]
+        assert found.exit_code == 0
+        assert (found.run.run_group, found.run.job_type) == ("small", spec["phase"])
+        assert (
+            found.config["config"] == spec["config"]
+            and found.config["run_seed"] == spec["run_seed"]
+        )
+        assert [row["epoch"] for row in found.history] == [row["epoch"] for row in rows]
+        assert found.history[-1]["val/accuracy"] == rows[-1]["val/accuracy"]
+        assert found.summary["val/last"] == result["val"]["last"]
+        assert not [name for name in found.summary if "test" in name or "held_out" in name]

@@ -1,0 +1,61 @@
+"""Prune keeps what the next launch, `best` and the report need, and nothing else."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipelines.commands.launch import Options, launch
+from pipelines.commands.prune import prune
+from pipelines.errors import UserError
+from pipelines.ledger.ledger import Ledger
+from pipelines.report.records import gather
+from tests.conftest import small_study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    storage = str(tmp_path)
+    options = Options(storage, "inline", "disabled", "cpu")
+    launch(small_study(arms=("ce", "l2rw"), seeds=2), options, Console(file=io.StringIO()))
+    return storage
+
+
+def names(storage: str, ending: str) -> list[str]:
+    found = Ledger.open(storage).storage.files("trials")
+    return sorted(file.path for file in found if file.path.endswith(ending))
+
+
+def test_an_unfinished_trial_keeps_its_newest_checkpoint_a_finished_one_none(study: str):
+    ledger = Ledger.open(study)
+    finished = next(iter(ledger.trials()))
+    spec = gather(study)[1].trials[finished].spec
+    ledger.add_trial(spec | {"key": "ce-0"})
+    for key in ("ce-0", finished):
+        attempt = ledger.attempt(key, ledger.new_attempt(key))
+        attempt.save_checkpoint(b"nine", 9)
+        attempt.save_checkpoint(b"ten", 10)
+    assert prune(study, models=False) == (3, len(b"ninenineten"))
+    assert ledger.attempt("ce-0", 2).load_newest_checkpoint() == (10, b"ten")
+    assert len(names(study, ".pt")) - 1 == len(
+        names(study, "model.pt") + names(study, "examples.pt")
+    )
+
+
+def test_models_go_but_for_the_best_run_of_each_arm(study: str):
+    assert len(names(study, "model.pt")) == 8
+    results = gather(study)[1].results()
+    prune(study, models=True)
+    kept = [path.split("/")[1] for path in names(study, "model.pt")]
+    assert [key.split("-")[0] for key in kept] == ["ce", "l2rw"]
+    _, findings = gather(study)
+    for key in kept:
+        [mine] = [r for r in findings.records if r.key == key]
+        assert mine.val == max(r.val for r in findings.records if r.arm == mine.arm)
+    assert findings.results() == results
+
+
+def test_a_running_study_is_left_alone(study: str):
+    with Ledger.open(study).acquire_lease(), pytest.raises(UserError, match="stop it first"):
+        prune(study, models=False)

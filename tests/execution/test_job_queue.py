@@ -1,0 +1,210 @@
+"""A launch: what it hands out, and what it makes of each end, however the attempt ended."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.execution.job_queue import DEATHS, TRIES, Campaign, Job
+from pipelines.ledger.index import read_index
+from pipelines.ledger.ledger import Ledger
+from pipelines.study.study_file import Study
+from tests.conftest import small_study
+
+PROTOCOL = "a" * 64
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.open(str(tmp_path))
+
+
+def campaign(ledger: Ledger, study: Study | None = None, **retry) -> Campaign:
+    return Campaign(study or small_study(), PROTOCOL, ledger, **retry)
+
+
+def finish(ledger: Ledger, job: Job, status: str = "completed", score: float = 0.5) -> None:
+    result = {"status": status, "val": {"last": score, "selected": score}, "attempt": job.attempt}
+    ledger.attempt(job.spec["key"], job.attempt).finish(result, [])
+
+
+def run_all(ledger: Ledger, drive: Campaign) -> list[str]:
+    """Run everything that is missing; the keys, in order."""
+    keys = []
+    while (job := drive.next()) is not None:
+        finish(ledger, job)
+        drive.ended(job.spec["key"])
+        keys.append(job.spec["key"])
+    return keys
+
+
+def test_every_trial_runs_exactly_once_and_a_second_launch_has_nothing_to_do(ledger: Ledger):
+    first = campaign(ledger)
+    keys = run_all(ledger, first)
+    assert first.finished and len(keys) == len(set(keys)) == len(ledger.trials())
+    assert campaign(ledger).next() is None
+
+
+def test_a_driver_that_is_killed_leaves_an_index_of_all_but_its_last_trials(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pipelines.execution.job_queue.INDEXED", 4)
+    keys = run_all(ledger, campaign(ledger))  # no end of launch, where the rest is written
+    assert list(read_index(ledger.storage)) == keys[: len(keys) // 4 * 4]
+    campaign(ledger).write_index()
+    assert list(read_index(ledger.storage)) == keys
+
+
+def test_a_larger_request_runs_only_what_is_missing(ledger: Ledger):
+    before = run_all(ledger, campaign(ledger, small_study(trials=2)))
+    added = run_all(ledger, campaign(ledger, small_study(trials=3, arms=("ce", "gce", "l2rw"))))
+    assert added and not set(before) & set(added)
+
+
+def test_what_a_killed_driver_had_handed_out_runs_next_under_its_own_key(ledger: Ledger):
+    killed = campaign(ledger)
+    jobs = [killed.next() for _ in range(3)]
+    successor = campaign(ledger)
+    again = [successor.next() for _ in range(3)]
+    assert [j.spec for j in again if j] == [j.spec for j in jobs if j]
+    assert [j.attempt for j in again if j] == [2, 2, 2]
+
+
+def test_a_lost_node_is_never_held_against_a_trial(ledger: Ledger):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    for attempt in range(1, 3 * DEATHS):
+        job = drive.next()
+        assert job and job.attempt == attempt
+        assert drive.ended(job.spec["key"], "node") is None
+
+
+@pytest.mark.parametrize(("lost", "error_class"), [("worker", "node"), ("memory", "memory")])
+def test_a_trial_that_keeps_killing_its_worker_fails_and_the_others_go_on(
+    ledger: Ledger, lost, error_class: str
+):
+    drive = campaign(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    ends = []
+    for _ in range(DEATHS):
+        job = drive.next()
+        assert job and job.spec["arm"] == "ce"
+        ends.append(drive.ended(job.spec["key"], lost))
+    *lost_ones, given_up = ends
+    assert lost_ones == [None] * (DEATHS - 1)
+    assert given_up and given_up.state == "failed" and given_up.error
+    assert given_up.error["class"] == error_class
+    assert len(run_all(ledger, drive)) == 1 and drive.finished
+
+
+def test_deaths_count_only_without_progress(ledger: Ledger):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    for step in range(3 * DEATHS):
+        job = drive.next()
+        assert job
+        ledger.attempt(job.spec["key"], job.attempt).save_checkpoint(b"state", step + 1)
+        assert drive.ended(job.spec["key"], "worker") is None
+    ends = []
+    for _ in range(DEATHS - 1):
+        job = drive.next()
+        assert job
+        ends.append(drive.ended(job.spec["key"], "worker"))
+    assert ends[-1] and ends[-1].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error_class", "attempts"),
+    [("memory", TRIES), ("data", TRIES), ("time", TRIES), ("code", 1), ("user", 1)],
+)
+def test_errors_that_may_pass_are_tried_again_and_errors_of_code_are_not(
+    ledger: Ledger, error_class: str, attempts: int
+):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    made = 0
+    while (job := drive.next()) is not None:
+        made += 1
+        ledger.attempt(job.spec["key"], job.attempt).fail(RuntimeError("broken"), error_class)
+        drive.ended(job.spec["key"])
+    assert made == attempts and drive.finished
+
+
+def run_out_of_memory(ledger: Ledger, drive: Campaign) -> list[float]:
+    """Fail every attempt so; the GPUs that each had."""
+    gpus = []
+    while (job := drive.next()) is not None:
+        gpus.append(job.gpus)
+        ledger.attempt(job.spec["key"], job.attempt).fail(MemoryError(), "memory")
+        drive.ended(job.spec["key"])
+    return gpus
+
+
+@pytest.mark.parametrize(
+    ("first", "gpus"),
+    [
+        (0.25, [0.25, 0.5, *[1.0] * TRIES]),
+        (0.3333, [0.3333, 0.6666, *[1.0] * TRIES]),
+        (0.0, [0.0] * TRIES),
+        (2.0, [2.0] * TRIES),
+    ],
+)
+def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_whole(
+    ledger: Ledger, first: float, gpus: list[float]
+):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive.gpus = first
+    assert run_out_of_memory(ledger, drive) == gpus and drive.finished
+    [trial] = ledger.trials().values()
+    assert trial.state == "failed" and trial.attempts == len(gpus)
+    errors = ledger.storage.files(f"trials/{trial.key}/attempts")
+    assert sum(file.path.endswith("/error.json") for file in errors) == len(gpus)
+
+
+def test_a_larger_share_is_of_the_trial_that_needs_it_and_of_no_other_failure(ledger: Ledger):
+    drive = campaign(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    drive.gpus = 0.25
+    hungry, other = drive.next(), drive.next()
+    assert hungry and other
+    ledger.attempt(hungry.spec["key"], 1).fail(MemoryError(), "memory")
+    ledger.attempt(other.spec["key"], 1).fail(OSError(), "data")
+    assert drive.ended(hungry.spec["key"]) is drive.ended(other.spec["key"]) is None
+    again = [drive.next(), drive.next()]
+    assert {job.spec["arm"]: job.gpus for job in again if job} == {"ce": 0.5, "l2rw": 0.25}
+
+
+def test_a_trial_that_was_asked_to_stop_is_neither_lost_nor_finished(ledger: Ledger):
+    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    job = drive.next()
+    assert job and drive.ended(job.spec["key"]) is None
+    assert not drive.finished and drive.next() is None
+
+
+def test_failed_trials_run_again_only_if_asked_for(ledger: Ledger):
+    study = small_study(arms=("ce", "l2rw"), repeats=1)
+    first = campaign(ledger, study)
+    job = first.next()
+    assert job
+    ledger.attempt(job.spec["key"], 1).fail(RuntimeError("a bug"), "code")
+    first.ended(job.spec["key"])
+    run_all(ledger, first)
+    assert campaign(ledger, study).finished
+    retried = campaign(ledger, study, retry=("failed",))
+    assert job.spec["key"] not in retried.trials
+    assert run_all(ledger, retried) == [job.spec["key"]]
+
+
+def test_a_diverged_result_is_set_aside_not_lost(ledger: Ledger):
+    study = small_study(arms=("ce",), repeats=1)
+    first = campaign(ledger, study)
+    job = first.next()
+    assert job
+    key = job.spec["key"]
+    finish(ledger, job, "diverged", 0.0)
+    first.ended(key)
+    assert campaign(ledger, study, retry=("failed",)).finished
+    retried = campaign(ledger, study, retry=("diverged",))
+    again = retried.next()
+    assert again and again == Job(job.spec, 2, 0.0)
+    killed_here = ledger.trial(key)
+    assert killed_here and killed_here.state == "started"
+    finish(ledger, again, score=0.9)
+    ended = retried.ended(key)
+    assert ended and ended.state == "completed"
+    aside = ledger.storage.read(f"trials/{key}/attempts/1/set-aside.json")
+    assert aside and b"diverged" in aside

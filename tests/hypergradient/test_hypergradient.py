@@ -1,0 +1,298 @@
+"""The hypergradient against closed forms, double backward and finite differences; float64
+throughout."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
+from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
+from methods.meta.learning_to_reweight import LearningToReweight
+from methods.meta.meta_weight_net import MetaWeightNet
+from methods.objective import Batch, Outputs, cross_entropy
+from pipelines.errors import UserError
+from pipelines.hypergradient.engines import Problem, check_engine, hypergradient, look_ahead
+from pipelines.models.network import same_random_state
+
+ALPHA = 0.3
+ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
+CLASSES, EXAMPLES = 4, 12
+
+
+def quadratic(a, b, phi):
+    """L(theta, phi) = mean_i phi_i z_i^2 / 2 with z = A theta; clean = |theta - b|^2 / 2."""
+    return Problem(
+        outputs=lambda theta: (a @ theta["w"],),
+        losses=lambda z: phi * z[0].square() / 2,
+        clean=lambda theta: (theta["w"] - b).square().sum() / 2,
+    )
+
+
+def closed_form(a, b, phi, w):
+    """theta' = w - alpha A^T diag(phi) A w / n; d clean / d phi_i = -alpha/n <theta' - b, a_i>
+    <a_i, w>."""
+    n = len(phi)
+    ahead = w - ALPHA * a.T @ (phi * (a @ w)) / n
+    return -ALPHA / n * (a @ (ahead - b)) * (a @ w)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_quadratic_has_its_closed_form(engine):
+    torch.manual_seed(0)
+    a, b = torch.randn(5, 3).double(), torch.randn(3).double()
+    w = torch.randn(3).double().requires_grad_()
+    phi = torch.rand(5).double().requires_grad_()
+    (found,) = hypergradient(quadratic(a, b, phi), {"w": w}, [phi], ALPHA, engine)
+    torch.testing.assert_close(found, closed_form(a, b, phi, w).detach(), rtol=1e-9, atol=1e-12)
+
+
+def batch_norm_net():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(6 * 16, 10),
+        nn.BatchNorm1d(10),
+        nn.Tanh(),
+        nn.Linear(10, CLASSES),
+    ).double()
+
+
+class Setting:
+    """One training step on random examples, of any objective, with a BatchNorm network."""
+
+    def __init__(self, objective, dropout: float = 0.0):
+        torch.manual_seed(1)
+        self.model = nn.Sequential(batch_norm_net(), nn.Dropout(dropout)).double()
+        self.objective = objective.double()
+        y = torch.nn.functional.one_hot(torch.randint(CLASSES, (EXAMPLES,)), CLASSES).double()
+        x, clean_x = torch.randn(2, EXAMPLES, 1, 4, 4).double()
+        index = torch.arange(EXAMPLES)
+        self.batch = Batch(
+            x, y, index, torch.zeros(EXAMPLES, dtype=torch.bool), (0, 0, 0), torch.tensor(0.0)
+        )
+        self.batch = objective.before_step(self.batch, lambda x: Outputs(self.model(x)))
+        self.theta = dict(self.model.named_parameters())
+        self.phi = list(objective.meta_parameters())
+        self.problem = Problem(
+            outputs=lambda theta: (self.at(theta, x),),
+            losses=lambda z: objective(Outputs(z[0]), self.batch),
+            clean=lambda theta: cross_entropy(self.at(theta, clean_x), y.roll(1, 0)).mean(),
+            moves=not objective.per_batch,
+        )
+
+    def at(self, theta, x):
+        torch.manual_seed(7)
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        return functional_call(self.model, {**theta, **buffers}, (x,))
+
+    def hypergradient(self, engine="forward"):
+        found = hypergradient(self.problem, self.theta, self.phi, ALPHA, engine)
+        return torch.cat([g.flatten() for g in found])
+
+
+OBJECTIVES = {
+    "l2rw": LearningToReweight,
+    "mw_net": MetaWeightNet,
+    "mw_net, mean": lambda: MetaWeightNet(normalize=False),
+    "gce": lambda: GeneralizedCrossEntropy(0.6, learn=True),
+    "sce": lambda: SymmetricCrossEntropy(0.5, 1.0, learn=True),
+}
+objectives = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def relative_error(found, expected):
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+@objectives
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_forward_mode_equals_double_backward_on_a_batch_norm_network(name, dropout):
+    setting = Setting(OBJECTIVES[name](), dropout)
+    expected = setting.hypergradient("double_backward")
+    assert expected.norm() > 0
+    assert relative_error(setting.hypergradient("forward"), expected) < 1e-10
+
+
+@objectives
+def test_finite_difference_comes_close(name):
+    setting = Setting(OBJECTIVES[name]())
+    expected = setting.hypergradient("double_backward")
+    assert relative_error(setting.hypergradient("finite_difference"), expected) < 1e-4
+
+
+@objectives
+def test_a_one_sided_difference_comes_less_close(name):
+    setting = Setting(OBJECTIVES[name]())
+    expected = setting.hypergradient("double_backward")
+    assert relative_error(setting.hypergradient("one_sided_difference"), expected) < 0.03
+
+
+#: Forwards of the training batch without and with known outputs. L2RW has no look-ahead, whose
+#: forward the others reuse.
+FORWARDS = {
+    ("mw_net", "forward"): (2, 1),
+    ("mw_net", "finite_difference"): (3, 2),
+    ("mw_net", "one_sided_difference"): (2, 1),
+    ("l2rw", "forward"): (1, 1),
+    ("l2rw", "finite_difference"): (2, 2),
+    ("l2rw", "one_sided_difference"): (2, 1),
+}
+
+
+@pytest.mark.parametrize(("name", "engine"), FORWARDS)
+def test_known_outputs_save_a_forward_and_change_nothing(name, engine):
+    setting = Setting(OBJECTIVES[name]())
+    calls = []
+
+    def outputs(theta):
+        calls.append(1)
+        return setting.problem.outputs(theta)
+
+    problem = replace(setting.problem, outputs=outputs)
+    for known, forwards in zip((False, True), FORWARDS[name, engine], strict=True):
+        z = setting.problem.outputs(setting.theta) if known else None
+        calls.clear()
+        found = hypergradient(problem, setting.theta, setting.phi, ALPHA, engine, z=z)
+        assert len(calls) == forwards
+        flat = torch.cat([g.flatten() for g in found])
+        assert relative_error(flat, setting.hypergradient(engine)) < 1e-6
+    if z is not None:
+        torch.autograd.grad(z[0].sum(), list(setting.theta.values()))  # its graph is still there
+
+
+@objectives
+def test_restricted_to_some_parameters_it_is_exact_for_a_look_ahead_that_moves_only_these(name):
+    setting = Setting(OBJECTIVES[name]())
+    full = setting.theta
+    setting.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
+    assert 0 < len(setting.theta) < len(full)
+    expected = setting.hypergradient("double_backward")
+    assert relative_error(setting.hypergradient(), expected) < 1e-10
+    setting.theta = full
+    assert relative_error(setting.hypergradient(), expected) > 1e-3
+
+
+@objectives
+def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
+    setting = Setting(OBJECTIVES[name]())
+    found = setting.hypergradient()
+    direction = found / found.norm()
+
+    def clean_after_moving(size):
+        parts = direction.split([p.numel() for p in setting.phi])
+        with torch.no_grad():
+            for p, d in zip(setting.phi, parts, strict=True):
+                p.add_(size * d.view_as(p))
+        moving = Problem(setting.problem.outputs, setting.problem.losses, setting.problem.clean)
+        value = setting.problem.clean(look_ahead(moving, setting.theta, ALPHA)[0]).item()
+        with torch.no_grad():
+            for p, d in zip(setting.phi, parts, strict=True):
+                p.sub_(size * d.view_as(p))
+        return value
+
+    slope = (clean_after_moving(1e-5) - clean_after_moving(-1e-5)) / 2e-5
+    assert slope == pytest.approx(found.norm().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_it_leaves_parameters_buffers_gradients_and_random_state_untouched(engine):
+    setting = Setting(MetaWeightNet(), dropout=0.5)
+    before = {n: t.clone() for n, t in setting.model.state_dict().items()}
+    state = torch.get_rng_state()
+    with same_random_state(torch.device("cpu")):
+        setting.hypergradient(engine)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, tensor in setting.model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert all(p.grad is None for p in [*setting.theta.values(), *setting.phi])
+
+
+def test_an_alternating_step_uses_the_parameters_that_were_reached():
+    setting = Setting(MetaWeightNet())
+    ahead, _ = look_ahead(setting.problem, setting.theta, ALPHA)
+    found = hypergradient(setting.problem, setting.theta, setting.phi, ALPHA, ahead=ahead)
+    assert relative_error(torch.cat([g.flatten() for g in found]), setting.hypergradient()) < 1e-12
+
+
+def test_l2rw_weights_follow_the_agreement_of_gradients():
+    """w_i is proportional to max(0, <grad l_i, grad clean>): computed here one example at a
+    time."""
+    setting = Setting(LearningToReweight())
+    theta = list(setting.theta.values())
+    clean = torch.autograd.grad(setting.problem.clean(setting.theta), theta)
+    losses = cross_entropy(setting.problem.outputs(setting.theta)[0], setting.batch.y)
+    agreement = []
+    for loss in losses:
+        grads = torch.autograd.grad(loss, theta, retain_graph=True)
+        agreement.append(sum((g * c).sum() for g, c in zip(grads, clean, strict=True)))
+    positive = torch.stack(agreement).clamp_min(0)
+    setting.objective.meta_step([setting.hypergradient()], None)
+    torch.testing.assert_close(setting.objective.weights, positive / positive.sum())
+
+
+class WrongTangent(torch.autograd.Function):
+    """Looks like the identity, with a forward-mode rule that is off by a factor of two."""
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 2 * tangent
+
+
+def linear_problem(operator):
+    torch.manual_seed(0)
+    x = torch.randn(6, 3).double()
+    return Problem(
+        outputs=lambda theta: (operator(x @ theta["w"]),),
+        losses=lambda z: z[0].sum(1),
+        clean=lambda theta: (x @ theta["w"]).square().mean(),
+    )
+
+
+def weights():
+    return {"w": torch.ones(3, 2).double().requires_grad_()}
+
+
+def test_the_self_check_passes_a_right_engine():
+    check_engine(linear_problem(torch.tanh), weights(), "forward")
+
+
+def test_the_self_check_finds_a_silently_wrong_operator():
+    with pytest.raises(UserError, match=r"wrong for this model by 100%.*finite_difference"):
+        check_engine(linear_problem(WrongTangent.apply), weights(), "forward")
+
+
+def test_the_self_check_names_an_operator_without_a_rule():
+    bags = torch.tensor([[0, 1], [2, 0]])
+    problem = Problem(
+        outputs=lambda theta: (functional.embedding_bag(bags, theta["w"]),),
+        losses=lambda z: z[0].sum(1),
+        clean=lambda theta: theta["w"].square().mean(),
+    )
+    with pytest.raises(UserError, match=r"_embedding_bag.*finite_difference"):
+        check_engine(problem, weights(), "forward")
+
+
+def test_double_backward_takes_its_own_look_ahead():
+    setting = Setting(MetaWeightNet())
+    with pytest.raises(ValueError, match="rollback"):
+        hypergradient(
+            setting.problem, setting.theta, setting.phi, ALPHA, "double_backward", setting.theta
+        )

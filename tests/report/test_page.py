@@ -1,0 +1,309 @@
+"""The page in a real browser; and the dashboard, which renews it."""
+
+import json
+import re
+import shutil
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.report import dashboard
+from pipelines.report.dashboard import dashboard_server
+from pipelines.report.pages import write_report
+from pipelines.study.study_file import parse_study
+from tests.conftest import DIGITS, small_study
+from tests.support.synthetic_ledger import (
+    completed,
+    large_study,
+    study_of_everything,
+    with_known_knobs,
+    write_study,
+)
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
+
+READY = "html[data-ready=true]"
+PATIENCE = 10_000  # ms; the page of 500 trials is ready in 2-3 s on an idle machine
+PLOTS_OF_ANOTHER_WIDTH = """[...document.querySelectorAll(".plot")].filter((plot) => Math.abs(
+    plot.querySelector(".main-svg").clientWidth - plot.parentElement.clientWidth) > 1).length"""
+TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClientRect().top)"
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def show(browser):
+    """Opens a page; in the end asserts that nothing was said on a console and no script ran."""
+    said = []
+
+    def show(url: str):
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append("a script ran"))
+        page.goto(url)
+        page.wait_for_selector(READY, timeout=PATIENCE)
+        return page
+
+    yield show
+    assert said == []
+
+
+@pytest.fixture(scope="module")
+def page(show, tmp_path_factory):
+    """The page of more than 500 trials, which the tests share: opening it takes longest."""
+    place = write_study(tmp_path_factory.mktemp("large"), large_study())
+    write_report(place)
+    return show(f"file://{place}/report.html")
+
+
+def becomes(page, expression: str, value) -> None:
+    """Waits until an expression has a value; the page's own policy forbids it to evaluate text."""
+    for _ in range(50):
+        if page.evaluate(expression) == value:
+            return
+        page.wait_for_timeout(100)
+    assert page.evaluate(expression) == value
+
+
+def numbers(page, column: int) -> list[float]:
+    cells = page.locator(f"table.arms tbody td:nth-child({column})").all_text_contents()
+    return [float(text.split()[0]) for text in cells]
+
+
+@needs_browser
+def test_every_figure_is_drawn(page):
+    figures = page.locator("figure")
+    assert figures.count() == 10
+    for figure in figures.all():
+        assert figure.locator(".plot .main-svg").count() >= 1
+        assert figure.locator(".plot .plot .trace, .plot .hm, .plot .points").count() >= 1
+        assert figure.locator("figcaption").inner_text()
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_the_window(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    becomes(page, "document.documentElement.scrollWidth", width)
+    becomes(page, PLOTS_OF_ANOTHER_WIDTH, 0)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "scheme, ground, text",
+    [
+        ("dark", "rgb(20, 23, 26)", "rgb(228, 231, 234)"),
+        ("light", "rgb(255, 255, 255)", "rgb(28, 32, 36)"),
+    ],
+)
+def test_page_and_figures_follow_the_colour_scheme(page, scheme, ground, text):
+    page.emulate_media(color_scheme=scheme)
+    becomes(page, "getComputedStyle(document.body).backgroundColor", ground)
+    becomes(page, "getComputedStyle(document.querySelector('.xtick text')).fill", text)
+
+
+@needs_browser
+def test_headings_sort_by_click_and_by_keyboard(page):
+    heading = page.locator("table.arms th button", has_text="test accuracy")
+    heading.click()
+    rising = numbers(page, 3)
+    assert rising == sorted(rising) and len(rising) == 8
+    heading.press("Enter")
+    assert numbers(page, 3) == rising[::-1]
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("test accuracy")
+
+
+@needs_browser
+def test_the_table_is_filtered_by_text_and_by_kind(page):
+    page.locator("table.arms th button", has_text="arm").click()
+    names = page.locator("table.arms tbody tr:visible th")
+    page.fill("input[type=search]", "GCE")
+    assert names.all_text_contents() == ["gce", "gce_learned", "gce_plus_meta"]
+    page.select_option(".filters select", "tuned loss")
+    assert names.all_text_contents() == ["gce", "gce_plus_meta"]
+    assert page.locator("output").inner_text() == "2 of 8 arms"
+    page.fill("input[type=search]", "")
+    page.select_option(".filters select", "")
+    assert names.count() == 8
+
+
+@needs_browser
+def test_views_are_switched_by_the_keyboard(page):
+    section = page.locator("section[id$=budget]")
+    section.locator("input[value=trials]").focus()
+    page.keyboard.press("ArrowRight")
+    section.locator(".xtitle", has_text="example passes").wait_for()
+    picker = page.locator("section[id$=hyperparameters]")
+    picker.get_by_text("sce_plus_meta").click()
+    picker.locator(".xtitle", has_text="meta_repeat").wait_for()
+    assert picker.locator(".plot").count() == 4  # three hyperparameters, and their importance
+
+
+@needs_browser
+def test_the_legend_hides_and_shows_arms(page):
+    section = page.locator("section[id$=epochs]")
+    button = section.locator(".legend button", has_text="mw_net")
+    assert section.locator(".plot .scatterlayer .trace").count() == 8
+    button.press("Enter")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert section.locator(".plot .scatterlayer .trace").count() == 7
+    button.click()
+    assert section.locator(".plot .scatterlayer .trace").count() == 8
+
+
+@needs_browser
+def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, tmp_path):
+    place = write_study(tmp_path, study_of_everything(), with_known_knobs)
+    write_report(place)
+    page = show(f"file://{place}/report.html")
+    for name in ("axes", "sensitivity", "hyperparameters"):
+        assert page.locator(f"section[id$={name}] .plot .points").count() >= 1
+    titles = page.locator("section[id$=hyperparameters] h4").all_text_contents()
+    assert titles == ["Importance"]
+    assert page.locator("section[id$=hyperparameters] .plot .bars .point").count() == 2
+    for name in ("pairs", "controls", "aggregate", "transfer"):
+        assert page.locator(f"table.{name} tbody tr").count() >= 1
+    heading = page.locator("table.pairs th button", has_text="difference")
+    heading.click()
+    shown = page.locator("table.pairs tbody td:nth-child(4)").all_text_contents()
+    differences = [float(text.split()[0]) for text in shown]
+    assert differences == sorted(differences) and len(differences) == 3
+    page.locator("section[id$=sensitivity] select, section[id$=sensitivity] input").last.wait_for(
+        state="attached"
+    )
+    page.locator("section[id$=sensitivity]").get_by_text("l2rw", exact=True).first.click()
+    page.locator("section[id$=sensitivity] .xtitle", has_text="schedule.lr").wait_for()
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        becomes(page, "document.documentElement.scrollWidth", width)
+
+
+@needs_browser
+def test_text_from_users_is_shown_as_text(show, tmp_path):
+    request = {"arms": ["ce", "l2rw"], "trials": 1, "repeats": 1, "seeds": 1}
+    raw = {"name": "hostile", "about": HOSTILE, "protocol": DIGITS, "request": request}
+    place = write_study(
+        tmp_path,
+        parse_study(raw, "x"),
+        lambda spec: (
+            ValueError(HOSTILE) if spec["arm"] == "ce" else completed(spec, [HOSTILE, "<b>one</b>"])
+        ),
+    )
+    suspect = {"name": HOSTILE, "given": HOSTILE, "suggested": HOSTILE, "true": HOSTILE}
+    sheet = {"arm": HOSTILE, "evidence": HOSTILE, "labels": 1}
+    sheet["first"] = [suspect | {"score": 0.5, "image": None}]
+    Path(place, "suspects.json").write_text(json.dumps(sheet))
+    write_report(place)
+    page = show(f"file://{place}/report.html")
+    assert page.locator("img").count() == 0
+    assert page.locator(".sheet li").inner_text().count(HOSTILE) == 4
+    assert page.locator(".about").inner_text() == HOSTILE
+    assert HOSTILE in page.locator("td.error").inner_text()
+    ticks = page.locator("section[id$=confusion] .xtick text").all_text_contents()
+    assert ticks == [HOSTILE, "<b>one</b>"]
+
+
+@needs_browser
+def test_the_page_prints(page):
+    page.emulate_media(media="print", color_scheme="dark")
+    becomes(page, "getComputedStyle(document.body).backgroundColor", "rgb(255, 255, 255)")
+    becomes(page, "getComputedStyle(document.querySelector('.xtick text')).fill", "rgb(28, 32, 36)")
+    assert not page.locator("nav").is_visible()
+    page.emulate_media(media="screen", color_scheme="light")
+
+
+# ---- the dashboard
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Serves studies until the test ends; gives the address."""
+    monkeypatch.setattr(dashboard, "LOOK_SECONDS", 0.0)
+    servers = []
+
+    def serve(*places: str) -> str:
+        server = dashboard_server(places)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def fetch(url: str, **headers: str) -> str:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        return answer.read().decode()
+
+
+def refused(url: str, **headers: str) -> int:
+    with pytest.raises(urllib.error.HTTPError) as found:
+        fetch(url, **headers)
+    found.value.close()
+    return found.value.code
+
+
+def test_a_dashboard_needs_a_study(tmp_path):
+    with pytest.raises(UserError, match="holds no study"):
+        dashboard_server([str(tmp_path)])
+
+
+def test_the_version_changes_with_the_ledger_only(tmp_path, serve):
+    url = serve(write_study(tmp_path, small_study(), limit=3))
+    before = fetch(url + "version")
+    assert f'data-version="{before}"' in fetch(url)
+    assert fetch(url + "version") == before
+    write_study(tmp_path, small_study())
+    assert fetch(url + "version") != before
+    assert "20 of 20 runs have ended" in fetch(url)
+
+
+def test_only_what_the_page_links_to_is_served(tmp_path, serve):
+    place = write_study(tmp_path, small_study(("ce",)), lambda spec: OSError("no such disk"))
+    write_report(place)
+    url = serve(place)
+    (link, *_) = re.findall(r'href="(trials/[^"]*)"', fetch(url))
+    assert "no such disk" in fetch(url + link)
+    assert fetch(url + "results.csv") == (tmp_path / "results.csv").read_text()
+    (tmp_path / "suspects.csv").write_text("a table")
+    assert fetch(url + "suspects.csv") == "a table"
+    for path in ("study.json", "trials/../study.json", "%2e%2e/secret", "trials//etc/passwd"):
+        assert refused(url + path) == 404
+
+
+def test_other_names_for_this_machine_are_refused(tmp_path, serve):
+    url = serve(write_study(tmp_path, small_study(), limit=1))
+    assert refused(url, Host="elsewhere.example:80") == 403
+
+
+@needs_browser
+def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, serve, show):
+    url = serve(write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=6))
+    page = show(url)
+    page.fill("input[type=search]", "ce")
+    page.locator("table.arms th button", has_text="n").last.click()
+    page.evaluate("scrollTo({ top: 300, behavior: 'instant' })")
+    place = page.evaluate(TOP_OF_TABLE)
+    write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
+    page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
+    page.wait_for_selector(READY, timeout=PATIENCE)
+    becomes(page, TOP_OF_TABLE, place)
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    assert page.locator("input[type=search]").input_value() == "ce"
+    assert page.locator("table.arms tbody tr:visible").count() == 2

@@ -1,0 +1,123 @@
+"""Records of a study whose truth is known: arms with a one-hump response and normal noise."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.analysis.record import Range, Record, StudyFacts
+
+LR: dict[str, Any] = {"schedule.lr": 0.1}
+
+
+@dataclass(frozen=True)
+class SyntheticArm:
+    """True score at q: peak - drop (q - best)^2; an untuned arm always runs at q = best."""
+
+    name: str
+    kind: str
+    peak: float
+    tuned: bool = False
+    drop: float = 0.2
+    best: float = 0.6
+    default: float = 0.2
+    passes: int = 3000
+    clean_train: int = 100
+
+    def truth(self, q: float) -> float:
+        return self.peak - self.drop * (q - self.best) ** 2
+
+
+ARMS = (
+    SyntheticArm("ce", "plain", 0.64, clean_train=0),
+    SyntheticArm("gce", "tuned loss", 0.75, tuned=True, clean_train=0),
+    SyntheticArm("gce_plus_meta", "tuned loss", 0.93, tuned=True, passes=3600),
+    SyntheticArm("finetune", "control", 0.948),
+    SyntheticArm("clean_only", "control", 0.90, passes=300),
+    SyntheticArm("l2rw", "meta-learned weights", 0.925, passes=9000),
+    SyntheticArm("gce_learned", "meta-learned loss", 0.90, passes=9000),
+)
+
+
+def synthetic_study(
+    arms: tuple[SyntheticArm, ...] = ARMS,
+    *,
+    repeats: int = 3,
+    trials: int = 20,
+    seeds: int = 2,
+    run_sd: float = 0.005,
+    val_sd: float = 0.01,
+    data_sd: float = 0.01,
+    seed: int = 0,
+) -> tuple[list[Record], StudyFacts]:
+    """All records of a finished study and its facts; `data_sd` is shared by the arms of a repeat.
+
+    Tuned arms have a search, curve, default and final phase; every arm's `schedule.lr` has
+    sensitivity runs at x1/4, 1/2, 2, 4 that lose 0.01 per doubling.
+    """
+    rng = np.random.default_rng(seed)
+    shifts = rng.normal(0, data_sd, repeats)
+    records: list[Record] = []
+
+    def run(arm: SyntheticArm, phase: str, repeat: int, index: int, **changes: Any) -> Record:
+        default = {"q": arm.default} if arm.tuned else {}
+        config = default | changes
+        lr = config.get("schedule.lr", 0.1)
+        truth = arm.truth(config.get("q", arm.best)) + shifts[repeat]
+        test = truth - 0.01 * abs(np.log2(lr / 0.1)) + rng.normal(0, run_sd)
+        record = Record(
+            key=f"{arm.name}-{phase}-{repeat}-{index}",
+            arm=arm.name,
+            phase=phase,
+            repeat=repeat,
+            index=index,
+            config=config,
+            status="completed",
+            val=float(test + rng.normal(0, val_sd)),
+            test={"last": float(test), "selected": float(test + 0.001)},
+            passes=arm.passes,
+            seconds=arm.passes / 1000,
+            clean_train=arm.clean_train,
+            clean_select=100 if arm.tuned else 0,
+            data_seed=repeat,
+            run_seed=1000 * repeat + index,
+        )
+        records.append(record)
+        return record
+
+    for arm in arms:
+        for repeat in range(repeats):
+            best: dict[str, Any] = {}
+            if arm.tuned:
+                values = [arm.default, *rng.uniform(0, 1, trials)]
+                found = [run(arm, "search", repeat, k, q=q) for k, q in enumerate(values)]
+                for k, q in enumerate(values):
+                    run(arm, "curve", repeat, k, q=q)
+                best = max(found, key=lambda r: r.val).config
+                for index in range(seeds):
+                    run(arm, "default", repeat, index)
+            for index in range(seeds):
+                run(arm, "final", repeat, index, **best)
+            for k, factor in enumerate((0.25, 0.5, 2, 4)):
+                run(arm, "sensitivity", repeat, k, **{"schedule.lr": 0.1 * factor})
+    return records, synthetic_facts(arms)
+
+
+def synthetic_facts(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyFacts:
+    """What a study file would say of these arms."""
+    space: dict[str, Range] = {"q": {"low": 0.0, "high": 1.0, "log": False, "int": False}}
+    return {
+        "metric": "accuracy",
+        "epoch": "last",
+        "search": "random",
+        "margin": 0.01,
+        "arms": {
+            arm.name: {
+                "kind": arm.kind,
+                "tuned": arm.tuned,
+                "space": space if arm.tuned else {},
+                "default": dict(LR) | ({"q": arm.default} if arm.tuned else {}),
+            }
+            for arm in arms
+        },
+    }

@@ -1,0 +1,301 @@
+"""The run contract: what W&B shows of a trial, and what its failures cost (never the trial)."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from pipelines.tracking import run as tracking
+from pipelines.tracking.mode import Mode
+from pipelines.tracking.run import tracker
+from tests.support.wandb_reader import OfflineRun, offline_runs
+from tests.support.wandb_standin import API_KEY, StandIn, client_environment
+
+NOWHERE = "http://127.0.0.1:9"
+KEY = "gce-0f3a"
+SPEC = {
+    "key": KEY,
+    "arm": "gce",
+    "phase": "search",
+    "repeat": 1,
+    "index": 7,
+    "config": {"method.q": 0.7},
+    "data_seed": 11,
+    "run_seed": 22,
+}
+PROTOCOL = {"noise": {"kind": "flip", "rate": 0.4}}
+
+
+@pytest.fixture(autouse=True)
+def client(tmp_path: Path, monkeypatch) -> Iterator[None]:
+    """A client of its own for each test: it reads its settings once per process."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in client_environment(NOWHERE, home).items():
+        monkeypatch.setenv(name, value)
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[StandIn]:
+    with StandIn() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        yield server
+
+
+def rows(first: int, last: int) -> list[dict[str, Any]]:
+    return [{"epoch": epoch, "val/accuracy": epoch / 10} for epoch in range(first, last + 1)]
+
+
+def tracked(directory: Path, mode: Mode, history=(), spec=SPEC):
+    return tracker(
+        spec, study="digits", protocol=PROTOCOL, directory=directory, mode=mode, history=history
+    )
+
+
+def written(directory: Path) -> list[OfflineRun]:
+    """The offline runs, once the client is done with its files: `finish` may return before."""
+    wandb.teardown()
+    return offline_runs(directory)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Ours; the client's go to its own files."""
+    own = [record for record in caplog.records if record.name == tracking.__name__]
+    return [record.getMessage() for record in own if record.levelno >= logging.WARNING]
+
+
+# What a run shows
+
+
+def test_a_run_can_be_found_and_read(tmp_path: Path, caplog):
+    with tracked(tmp_path, "offline") as run:
+        for row in rows(1, 2):
+            run.log(row)
+        run.log({"epoch": 3, "weights/clean": ([1, 2], [0.0, 0.5, 1.0]), "weights/auroc": None})
+        run.summarize({"val": 0.2})
+    [found] = written(tmp_path)
+    assert (found.run.run_id, found.run.display_name) == (KEY, "gce/1.7")
+    assert (found.run.run_group, found.run.job_type) == ("digits", "search")
+    assert found.run.project == "untuned"
+    assert set(found.run.tags) == {"gce", "search", "repeat 1"}
+    assert found.config == {"study": "digits", "protocol": PROTOCOL, **SPEC}
+    assert found.history[:2] == rows(1, 2)
+    histogram = {"_type": "histogram", "values": [1, 2], "bins": [0.0, 0.5, 1.0]}
+    assert found.history[2] == {"epoch": 3, "weights/clean": histogram}
+    assert found.summary["val"] == 0.2
+    assert found.step_metrics == {"*": "epoch"}
+    assert found.exit_code == 0
+    assert wandb.run is None and not warnings(caplog)
+
+
+def test_runs_one_after_the_other_in_one_process_are_their_own(tmp_path: Path):
+    for number in range(3):
+        with tracked(tmp_path, "offline", spec=SPEC | {"key": f"gce-{number}"}) as run:
+            run.log({"epoch": 1, "val/accuracy": float(number)})
+    found = written(tmp_path)
+    assert {r.run.run_id: r.history[0]["val/accuracy"] for r in found} == {
+        "gce-0": 0.0,
+        "gce-1": 1.0,
+        "gce-2": 2.0,
+    }
+
+
+def test_disabled_writes_nothing(tmp_path: Path):
+    with tracked(tmp_path / "runs", "disabled") as run:
+        run.log({"epoch": 1})
+        run.summarize({"val": 0.1})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failed_trial_is_a_failed_run(tmp_path: Path):
+    with pytest.raises(ZeroDivisionError), tracked(tmp_path, "offline") as run:
+        run.log({"epoch": 1 // 0})
+    assert [found.exit_code for found in written(tmp_path)] == [1]
+
+
+# Interrupted and resumed, offline
+
+
+def test_a_resumed_run_is_whole_and_replaces_its_predecessors(tmp_path: Path):
+    with tracked(tmp_path, "offline", spec=SPEC | {"key": f"{KEY}-1"}) as other:
+        other.log({"epoch": 1})
+    for history, new in (([], rows(1, 3)), (rows(1, 2), rows(3, 4))):
+        with pytest.raises(KeyboardInterrupt), tracked(tmp_path, "offline", history) as run:
+            for row in new:
+                run.log(row)
+            raise KeyboardInterrupt
+    assert len(written(tmp_path)) == 3
+    with tracked(tmp_path, "offline", rows(1, 4)) as run:
+        run.log(*rows(5, 5))
+    found = {r.run.run_id: r for r in written(tmp_path)}
+    assert len(written(tmp_path)) == 2
+    assert found[KEY].history == rows(1, 5) and found[KEY].run.resume
+    assert found[f"{KEY}-1"].history == [{"epoch": 1}]
+
+
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
+from tests.tracking.test_run import rows, tracked
+own = sys.argv[2] == "own"
+if own:
+    signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+with tracked(Path(sys.argv[1]), "offline") as run:
+    for row in rows(1, 3):
+        run.log(row)
+    time.sleep(float(sys.argv[3]))
+    print("logged", flush=True)
+    sys.stdin.readline()
+    run.log(*rows(4, 4))
+"""
+
+
+def interrupted(directory: Path, handler: str = "default", wait: float = 0.0) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, directory, handler, str(wait)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stdout.readline() == "logged\n"
+    return process
+
+
+def test_sigterm_loses_no_row(tmp_path: Path):
+    with interrupted(tmp_path) as process:
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    [found] = written(tmp_path)
+    assert found.history == rows(1, 3) and found.exit_code == 1
+
+
+def test_sigterm_is_the_programs_where_it_handles_it(tmp_path: Path):
+    with interrupted(tmp_path, "own") as process:
+        assert process.stdin and process.stdout
+        process.terminate()
+        assert process.stdout.readline() == "told\n"
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        assert process.wait() == 0
+    assert written(tmp_path)[0].history == rows(1, 4)
+
+
+def test_kill_9_loses_a_second_or_two(tmp_path: Path):
+    with interrupted(tmp_path, wait=2.5) as process:
+        process.kill()
+    [found] = written(tmp_path)
+    assert found.history == rows(1, 3) and found.exit_code is None
+
+
+# Online
+
+
+def test_a_server_that_stumbles_gets_every_row_once(tmp_path: Path, server: StandIn, caplog):
+    server.fail("UpsertBucket", reset=True)
+    server.fail("file_stream", status=429)
+    server.fail("file_stream", reset=True)
+    with tracked(tmp_path, "online") as run:
+        for row in rows(1, 3):
+            run.log(row)
+        run.summarize({"val": 0.3})
+    found = server.runs[KEY]
+    assert [row["epoch"] for row in found.history] == [1, 2, 3]
+    assert found.summary["val"] == 0.3 and found.exits == [0]
+    assert found.fields["groupName"] == "digits" and found.fields["jobType"] == "search"
+    assert found.config["config"] == SPEC["config"]
+    assert not any(fault.times for fault in server.faults) and not warnings(caplog)
+
+
+@pytest.mark.parametrize("checkpoint", [1, 3, 5], ids=["behind", "level", "ahead"])
+def test_a_resumed_run_continues_the_servers_history(
+    tmp_path: Path, server: StandIn, capfd: pytest.CaptureFixture, checkpoint: int
+):
+    with pytest.raises(KeyboardInterrupt), tracked(tmp_path, "online") as run:
+        for row in rows(1, 3):
+            run.log(row)
+        raise KeyboardInterrupt
+    with tracked(tmp_path, "online", rows(1, checkpoint)) as run:
+        for row in rows(checkpoint + 1, 6):
+            run.log(row)
+    found = server.runs[KEY]
+    assert [row["epoch"] for row in found.history] == [1, 2, 3, 4, 5, 6]
+    assert found.rewritten == 0 and found.exits == [1, 0]
+    assert "less than the current step" not in capfd.readouterr().err
+    assert list(server.runs) == [KEY]
+
+
+def test_the_key_is_written_nowhere(tmp_path: Path, server: StandIn):
+    with tracked(tmp_path, "online") as run:
+        run.log({"epoch": 1})
+    assert server.runs[KEY].exits == [0]
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert files and not [f for f in files if API_KEY.encode() in f.read_bytes()]
+
+
+# Failures cost a line, not the trial
+
+
+def test_without_a_server_the_run_is_offline_and_says_so_once(tmp_path: Path, monkeypatch, caplog):
+    monkeypatch.setattr(tracking, "INIT_TIMEOUT", 0.5)
+    with tracked(tmp_path, "online") as run:
+        run.log({"epoch": 1})
+    assert [found.history for found in written(tmp_path)] == [[{"epoch": 1}]]
+    [warning] = warnings(caplog)
+    assert KEY in warning and "offline" in warning and "\n" not in warning
+
+
+def test_a_server_that_goes_away_is_waited_for_only_so_long(
+    tmp_path: Path, server: StandIn, monkeypatch, caplog
+):
+    monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1)
+    start = time.monotonic()
+    with tracked(tmp_path, "online") as run:
+        server.fail("", status=503, times=1000)
+        run.log({"epoch": 1})
+    assert time.monotonic() - start < 20
+    [warning] = warnings(caplog)
+    assert KEY in warning
+
+
+@pytest.mark.parametrize("place", ["init", "log", "finish"])
+def test_an_error_in_the_client_is_one_warning(tmp_path: Path, monkeypatch, caplog, place: str):
+    def broken(*_: object, **__: object) -> None:
+        raise wandb.Error(f"broken\nin {place}")
+
+    owner = wandb if place == "init" else wandb.Run
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, broken)
+        with tracked(tmp_path, "offline") as run:
+            for row in rows(1, 3):
+                run.log(row)
+            run.summarize({"val": 0.1})
+    [warning] = warnings(caplog)
+    assert KEY in warning and f"broken in {place}" in warning
+
+
+def test_a_row_that_cannot_be_shown_is_one_warning(tmp_path: Path, caplog):
+    with tracked(tmp_path, "offline") as run:
+        for epoch in (1, 2):
+            run.log({"epoch": epoch, "weights/clean": ([1, 2], [0.0])})
+    [warning] = warnings(caplog)
+    assert KEY in warning and "histogram" in warning
+
+
+def test_a_place_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    with tracked(tmp_path / "file" / "runs", "offline") as run:
+        run.log({"epoch": 1})
+    assert len(warnings(caplog)) == 1

@@ -1,0 +1,47 @@
+"""What is observed of a run, against independent computations."""
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional as F
+
+from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
+from methods.objective import Batch, Outputs
+from pipelines.training.example_weights import auroc, implicit_weights, observed_epochs, weight_row
+from pipelines.trial_output import EDGES
+
+
+@pytest.mark.parametrize("total", [1, 2, 5, 12, 60, 200])
+def test_about_a_dozen_epochs_are_observed_with_the_first_and_the_last(total):
+    epochs = observed_epochs(total)
+    assert {1, total} <= epochs <= set(range(1, total + 1)) and len(epochs) == min(total, 12)
+
+
+def test_auroc_is_scikit_learns_with_ties():
+    torch.manual_seed(0)
+    scores, positive = torch.randint(5, (200,)).float(), torch.rand(200) < 0.3
+    assert auroc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
+    assert auroc(scores, torch.zeros(200, dtype=torch.bool)) is None
+
+
+def test_the_implicit_weight_of_gce_is_p_to_the_q():
+    torch.manual_seed(0)
+    z = torch.randn(8, 4, dtype=torch.float64, requires_grad=True)
+    y = F.one_hot(torch.arange(8) % 4, 4).double()
+    flags = torch.zeros(8, dtype=torch.bool)
+    batch = Batch(z, y, torch.arange(8), flags, (0,), torch.tensor(0.0))
+    [slope] = torch.autograd.grad(GeneralizedCrossEntropy(0.7)(Outputs(z), batch).mean(), z)
+    p = (z.softmax(1) * y).sum(1).detach()
+    torch.testing.assert_close(implicit_weights(z, slope, y), p**0.7)
+
+
+def test_a_row_counts_clean_and_corrupted_examples_in_units_of_the_mean_weight():
+    weights = torch.tensor([0.0, 2.0, 4.0, 2.0, torch.nan])
+    corrupted = torch.tensor([True, False, False, False, True])
+    row = weight_row(weights, corrupted)
+    assert (row["weights/mean"], row["weights/zero"], row["weights/auroc"]) == (2.0, 0.25, 1.0)
+    assert row["weights/corrupted"][0] == 1 and sum(row["weights/corrupted"]) == 1
+    assert (
+        row["weights/clean"][EDGES.index(1.0)] == 2 and row["weights/clean"][EDGES.index(2.0)] == 1
+    )
+    assert row["weights/clean_mean"] == pytest.approx(4 / 3)

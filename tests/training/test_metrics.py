@@ -1,0 +1,79 @@
+"""Metrics agree with scikit-learn, with hand-computed cases, and with their definitions."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from pipelines.training.metrics import evaluate, score, worst_score
+
+
+def sample(n: int, classes: int, seed: int, present: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random probabilities and labels of the first `present` classes."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(n, classes, generator=generator, dtype=torch.float64)
+    return logits.softmax(1), torch.randint(present, (n,), generator=generator)
+
+
+@pytest.mark.parametrize(("classes", "present"), [(2, 2), (10, 10), (10, 6), (100, 40)])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_agrees_with_scikit_learn(classes, present):
+    p, y = sample(300, classes, classes, present)
+    result, predicted = evaluate(p, y, classes), p.argmax(1)
+    assert result["accuracy"] == pytest.approx(sk.accuracy_score(y, predicted))
+    assert result["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, predicted))
+    assert result["macro_f1"] == pytest.approx(
+        sk.f1_score(y, predicted, average="macro", zero_division=0)
+    )
+    expected = sk.log_loss(y, p.numpy(), labels=range(classes))
+    assert result["nll"] == pytest.approx(expected, rel=1e-6)
+    matrix = sk.confusion_matrix(y, predicted, labels=range(classes))
+    assert result["confusion"] == matrix.tolist()
+    recall = [matrix[c, c] / matrix[c].sum() if c < present else None for c in range(classes)]
+    assert result["per_class_accuracy"] == pytest.approx(recall)
+
+
+def test_calibration_error_by_hand():
+    # a hit and a miss in the bin (9/15, 10/15], a hit in (13/15, 14/15], a miss in (14/15, 1]
+    confidence = torch.tensor([0.61, 0.65, 0.9, 0.95], dtype=torch.float64)
+    result = evaluate(torch.stack([confidence, 1 - confidence], 1), torch.tensor([0, 1, 0, 1]), 2)
+    assert result["ece"] == pytest.approx((2 * (0.63 - 0.5) + (1 - 0.9) + 0.95) / 4)
+
+
+def test_calibration_error_by_its_definition():
+    p, y = sample(500, 5, 0, 5)
+    confidence, hit = p.max(1).values.numpy(), (p.argmax(1) == y).numpy()
+    total = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            total += inside.mean() * abs(confidence[inside].mean() - hit[inside].mean())
+    assert evaluate(p, y, 5)["ece"] == pytest.approx(total)
+
+
+def test_perfect_and_hopeless_predictions():
+    y = torch.arange(3)
+    good, bad = evaluate(torch.eye(3), y, 3), evaluate(torch.eye(3).roll(1, 0), y, 3)
+    assert good["accuracy"] == good["balanced_accuracy"] == good["macro_f1"] == 1
+    assert good["nll"] == good["ece"] == 0
+    assert bad["accuracy"] == bad["balanced_accuracy"] == bad["macro_f1"] == 0
+    assert bad["nll"] == pytest.approx(math.log(1e7))
+    assert bad["ece"] == 1
+
+
+def test_scores_rise_with_quality_and_nothing_is_worse_than_a_diverged_run():
+    good, bad = (evaluate(torch.eye(3).roll(k, 0), torch.arange(3), 3) for k in (0, 1))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll"):
+        assert score(good, name) > score(bad, name) >= worst_score(name) - 1e-12
+    assert worst_score("accuracy") == 0
+    assert worst_score("nll") == pytest.approx(-math.log(1e7))
+
+
+def test_result_is_plain_json_and_repeatable():
+    p, y = sample(50, 10, 1, 3)
+    result = evaluate(p.requires_grad_(), y, 10)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result == evaluate(p, y, 10)
+    assert np.sum(result["confusion"]) == 50
