@@ -153,7 +153,7 @@ def _folder_of(top: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     inside = found.submodule_search_locations if found else None
-    place = Path([*inside][0]) if inside else Path((found and found.origin) or "/")
+    place = Path(next(iter(inside))) if inside else Path((found and found.origin) or "/")
     installed = "site-packages" in place.parts or place.is_relative_to(get_path("stdlib"))
     return None if installed else place.parent
 
