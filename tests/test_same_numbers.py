@@ -1,0 +1,83 @@
+"""A study that commit 18895cb had half done goes on here, with the keys and the numbers it had.
+
+`fixtures/ledger_18895cb.tar.xz` holds the study file, the ledger as that commit left it in the
+middle of a trial, and `expected/`: the results that it came to when it ran the rest.
+"""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipelines.commands.launch import Options, launch
+from pipelines.documents import Json, differences
+from pipelines.ledger.ledger import Ledger
+from pipelines.provenance import provenance
+from pipelines.report.records import gather
+from pipelines.study.study_file import load_study
+
+FIXTURE = Path(__file__).parent / "fixtures" / "ledger_18895cb.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(old: Path) -> dict[str, Json | None]:
+    """The results that were finished then, by key."""
+    return {key: trial.result for key, trial in Ledger.open(str(old / "ledger")).trials().items()}
+
+
+@pytest.fixture(scope="module")
+def expected(old: Path) -> dict[str, Json]:
+    return {path.stem: json.loads(path.read_text()) for path in (old / "expected").glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def resumed(old: Path, before) -> Ledger:
+    """The ledger after the same command has gone on."""
+    options = Options(storage=str(old / "ledger"), executor="inline", wandb="disabled")
+    launch(load_study(str(old / "study.yaml")), options, Console(file=io.StringIO()))
+    return Ledger.open(str(old / "ledger"))
+
+
+def test_an_old_ledger_is_read(old: Path, before):
+    _, findings = gather(str(old / "ledger"))
+    assert len(before) == 45 and sum(r is not None for r in before.values()) == 44
+    assert len(findings.records) > 20 and findings.mixture() == []
+
+
+def test_what_was_finished_is_not_run_again(before, resumed: Ledger):
+    trials = resumed.trials()
+    finished = {key for key, result in before.items() if result is not None}
+    assert all(trials[key].result == before[key] for key in finished)
+    assert all(trials[key].attempts == 1 for key in finished)
+
+
+def test_the_interrupted_trial_goes_on_from_its_checkpoint(before, resumed: Ledger):
+    [key] = [key for key, result in before.items() if result is None]
+    assert resumed.trials()[key].attempts == 2
+
+
+def test_the_rest_has_the_keys_and_the_numbers_it_had(expected, before, resumed: Ledger):
+    """To the last bit on the processor and the torch that the fixture was made with."""
+    trials = resumed.trials()
+    assert trials.keys() == before.keys() | expected.keys()
+    for key, old in expected.items():
+        new = trials[key].result
+        assert new is not None and new["status"] == old["status"], key
+        there, here = old["provenance"], provenance()
+        same = there["processor"] == here["processor"]
+        if same and there["versions"]["torch"] == here["versions"]["torch"]:
+            assert differences(old, new) == [], key
+        nll = [result["held_out"]["last"]["nll"] for result in (old, new)]
+        assert nll[0] == pytest.approx(nll[1], rel=1e-3), key
+        assert new["passes"] == old["passes"]
