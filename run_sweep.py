@@ -177,9 +177,9 @@ def suspects(
 @app.command()
 def trial(directory: str, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
-    from pipelines.commands.rerun import run_trial
+    from pipelines.commands.rerun import rerun_trial
 
-    raise typer.Exit(run_trial(directory, key, console))
+    raise typer.Exit(rerun_trial(directory, key, console))
 
 
 @app.command()

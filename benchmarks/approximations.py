@@ -30,7 +30,7 @@ from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 
 OPTIONS: list[dict[str, Any]] = [
     {"engine": "forward"},
@@ -59,7 +59,7 @@ def gradient(
     network = Network(copy.deepcopy(training.network.model).to(dtype))
     objective = copy.deepcopy(training.objective).to(dtype)
     batch = replace(batch, x=batch.x.to(dtype), y=batch.y.to(dtype))
-    batch = objective.before_step(batch, network.without_trace)
+    batch = objective.before_step(batch, network.without_buffer_updates)
     x, y = (part[: how.get("batch_size")].to(dtype) for part in clean)
     learner = MetaLearner(objective, network, Meta.model_validate(how))
     return torch.cat([g.flatten() for g in learner.gradients(batch, (x, y), 0.05)]).double()
@@ -74,16 +74,16 @@ def measure(arm: str) -> list[Record]:
         "data_seed": 0,
         "run_seed": 0,
     }
-    training = Trial(spec, torch.device("cpu")).training
+    training = TrainingRun(spec, torch.device("cpu")).training
     found: list[list[tuple[float, ...]]] = [[] for _ in OPTIONS]
     for epoch in range(EPOCHS):
-        for step, draw in enumerate(training.draws(epoch)):
+        for step, step_inputs in enumerate(training.epoch_inputs(epoch)):
             if step % EVERY == EVERY - 1:
-                at = (training, training.batch(draw, ()), training.clean_batch(draw))
+                at = (training, training.batch(step_inputs, ()), training.clean_batch(step_inputs))
                 exact = gradient(*at, {"engine": "double_backward"}, torch.float64)
                 for option, errors in zip(OPTIONS, found, strict=True):
                     errors.append(_errors(gradient(*at, option, torch.float32), exact))
-            training.step(draw, epoch, step)
+            training.step(step_inputs, epoch, step)
     names = ("relative_error", "cosine", "signs_differ")
     return [
         {"arm": arm, **option}

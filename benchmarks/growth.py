@@ -25,11 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ledger import fill, large_study
 from benchmarks.step import Case, Shape, Stepper, interleaved, make_trial, warm_up
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.planning.specs import default_spec
 from pipelines.study.study_file import Study, load_study
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 
 CPU = torch.device("cpu")
 ARMS = ("ce", "l2rw", "mw_net")
@@ -49,7 +49,7 @@ def epochs(arm: str) -> list[Record]:
     study = load_study("digits")
     schedule = study.protocol.schedule.model_copy(update={"epochs": EPOCHS})
     protocol = study.protocol.model_copy(update={"schedule": schedule})
-    trial = Trial(
+    trial = TrainingRun(
         default_spec(study.model_copy(update={"protocol": protocol}), study.arm(arm)), CPU
     )
     times, snapshots = [], []
@@ -106,9 +106,9 @@ def trials(finished: int) -> Record:
         ledger = Ledger.open(folder)
         document = ledger.study()
         assert document is not None
-        campaign = Campaign(_larger(study), document["hash"], ledger)
+        queue = JobQueue(_larger(study), document["hash"], ledger)
         result = dict(next(iter(ledger.trials().values())).result or {})
-        times = [_job(campaign, ledger, result) for _ in range(JOBS)]
+        times = [_job(queue, ledger, result) for _ in range(JOBS)]
     return {"grows": "trials", "arm": "all", "size": count, "ms": 1e3 * statistics.median(times)}
 
 
@@ -117,15 +117,15 @@ def _larger(study: Study) -> Study:
     return study.model_copy(update={"request": request})
 
 
-def _job(campaign: Campaign, ledger: Ledger, result: Record) -> float:
+def _job(queue: JobQueue, ledger: Ledger, result: Record) -> float:
     began = time.process_time()
-    job = campaign.next()
+    job = queue.next()
     asked = time.process_time() - began
     assert job is not None
     key = job.spec["key"]
     ledger.attempt(key, job.attempt).finish(result, [])  # a worker does this
     began = time.process_time()
-    campaign.ended(key)
+    queue.ended(key)
     return asked + time.process_time() - began
 
 

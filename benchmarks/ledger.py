@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import open_storage
 from pipelines.planning.planner import Planner
@@ -120,7 +120,7 @@ def measure(location: str, study: Study) -> dict[str, float]:
         assert document is not None
         more = study.request.model_copy(update={"seeds": study.request.seeds + 1})
         larger = study.model_copy(update={"request": more})
-        assert Campaign(larger, document["hash"], ledger).planner.ask() is not None
+        assert JobQueue(larger, document["hash"], ledger).planner.ask() is not None
         times[f"resume {name}"] = time.perf_counter() - began
         ledger.index(ledger.trials().values())
     return times

@@ -33,13 +33,13 @@ from pipelines.models.network import same_random_state
 from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
-from pipelines.training import cuda_graph as captured
+from pipelines.training import cuda_graph
 from pipelines.training.cuda_graph import CapturedSteps
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 
-WARM_UP = {"cpu": 1, "cuda": captured.WARM_UP + 1}  # steps after the first; the last is a replay
+WARM_UP = {"cpu": 1, "cuda": cuda_graph.WARM_UP + 1}  # steps after the first; the last is a replay
 SHORTEST = 0.2  # seconds of one measurement
 EPOCH = 1  # the second: nothing of it is observed for the history
 BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 100}
@@ -111,7 +111,7 @@ class Shape:
 class Stepper:
     """Takes the steps of one case, on a trial that cases of the same arm share."""
 
-    def __init__(self, case: Case, trial: Trial, batch: int) -> None:
+    def __init__(self, case: Case, trial: TrainingRun, batch: int) -> None:
         self.case, self.training = case, trial.training
         phase = self.training.phase
         how = Meta.model_validate(phase.meta.model_dump() | {"batch_size": batch} | case.meta)
@@ -119,8 +119,8 @@ class Stepper:
         kind = PEERS[case.peer] if case.peer else MetaLearner
         self.meta = kind(self.training.objective, self.training.network, how, trial.fast.fused)
         # A peer's step allocates and reads as it likes.
-        recorder = captured.recorder(trial.device) if trial.fast.cuda_graph else None
-        self.captured = CapturedSteps(recorder) if recorder and not case.peer else None
+        recorder = cuda_graph.recorder(trial.device) if trial.fast.cuda_graph else None
+        self.captured_steps = CapturedSteps(recorder) if recorder and not case.peer else None
         self.draws = _draws(self)
         self.passes = 0
 
@@ -132,23 +132,27 @@ class Stepper:
 
     def recording(self) -> Record:
         """How many steps were replays of a recording, and why not, where they were not."""
-        captured = self.captured
+        captured = self.captured_steps
         return {
             "steps_replayed": captured.replayed if captured else 0,
-            "not_replayed": captured.refused if captured else None,
+            "not_replayed": captured.fallback_reason if captured else None,
         }
 
     def enter(self) -> None:
         """The trial takes its steps in this way."""
         training = self.training
-        training.phase, training.meta, training.captured = self.phase, self.meta, self.captured
+        training.phase, training.meta, training.captured_steps = (
+            self.phase,
+            self.meta,
+            self.captured_steps,
+        )
 
 
 def _draws(stepper: Stepper) -> Iterator[tuple[int, Any]]:
     """Of one size: a step of another would be recorded on its own."""
     while True:
         stepper.enter()
-        draws = list(enumerate(stepper.training.draws(EPOCH)))
+        draws = list(enumerate(stepper.training.epoch_inputs(EPOCH)))
         yield from (found for found in draws if len(found[1].rows) == len(draws[0][1].rows))
 
 
@@ -218,7 +222,7 @@ def interleaved(
 
 def make_trial(
     shape: Shape, arm: str, device: torch.device, without: tuple[str, ...] = ()
-) -> Trial:
+) -> TrainingRun:
     """A trial of an arm on that shape, before its first step."""
     spec = {
         "protocol": shape.protocol().model_dump(mode="json"),
@@ -228,7 +232,7 @@ def make_trial(
         "run_seed": 0,
     }
     with same_random_state(device):
-        return Trial(spec, device, FastPaths.without(without))
+        return TrainingRun(spec, device, FastPaths.without(without))
 
 
 def _loader(training: PhaseTraining) -> Callable[[], None]:
@@ -236,8 +240,8 @@ def _loader(training: PhaseTraining) -> Callable[[], None]:
 
     def batches() -> Iterator[None]:
         while True:
-            for draw in training.draws(EPOCH):
-                training.batch(draw, ())
+            for step_inputs in training.epoch_inputs(EPOCH):
+                training.batch(step_inputs, ())
                 yield
 
     found = batches()

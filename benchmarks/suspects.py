@@ -33,7 +33,7 @@ from pipelines.data.sources import load_dataset
 from pipelines.data.task import Split, Task, prepare
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.study.protocol import Data, LabelsFile, Protocol
 from pipelines.study.study_file import Study, parse_study
 from pipelines.suspects.contact_sheet import evidence
@@ -166,15 +166,15 @@ def cleanlab_rows(study: Study) -> Rows:
 def our_rows(study: Study, storage: str, console: Console) -> Rows:
     """Quality of our ranking, by each arm of the study."""
     launch(study, Options(storage, "inline", "disabled"), console)
-    ledger, findings = gather(storage)
+    ledger, study_state = load_study_state(storage)
     rows = []
     for arm in study.arms:
-        found = find_suspects(ledger, findings, arm)
+        found = find_suspects(ledger, study_state, arm)
         console.print(f"{arm}: {evidence(found)}")
-        record = next(r for r in findings.records if r.arm == arm and r.phase == "final")
+        record = next(r for r in study_state.records if r.arm == arm and r.role == "final")
         used = record.clean_train
         rows.append(_row("untuned", arm, used, study.request.seeds, found.quality or {}))
-    chosen = find_suspects(ledger, findings).arm
+    chosen = find_suspects(ledger, study_state).arm
     return [row | {"chosen_by_val": row["ranking"] == chosen} for row in rows]
 
 

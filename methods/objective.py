@@ -66,7 +66,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataInfo:
     """What a method may know of the data: rows N, classes K, observed labels [N] (-1: not in the
     pool), counts [K]."""
 
@@ -83,12 +83,12 @@ ModelCall = Callable[[Tensor], Outputs]
 class Objective(nn.Module, ABC):
     """A per-example training objective. Subclasses are final; memory goes into registered
     buffers, and is changed in place: then it is part of a snapshot, and of steps that are recorded
-    once and replayed (pipelines/captured.py)."""
+    once and replayed (pipelines/training/cuda_graph.py)."""
 
     needs_features: ClassVar[bool] = False
     # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
     # moves nothing (L2RW).
-    per_batch: ClassVar[bool] = False
+    fresh_each_step: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -111,7 +111,7 @@ class Objective(nn.Module, ABC):
             parameter.grad = grad
         optimizer.step()
 
-    def bind(self, facts: Facts) -> None:
+    def bind(self, info: DataInfo) -> None:
         """Called once, before training: allocate buffers."""
 
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
@@ -175,7 +175,7 @@ class Bounded(nn.Module):
         return self.low + (self.high - self.low) * self.raw.sigmoid()
 
 
-class LearnedScalars(Objective):
+class ScalarLoss(Objective):
     """An objective whose hyperparameters are Bounded, and learn where these say so."""
 
     def hyperparameters(self) -> list[Bounded]:

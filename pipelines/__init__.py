@@ -1,0 +1,13 @@
+"""How it runs: packages in layers, of which each imports those below it, never upwards or in a circle.
+
+    study  ledger  analysis       what is compared; what has run; pure statistics
+    data  models  planning        examples and labels; networks; what runs next
+    hypergradient  report         the look-ahead and its gradient; tables, figures, pages
+    training  suspects  tracking  one trial; wrong labels, ranked; W&B
+    execution                     trials on this machine: job queue, worker, checks before a launch
+    cluster                       Ray
+    commands                      one file a command
+
+`errors`, `documents`, `provenance` and `trial_output` are below all of them. `make lint` holds the
+layers (import-linter's contract in pyproject.toml).
+"""

@@ -1,0 +1,1 @@
+"""With which hyperparameters methods are compared: arms by family, and ready studies."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import run_sweep
-from methods.objective import Batch, Bounded, LearnedScalars, Outputs, cross_entropy
+from methods.objective import Batch, Bounded, Outputs, ScalarLoss, cross_entropy
 from tests.methods.test_methods import hard, logits, losses
 
 README = (Path(run_sweep.__file__).parent / "README.md").read_text()
@@ -30,7 +30,7 @@ def test_the_method_of_the_readme_is_one():
     """Its weight on cross-entropy's gradient is 1 - l / lambda, as PolySoft's with d = 2."""
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {
-        n.__name__: n for n in (Batch, Bounded, LearnedScalars, Outputs, Tensor, cross_entropy)
+        n.__name__: n for n in (Batch, Bounded, ScalarLoss, Outputs, Tensor, cross_entropy)
     } | {"torch": torch}
     exec(code, names)
     for learn in (False, True):

@@ -16,7 +16,7 @@ from pipelines.commands.launch import Options, launch
 from pipelines.documents import Json, differences
 from pipelines.ledger.ledger import Ledger
 from pipelines.provenance import provenance
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.study.study_file import load_study
 
 FIXTURE = Path(__file__).parent / "fixtures" / "ledger_18895cb.tar.xz"
@@ -50,9 +50,9 @@ def resumed(old: Path, before) -> Ledger:
 
 
 def test_an_old_ledger_is_read(old: Path, before):
-    _, findings = gather(str(old / "ledger"))
+    _, study_state = load_study_state(str(old / "ledger"))
     assert len(before) == 45 and sum(r is not None for r in before.values()) == 44
-    assert len(findings.records) > 20 and findings.mixture() == []
+    assert len(study_state.records) > 20 and study_state.mixture() == []
 
 
 def test_what_was_finished_is_not_run_again(before, resumed: Ledger):

@@ -3,10 +3,10 @@
 
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, LearnedScalars, Outputs, cross_entropy
+from methods.objective import Batch, Bounded, Outputs, ScalarLoss, cross_entropy
 
 
-class CrossEntropy(LearnedScalars):
+class CrossEntropy(ScalarLoss):
     """-sum_k t_k log p_k with the target t = (1 - s) y + s / K.
 
     smoothing s in [0, 1]: 0 is plain cross-entropy, 1 ignores the labels.

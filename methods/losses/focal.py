@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, LearnedScalars, Outputs, expectation
+from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
 
 
-class Focal(LearnedScalars):
+class Focal(ScalarLoss):
     """-(1 - p_y)^gamma log p_y; the modulating factor carries its gradient, as in the paper.
 
     gamma >= 0: 0 is cross-entropy; larger values turn from easy to hard examples, mislabelled ones

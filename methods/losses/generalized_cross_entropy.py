@@ -6,10 +6,10 @@ robust learning with noisy labels", 2020.
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, LearnedScalars, Outputs, expectation
+from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
 
 
-class GeneralizedCrossEntropy(LearnedScalars):
+class GeneralizedCrossEntropy(ScalarLoss):
     """(1 - p_y^q) / q.
 
     q in [0.01, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p_y (half the mean absolute

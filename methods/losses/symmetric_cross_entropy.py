@@ -4,10 +4,10 @@ labels", ICCV 2019."""
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, LearnedScalars, Outputs, expectation
+from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
 
 
-class SymmetricCrossEntropy(LearnedScalars):
+class SymmetricCrossEntropy(ScalarLoss):
     """alpha * CE + beta * RCE, with RCE = -A (1 - p_y): the reverse cross-entropy whose log 0 is A
     < 0.
 

@@ -18,7 +18,7 @@ class LearningToReweight(Objective):
     1.
     """
 
-    per_batch = True
+    fresh_each_step = True
 
     def before_step(self, batch: Batch, model: ModelCall) -> Batch:
         self.weights = torch.zeros(len(batch.y), device=batch.y.device, dtype=batch.y.dtype)

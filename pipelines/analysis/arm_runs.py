@@ -34,17 +34,17 @@ class ArmRuns:
     def search(self) -> dict[int, dict[int, Record]]:
         """The search trials by repeat and index, both ascending."""
         trials: dict[int, dict[int, Record]] = {}
-        for r in sorted(self.phase("search"), key=lambda r: (r.repeat, r.index)):
+        for r in sorted(self.in_role("search"), key=lambda r: (r.repeat, r.index)):
             trials.setdefault(r.repeat, {})[r.index] = r
         return trials
 
-    def phase(self, name: str) -> Iterator[Record]:
-        """The records of one phase."""
-        return (r for r in self.records if r.phase == name)
+    def in_role(self, role: str) -> Iterator[Record]:
+        """The records in one role."""
+        return (r for r in self.records if r.role == role)
 
-    def scores(self, phase: str, which: Score) -> Runs:
-        """Scores of a phase's runs by (repeat, index)."""
-        return {(r.repeat, r.index): score(r, which) for r in self.phase(phase)}
+    def scores(self, role: str, which: Score) -> Runs:
+        """Scores of a role's runs by (repeat, index)."""
+        return {(r.repeat, r.index): score(r, which) for r in self.in_role(role)}
 
     def final(self, which: Score) -> Runs:
         """Scores of the selected configurations, retrained."""
@@ -54,7 +54,7 @@ class ArmRuns:
     def final_runs(self) -> list[Record]:
         """Final runs; those of what an earlier, smaller search had selected are left out."""
         chosen = {r: record.config for r, record in self.selected.items()}
-        return [r for r in self.phase("final") if chosen.get(r.repeat, r.config) == r.config]
+        return [r for r in self.in_role("final") if chosen.get(r.repeat, r.config) == r.config]
 
     @cached_property
     def selected(self) -> dict[int, Record]:
@@ -85,18 +85,18 @@ class ArmRuns:
 
     def random_trials(self) -> list[Record]:
         """The search trials but for the published default's."""
-        return [r for r in self.phase("search") if r.index > 0]
+        return [r for r in self.in_role("search") if r.index > 0]
 
     @cached_property
     def retrained(self) -> dict[tuple[int, int], Floats]:
         """Headline scores of the runs of configuration (repeat, index) with fresh run seeds.
 
         These are its curve run and, where it is the default or the selected configuration, the
-        runs of those phases; never its search run. A trial that serves two roles counts once;
+        runs in those roles; never its search run. A trial that serves two roles counts once;
         failed runs are left out.
         """
-        runs = [(r.repeat, r.index, r) for r in self.phase("curve")]
-        runs += [(r.repeat, 0, r) for r in self.phase("default")]
+        runs = [(r.repeat, r.index, r) for r in self.in_role("curve")]
+        runs += [(r.repeat, 0, r) for r in self.in_role("default")]
         runs += [
             (r.repeat, self.selected[r.repeat].index, r)
             for r in self.final_runs
@@ -173,7 +173,7 @@ class ArmRuns:
     def sensitivity(self, default: Config) -> dict[str, dict[Any, list[Record]]]:
         """The sensitivity runs by hyperparameter and by its value."""
         knobs: dict[str, dict[Any, list[Record]]] = {}
-        for record in self.phase("sensitivity"):
+        for record in self.in_role("sensitivity"):
             moved = [k for k, v in record.config.items() if k not in default or default[k] != v]
             if len(moved) != 1:
                 raise ValueError(f"sensitivity trial {record.key} moves {moved}, expected one")
@@ -189,17 +189,17 @@ class ArmRuns:
         if not self.records:
             return [f"{self.name}: no trial has finished"]
         lines = [
-            f"{self.name}: {n} of {sum(r.phase == phase for r in self.records)} {phase} runs failed"
-            for phase, n in Counter(r.phase for r in self.records if r.status == "failed").items()
+            f"{self.name}: {n} of {sum(r.role == role for r in self.records)} {role} runs failed"
+            for role, n in Counter(r.role for r in self.records if r.status == "failed").items()
         ]
         wanted = ("search", "default", *(("curve",) if expected else ()), "final")
-        present = {r.phase for r in self.records}
+        present = {r.role for r in self.records}
         lines += [
-            f"{self.name}: no {phase} runs"
-            for phase in (wanted if tuned else ("final",))
-            if phase not in present
+            f"{self.name}: no {role} runs"
+            for role in (wanted if tuned else ("final",))
+            if role not in present
         ]
-        stale = sum(1 for _ in self.phase("final")) - len(self.final_runs)
+        stale = sum(1 for _ in self.in_role("final")) - len(self.final_runs)
         if stale:
             lines.append(
                 f"{self.name}: {stale} final runs are of a configuration no longer selected"

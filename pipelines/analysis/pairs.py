@@ -11,19 +11,19 @@ import numpy as np
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
 from pipelines.analysis.intervals import Floats, by_repeat, compare, difference, holm, repeat_means
-from pipelines.analysis.record import StudyFacts
+from pipelines.analysis.record import StudyInfo
 
 Json = dict[str, Any]
 
 
-def compare_all(runs: Mapping[str, ArmRuns], facts: StudyFacts) -> list[Json]:
+def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Json]:
     """Every untuned arm against every tuned one."""
-    tuned = [name for name, arm in facts["arms"].items() if arm["tuned"]]
-    untuned = [name for name, arm in facts["arms"].items() if not arm["tuned"]]
-    return [_pair(runs[t], runs[u], facts) for u, t in product(untuned, tuned)]
+    tuned = [name for name, arm in info["arms"].items() if arm["tuned"]]
+    untuned = [name for name, arm in info["arms"].items() if not arm["tuned"]]
+    return [_pair(runs[t], runs[u], info) for u, t in product(untuned, tuned)]
 
 
-def _pair(tuned: ArmRuns, untuned: ArmRuns, facts: StudyFacts) -> Json:
+def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Json:
     """The untuned arm minus the tuned one, and the budget at which the latter breaks even."""
     ours, theirs = untuned.final(untuned.epoch), tuned.final(tuned.epoch)
     labels = tuned.clean_labels()["train"], untuned.clean_labels()["train"]
@@ -31,14 +31,14 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, facts: StudyFacts) -> Json:
         "tuned": tuned.name,
         "untuned": untuned.name,
         "same_clean_labels": labels[0] == labels[1],
-        **asdict(compare(ours, theirs, facts["margin"])),
+        **asdict(compare(ours, theirs, info["margin"])),
         "by_repeat": list(repeat_means(difference(ours, theirs)).values()),
         "break_even": None,
         "break_even_halved_space": None,
         "win_probability": [],
     }
-    if facts["search"] == "random":
-        space = facts["arms"][tuned.name]["space"]
+    if info["search"] == "random":
+        space = info["arms"][tuned.name]["space"]
         for name, curves in (("", tuned.curves()), ("_halved_space", tuned.curves(space))):
             pair[f"break_even{name}"] = _break_even(curves, tuned, untuned)
         pair["win_probability"] = _win_probabilities(tuned, by_repeat(ours))
@@ -110,13 +110,13 @@ def adjust(pairs: Sequence[Json]) -> list[Json]:
     return rows
 
 
-def compare_controls(runs: Mapping[str, ArmRuns], facts: StudyFacts) -> list[Json]:
+def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Json]:
     """Each self-tuning arm minus each control."""
-    arms = facts["arms"]
+    arms = info["arms"]
     ours = [n for n, a in arms.items() if a["kind"].startswith("meta-learned") and not a["tuned"]]
     controls = [n for n, a in arms.items() if a["kind"] == "control"]
-    finals = {name: runs[name].final(facts["epoch"]) for name in (*ours, *controls)}
+    finals = {name: runs[name].final(info["epoch"]) for name in (*ours, *controls)}
     return [
-        {"untuned": u, "control": c, **asdict(compare(finals[u], finals[c], facts["margin"]))}
+        {"untuned": u, "control": c, **asdict(compare(finals[u], finals[c], info["margin"]))}
         for u, c in product(ours, controls)
     ]

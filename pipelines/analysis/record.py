@@ -22,7 +22,7 @@ class Record:
 
     key: str
     arm: str
-    phase: str
+    role: str
     repeat: int
     index: int
     config: dict[str, float | int | str]
@@ -37,7 +37,7 @@ class Record:
     run_seed: int
 
 
-class ArmFacts(TypedDict):
+class ArmInfo(TypedDict):
     """What the study file says of an arm; `planned` counts its trials where the caller knows."""
 
     kind: str
@@ -47,11 +47,11 @@ class ArmFacts(TypedDict):
     planned: NotRequired[int]
 
 
-class StudyFacts(TypedDict):
+class StudyInfo(TypedDict):
     """What the study file says of a study; `margin` is in units of the metric."""
 
     metric: str
     epoch: Literal["last", "selected"]
     search: Literal["random", "tpe"]
     margin: float
-    arms: dict[str, ArmFacts]
+    arms: dict[str, ArmInfo]

@@ -15,44 +15,44 @@ from pipelines.analysis.budget import value_at
 from pipelines.analysis.headline import headline
 from pipelines.analysis.intervals import difference, estimate, repeat_means
 from pipelines.analysis.pairs import Json, adjust, compare_all, compare_controls, shortest
-from pipelines.analysis.record import ArmFacts, Record, StudyFacts
+from pipelines.analysis.record import ArmInfo, Record, StudyInfo
 from pipelines.analysis.tunability import importance, knob_gains
 
 SCHEMA = 1
 EPOCH_RULES: tuple[Score, ...] = ("last", "selected")
 
 
-def summarise(records: Iterable[Record], facts: StudyFacts, provenance: Json | None = None) -> Json:
+def summarise(records: Iterable[Record], info: StudyInfo, provenance: Json | None = None) -> Json:
     """The content of results.json. Any part of a study's records will do: `missing` lists gaps.
 
     Two runs of one study give the same content apart from `cost` and `provenance`.
     """
-    ordered = sorted(records, key=lambda r: (r.arm, r.phase, r.repeat, r.index))
+    ordered = sorted(records, key=lambda r: (r.arm, r.role, r.repeat, r.index))
     runs = {
-        name: ArmRuns(name, [r for r in ordered if r.arm == name], facts["epoch"])
-        for name in facts["arms"]
+        name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"])
+        for name in info["arms"]
     }
-    arms = {name: _arm(runs[name], facts) for name in runs}
+    arms = {name: _arm(runs[name], info) for name in runs}
     _relate_passes(arms)
-    pairs = compare_all(runs, facts)
-    results = plain(
+    pairs = compare_all(runs, info)
+    results = to_json(
         {
             "schema": SCHEMA,
-            "metric": facts["metric"],
+            "metric": info["metric"],
             "selection": {
                 "rule": "highest val; the lowest index where several tie",
-                "epoch": facts["epoch"],
-                "search": facts["search"],
+                "epoch": info["epoch"],
+                "search": info["search"],
             },
-            "margin": facts["margin"],
+            "margin": info["margin"],
             "arms": arms,
             "pairs": pairs,
             "holm": adjust(pairs),
-            "controls": compare_controls(runs, facts),
+            "controls": compare_controls(runs, info),
             "missing": [
                 gap
-                for name, arm in facts["arms"].items()
-                for gap in runs[name].gaps(arm["tuned"], facts["search"] == "random")
+                for name, arm in info["arms"].items()
+                for gap in runs[name].gaps(arm["tuned"], info["search"] == "random")
             ],
             "cost": _cost(runs, pairs),
             "provenance": provenance or {},
@@ -61,8 +61,8 @@ def summarise(records: Iterable[Record], facts: StudyFacts, provenance: Json | N
     return results | {"headline": headline(results)}
 
 
-def _arm(runs: ArmRuns, facts: StudyFacts) -> Json:
-    arm = facts["arms"][runs.name]
+def _arm(runs: ArmRuns, info: StudyInfo) -> Json:
+    arm = info["arms"][runs.name]
     statuses = Counter({r.key: r.status for r in runs.records}.values())
     entry: Json = {
         "kind": arm["kind"],
@@ -90,7 +90,7 @@ def _arm(runs: ArmRuns, facts: StudyFacts) -> Json:
             "tunability": estimate(
                 difference(runs.final(runs.epoch), runs.scores("default", runs.epoch))
             ),
-            "budget": _budget(runs, facts["search"]),
+            "budget": _budget(runs, info["search"]),
             "importance": importance(runs.random_trials(), arm["space"]),
         }
     return entry
@@ -117,12 +117,12 @@ def _budget(runs: ArmRuns, search: str) -> Json:
     return {"kind": "expected", "incumbents": [], "curve": points}
 
 
-def _sensitivity(runs: ArmRuns, arm: ArmFacts) -> list[Json]:
+def _sensitivity(runs: ArmRuns, arm: ArmInfo) -> list[Json]:
     """Each hyperparameter's values beside the arm's own reference run: its default."""
-    phase = "default" if arm["tuned"] else "final"
+    role = "default" if arm["tuned"] else "final"
     reference = (
-        repeat_means(runs.scores(phase, "val")),
-        repeat_means(runs.scores(phase, runs.epoch)),
+        repeat_means(runs.scores(role, "val")),
+        repeat_means(runs.scores(role, runs.epoch)),
     )
     rows = []
     for knob, values in sorted(runs.sensitivity(arm["default"]).items()):
@@ -182,14 +182,14 @@ def _cost(runs: Mapping[str, ArmRuns], pairs: Sequence[Json]) -> Json:
     }
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Plain JSON: dataclasses become objects; numbers that are not finite become null."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [to_json(v) for v in value]
     if isinstance(value, float):
         return float(value) if isfinite(value) else None
     return value

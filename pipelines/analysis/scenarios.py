@@ -7,21 +7,21 @@ from typing import Any
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.intervals import aggregate, all_equal, estimate
 from pipelines.analysis.pairs import Json
-from pipelines.analysis.record import Record, StudyFacts
-from pipelines.analysis.results import plain, summarise
+from pipelines.analysis.record import Record, StudyInfo
+from pipelines.analysis.results import summarise, to_json
 from pipelines.analysis.tunability import transfer_regret
 
 
 def summarise_scenarios(
-    records: Mapping[str, Sequence[Record]], facts: StudyFacts, provenance: Json | None = None
+    records: Mapping[str, Sequence[Record]], info: StudyInfo, provenance: Json | None = None
 ) -> Json:
     """results.json of each scenario, one verdict per pair over all of them, and transfer regret."""
-    results = {name: summarise(found, facts, provenance) for name, found in records.items()}
+    results = {name: summarise(found, info, provenance) for name, found in records.items()}
     return {
         "scenarios": results,
-        "aggregate": plain(_aggregates(list(results.values()), facts["margin"])),
-        "transfer": plain(
-            [_transfer(arm, records, facts) for arm, a in facts["arms"].items() if a["tuned"]]
+        "aggregate": to_json(_aggregates(list(results.values()), info["margin"])),
+        "transfer": to_json(
+            [_transfer(arm, records, info) for arm, a in info["arms"].items() if a["tuned"]]
         ),
     }
 
@@ -37,10 +37,10 @@ def _aggregates(results: Sequence[Json], margin: float) -> list[Json]:
     return rows
 
 
-def _transfer(arm: str, records: Mapping[str, Sequence[Record]], facts: StudyFacts) -> Json:
+def _transfer(arm: str, records: Mapping[str, Sequence[Record]], info: StudyInfo) -> Json:
     """Regret by scenario; empty unless the scenarios retrained the same configurations."""
     own = [[r for r in found if r.arm == arm] for found in records.values()]
-    runs = [ArmRuns(arm, found, facts["epoch"]) for found in own]
+    runs = [ArmRuns(arm, found, info["epoch"]) for found in own]
     repeats = sorted(set.intersection(*(set(run.curves()) for run in runs)))
     configs = [[[r.config for r in run.search[i].values()] for i in repeats] for run in runs]
     pools = [[run.candidates(i) for i in repeats] for run in runs]

@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
-from pipelines.cluster.tasks import Asking, Flag
+from pipelines.cluster.tasks import StopFlag, StopPoller
 from pipelines.errors import UserError
 
 Drive = Callable[[Console, Callable[[], bool]], bool]
@@ -24,7 +24,7 @@ HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node al
 ASK_SECONDS = 1.0  # between looks at what the drive says
 
 
-class Link(Flag):
+class DriverChannel(StopFlag):
     """An actor between a launch and its drive: the wish to stop goes there, the text comes back."""
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class Link(Flag):
 
 
 class _Output(io.StringIO):
-    """The drive's side of a link, as a file. What is written has arrived."""
+    """The drive's side of a channel, as a file. What is written has arrived."""
 
-    def __init__(self, link: Any) -> None:
-        self._link = link
+    def __init__(self, channel: Any) -> None:
+        self._link = channel
 
     def write(self, text: str) -> int:
         ray.get(self._link.write.remote(text))
@@ -69,15 +69,15 @@ def drive_on_head(
     """
     with connected(address):
         examine()
-        link = ray.remote(num_cpus=0)(Link).options(resources={HEAD: 0.001}).remote()
+        channel = ray.remote(num_cpus=0)(DriverChannel).options(resources={HEAD: 0.001}).remote()
         there = ray.remote(num_cpus=0, max_retries=0, resources={HEAD: 0.001})(_drive)
-        result = there.remote(drive, link, console.width)
+        result = there.remote(drive, channel, console.width)
         try:
             while not ray.wait([result], timeout=ASK_SECONDS)[0]:
                 if stop():
-                    link.raise_.remote()
-                _pass_on(link, console)
-            _pass_on(link, console)
+                    channel.raise_.remote()
+                _pass_on(channel, console)
+            _pass_on(channel, console)
             return ray.get(result)
         except RayTaskError as error:
             raise error.cause from error
@@ -89,9 +89,9 @@ def drive_on_head(
             ) from error
 
 
-def _pass_on(link: Any, console: Console) -> None:
-    console.out(ray.get(link.read.remote()), end="", highlight=False)
+def _pass_on(channel: Any, console: Console) -> None:
+    console.out(ray.get(channel.read.remote()), end="", highlight=False)
 
 
-def _drive(drive: Drive, link: Any, width: int) -> bool:
-    return drive(Console(file=_Output(link), width=width), Asking(link))
+def _drive(drive: Drive, channel: Any, width: int) -> bool:
+    return drive(Console(file=_Output(channel), width=width), StopPoller(channel))

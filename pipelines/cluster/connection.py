@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # pipelines/signals.py has all signals
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # execution/signals.py has all signals
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Tune gives its actors a runtime environment, so it would use none of the workers that a Ray of our
 # own starts ahead, one per core.
@@ -35,7 +35,7 @@ from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  #
 from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.cluster.watchdog import lifeline
+from pipelines.cluster.watchdog import watchdog
 from pipelines.errors import UserError
 
 A = TypeVar("A")
@@ -84,7 +84,7 @@ def connected(address: str | None) -> Iterator[None]:
                 f"address {address!r}: no Ray cluster can be used there ({reason}); "
                 "`ray status --address HOST:PORT` must work, with the same RAY_AUTH_MODE everywhere"
             ) from error
-        own = nullcontext() if address else lifeline(ray.get_runtime_context().gcs_address)
+        own = nullcontext() if address else watchdog(ray.get_runtime_context().gcs_address)
         try:
             with own:
                 yield

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.execution.machine import Json, Question, examine
+from pipelines.execution.machine import Json, NodeCheck, examine
 from pipelines.ledger.storage import SCRATCH, open_storage
 from pipelines.provenance import provenance
 
@@ -25,7 +25,7 @@ SAME = ("python", "torch", "numpy", "ray")  # versions that must agree on all no
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthIssue:
     """Something to put right: an error stops a launch, a warning does not."""
 
     level: Literal["error", "warning"]
@@ -38,10 +38,10 @@ class Finding:
 
 
 @contextmanager
-def marked(storage: str | None, url: str | None) -> Iterator[Question]:
-    """A question about a file that lies in `storage` meanwhile."""
+def marked(storage: str | None, url: str | None) -> Iterator[NodeCheck]:
+    """A check of a file that lies in `storage` meanwhile."""
     if storage is None:
-        yield Question(url=url)
+        yield NodeCheck(url=url)
         return
     local = [] if "://" in storage else [Path(storage), *Path(storage).absolute().parents]
     made = [place for place in local if not place.exists()]
@@ -49,7 +49,7 @@ def marked(storage: str | None, url: str | None) -> Iterator[Question]:
     marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
     files.replace(marker, b"seen")
     try:
-        yield Question(storage, marker, url)
+        yield NodeCheck(storage, marker, url)
     finally:
         files.delete(marker)
         for place in [made[0] / SCRATCH, *made] if made else []:
@@ -57,40 +57,44 @@ def marked(storage: str | None, url: str | None) -> Iterator[Question]:
                 place.rmdir()
 
 
-def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
-    """Facts and findings of this machine."""
-    with marked(storage, url) as question:
-        facts = {socket.gethostname(): examine(question)}
-    return facts, judge(facts, time.time(), time.time())
+def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[HealthIssue]]:
+    """This machine, and its issues."""
+    with marked(storage, url) as check:
+        nodes = {socket.gethostname(): examine(check)}
+    return nodes, diagnose(nodes, time.time(), time.time())
 
 
-def examine_cluster(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[Finding]]:
-    """Facts and findings of every node of the Ray cluster that this process is connected to."""
+def examine_cluster(
+    storage: str | None, url: str | None
+) -> tuple[dict[str, Json], list[HealthIssue]]:
+    """Every node, and its issues, of the Ray cluster that this process is connected to."""
     from pipelines.cluster.connection import on_every_node
     from pipelines.cluster.tasks import examine_node
 
-    with marked(storage, url) as question:
+    with marked(storage, url) as check:
         asked = time.time()
-        answers = on_every_node(examine_node, question)
-    facts = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+        answers = on_every_node(examine_node, check)
+    nodes = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
     silent = [
-        Finding("error", name, str(answer), "see the node's log; `ray status` shows what lives")
+        HealthIssue("error", name, str(answer), "see the node's log; `ray status` shows what lives")
         for name, answer in answers.items()
-        if name not in facts
+        if name not in nodes
     ]
-    return facts, silent + judge(facts, asked, time.time())
+    return nodes, silent + diagnose(nodes, asked, time.time())
 
 
-def judge(facts: dict[str, Json], asked: float, answered: float) -> list[Finding]:
-    """What is wrong with machines that gave `facts` between two times of this machine's clock."""
+def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[HealthIssue]:
+    """What is wrong with `nodes` that answered between two times of this machine's clock."""
     here = provenance()
     found = []
-    for name, node in facts.items():
-        found += [Finding(level, name, what, do) for level, what, do in _faults(node, here)]
+    for name, node in nodes.items():
+        found += [HealthIssue(level, name, what, do) for level, what, do in _faults(node, here)]
         skew = max(asked - node["time"], node["time"] - answered)
         if skew > LARGEST_SKEW:
             what = f"clock is off by {skew:.0f} s"
-            found.append(Finding("warning", name, what, "leases expire by it: run NTP on the node"))
+            found.append(
+                HealthIssue("warning", name, what, "leases expire by it: run NTP on the node")
+            )
     return found
 
 

@@ -1,4 +1,4 @@
-"""A Ray Tune searcher that takes its suggestions from a campaign.
+"""A Ray Tune searcher that takes its suggestions from a job queue.
 
 Ray executes; it does not remember.
 """
@@ -13,59 +13,59 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import Searcher
 
-from pipelines.execution.job_queue import Campaign, Loss
-from pipelines.ledger.ledger import Trial
+from pipelines.execution.job_queue import FailureCause, JobQueue
+from pipelines.ledger.ledger import TrialRecord
 
 # The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
 # node. Of a process that dies alone it says that its "worker process has died".
 SIGNS_OF_A_LOST_NODE = ("node has died", "node was terminated", "is temporarily unavailable")
 
 
-class CampaignSearch(Searcher):
-    """Each suggestion is a job of the campaign; each end is looked up in the ledger, whatever Ray
+class QueueSearcher(Searcher):
+    """Each suggestion is a job of the queue; each end is looked up in the ledger, whatever Ray
     thinks of it.
 
     Tune's own snapshots are of no use to it: the next launch starts afresh from the ledger. An
-    exception of the campaign (its storage is away, say) ends the experiment, and is found in
+    exception of the queue (its storage is away, say) ends the experiment, and is found in
     `error`: Tune would bury it.
     """
 
     def __init__(
-        self, campaign: Campaign, on_end: Callable[[Trial], None], stopping: Callable[[], bool]
+        self, queue: JobQueue, on_end: Callable[[TrialRecord], None], stopping: Callable[[], bool]
     ) -> None:
         super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
-        self._campaign, self._on_end, self._stopping = campaign, on_end, stopping
+        self._queue, self._on_end, self._stopping = queue, on_end, stopping
         self._live: dict[str, str] = {}
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next job; None to be asked again later."""
-        if self.error or self._stopping() or self._campaign.finished:
+        if self.error or self._stopping() or self._queue.finished:
             return Searcher.FINISHED
         try:
-            job = self._campaign.next()
+            job = self._queue.next()
         except Exception as error:
             self.error = error
             return Searcher.FINISHED
         if job is None:
-            return Searcher.FINISHED if self._campaign.finished else None
+            return Searcher.FINISHED if self._queue.finished else None
         self._live[trial_id] = job.spec["key"]
         return job._asdict()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """An attempt ended by itself. (Of one that was lost, `Losses` hears, with the reason.)
+        """An attempt ended by itself. (`FailureCallback` hears of one that was lost.)
 
         One without an outcome stopped as it was asked to, or as it lost sight of its driver.
         """
         if not error:
             self.ended(trial_id, None if self._stopping() else "node")
 
-    def ended(self, trial_id: str, lost: Loss | None) -> None:
-        """An attempt ended; tell the campaign."""
+    def ended(self, trial_id: str, lost: FailureCause | None) -> None:
+        """An attempt ended; tell the queue."""
         try:
-            trial = self._campaign.ended(self._live.pop(trial_id), lost)
+            trial = self._queue.ended(self._live.pop(trial_id), lost)
             if trial is not None:
                 self._on_end(trial)
         except Exception as error:
@@ -83,20 +83,20 @@ class CampaignSearch(Searcher):
         """Nothing to restore."""
 
 
-class Losses(tune.Callback):
+class FailureCallback(tune.Callback):
     """Tells the searcher why Ray lost an attempt, which Tune tells callbacks only."""
 
-    def __init__(self, search: CampaignSearch) -> None:
+    def __init__(self, search: QueueSearcher) -> None:
         self._search = search
 
     def on_trial_error(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         """A trial's actor died, or its task raised."""
-        self._search.ended(trial.trial_id, loss(str(trial.get_error())))
+        self._search.ended(trial.trial_id, failure_cause(str(trial.get_error())))
 
 
-def loss(error: str) -> Loss:
+def failure_cause(error: str) -> FailureCause:
     """What an attempt was lost with, from the text of Ray's error, which says it nowhere else."""
     if any(sign in error for sign in SIGNS_OF_A_LOST_NODE):
         return "node"

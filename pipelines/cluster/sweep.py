@@ -20,21 +20,21 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.cluster.tasks import Flag, probe_node
+from pipelines.cluster.tasks import StopFlag, probe_node
 from pipelines.errors import UserError
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import described, pack
 from pipelines.execution.probe import probe_specs
-from pipelines.execution.settings import Resources, Setting
-from pipelines.ledger.ledger import Trial
+from pipelines.execution.worker_config import Resources, WorkerConfig
+from pipelines.ledger.ledger import TrialRecord
 
 
 def run_on_ray(
-    campaign: Campaign,
-    setting: Setting,
+    queue: JobQueue,
+    worker_config: WorkerConfig,
     resources: Resources,
     address: str | None = None,
-    on_end: Callable[[Trial], None] = lambda trial: None,
+    on_end: Callable[[TrialRecord], None] = lambda trial: None,
     stop: Callable[[], bool] = lambda: False,
     on_connect: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda line: None,
@@ -56,10 +56,10 @@ def run_on_ray(
         on_connect()
         gpus = resources.gpus
         if gpus == "auto":
-            gpus = _proposed(campaign, setting, resources.cpus, stop, say)
+            gpus = _proposed(queue, worker_config, resources.cpus, stop, say)
             if gpus is None:
                 return
-        campaign.gpus = gpus
+        queue.gpus = gpus
         needs = {"CPU": resources.cpus, "GPU": gpus}
         if address is None and not capacity(needs):
             there = {name: ray.cluster_resources().get(name, 0) for name in needs}
@@ -70,7 +70,7 @@ def run_on_ray(
         from pipelines.cluster.tune_run import Stop, fit
 
         with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
-            fit(campaign, setting, resources, on_end, Stop(stop, flag), scratch)
+            fit(queue, worker_config, resources, on_end, Stop(stop, flag), scratch)
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def _importing(module: str) -> Iterator[None]:
 
 
 def _proposed(
-    campaign: Campaign,
-    setting: Setting,
+    queue: JobQueue,
+    worker_config: WorkerConfig,
     cpus: float,
     stop: Callable[[], bool],
     say: Callable[[str], None],
@@ -103,7 +103,7 @@ def _proposed(
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
     remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
-    asked = remote.remote(probe_specs(campaign.study), setting.device)
+    asked = remote.remote(probe_specs(queue.study), worker_config.device)
     while not ray.wait([asked], timeout=1.0)[0]:
         if stop():
             ray.cancel(asked, force=True)
@@ -133,6 +133,6 @@ def _cores_per_gpu() -> float:
 
 def _flag() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    flag = ray.remote(num_cpus=0)(Flag).options(scheduling_strategy=here).remote()
+    flag = ray.remote(num_cpus=0)(StopFlag).options(scheduling_strategy=here).remote()
     flag.raised.remote()  # its first answer takes imports: they are done when a worker asks
     return flag

@@ -9,25 +9,25 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines.execution.packing import Probed
-from pipelines.execution.settings import Setting
+from pipelines.execution.worker_config import WorkerConfig
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
 
 
-def ray_trial(config: dict[str, Any], setting: Setting, flag: Any) -> dict[str, Any]:
+def ray_trial(config: dict[str, Any], worker_config: WorkerConfig, flag: Any) -> dict[str, Any]:
     """One job in a Ray worker.
 
     Its outcome is in the ledger before this returns, which may never happen.
     """
     from pipelines.execution.worker import run_attempt
 
-    stopping = Asking(flag)
+    stopping = StopPoller(flag)
     if not stopping():
-        run_attempt(setting, config["spec"], config["attempt"], stopping, config["gpus"])
+        run_attempt(worker_config, config["spec"], config["attempt"], stopping, config["gpus"])
     return {"done": True}
 
 
-class Flag:
+class StopFlag:
     """An actor beside the driver, by which it tells all workers to stop."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Flag:
         return self._raised
 
 
-class Asking:
+class StopPoller:
     """A worker's question whether to stop.
 
     Without a driver to answer there is nobody to work for.
@@ -75,8 +75,8 @@ def probe_node(specs: dict[str, list[dict[str, Any]]], device: str) -> Probed:
     return probe(specs, torch.device(device))
 
 
-def examine_node(question: Any) -> dict[str, Any]:
+def examine_node(check: Any) -> dict[str, Any]:
     """What `doctor` asks a node."""
     from pipelines.execution.machine import examine
 
-    return examine(question)
+    return examine(check)

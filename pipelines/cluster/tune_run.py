@@ -9,26 +9,26 @@ from typing import Any
 import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
 from ray import tune
 
-from pipelines.cluster.searcher import CampaignSearch, Losses
+from pipelines.cluster.searcher import FailureCallback, QueueSearcher
 from pipelines.cluster.tasks import ray_trial
-from pipelines.execution.job_queue import Campaign
-from pipelines.execution.settings import Resources, Setting
-from pipelines.ledger.ledger import Trial
+from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.worker_config import Resources, WorkerConfig
+from pipelines.ledger.ledger import TrialRecord
 
 GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
 
 
 def fit(
-    campaign: Campaign,
-    setting: Setting,
+    queue: JobQueue,
+    worker_config: WorkerConfig,
     resources: Resources,
-    on_end: Callable[[Trial], None],
+    on_end: Callable[[TrialRecord], None],
     stop: Stop,
     scratch: str,
 ) -> None:
     """One fresh experiment, whose searcher hands out what is missing."""
-    search = CampaignSearch(campaign, on_end, stop.asked)
-    trainable = tune.with_parameters(ray_trial, setting=setting, flag=stop.flag)
+    search = QueueSearcher(queue, on_end, stop.asked)
+    trainable = tune.with_parameters(ray_trial, worker_config=worker_config, flag=stop.flag)
 
     def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
         """Of this very job: actors are used again for jobs of the same size only."""
@@ -41,7 +41,7 @@ def fit(
         num_samples=-1,
         search_alg=search,
         stop=stop,
-        callbacks=[Losses(search)],
+        callbacks=[FailureCallback(search)],
         max_concurrent_trials=resources.concurrent,
         reuse_actors=True,
         raise_on_failed_trial=False,

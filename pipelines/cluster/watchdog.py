@@ -21,7 +21,7 @@ STATUS = 128 + signal.SIGTERM
 
 
 @contextmanager
-def lifeline(address: str) -> Iterator[None]:
+def watchdog(address: str) -> Iterator[None]:
     """While entered, this process ends once Ray's server at HOST:PORT is gone: in one line, with
     the exit status of SIGTERM."""
     host, _, port = address.rpartition(":")

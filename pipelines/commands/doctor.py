@@ -14,22 +14,22 @@ def run_doctor(storage: str | None, address: str | None, console: Console) -> in
 
     url = wandb_url(resolve_mode())
     if address is None:
-        facts, findings = examine_here(storage, url)
+        nodes, issues = examine_here(storage, url)
     else:
         from pipelines.cluster.connection import connected
 
         with connected(address):
-            facts, findings = examine_cluster(storage, url)
+            nodes, issues = examine_cluster(storage, url)
     rows = [["NODE", "CPUS", "MEMORY FREE", "DISK FREE", "DEVICES", "TORCH", "RAY", "AUTH MODE"]]
-    for name, node in facts.items():
+    for name, node in nodes.items():
         versions, devices = node["versions"], "; ".join(node["devices"]) or "none"
         sizes = [_size(node["memory"]), _size(node["disk"])]
         cells = [name, str(node["cpus"]), *sizes, devices, versions["torch"], versions["ray"]]
         rows.append([*cells, node["authentication"]])
     _columns(rows, console)
     print_line(f"Ray token: {token_file()}", console)
-    for finding in findings:
-        print_line(str(finding), console)
-    if not findings:
+    for issue in issues:
+        print_line(str(issue), console)
+    if not issues:
         print_line("nothing to put right", console)
-    return int(any(finding.level == "error" for finding in findings))
+    return int(any(issue.level == "error" for issue in issues))

@@ -15,12 +15,12 @@ from rich.console import Console
 from pipelines.cluster.doctor import examine_cluster, examine_here
 from pipelines.commands.show import show_report
 from pipelines.errors import Interrupted, UserError
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import Gpus
 from pipelines.execution.preflight import _same_protocol, check, choose_device, refuse_mixture
-from pipelines.execution.progress import Board, progress
-from pipelines.execution.settings import Resources, Setting
+from pipelines.execution.progress import ProgressTable, progress
 from pipelines.execution.signals import StopSignals
+from pipelines.execution.worker_config import Resources, WorkerConfig
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 from pipelines.provenance import provenance
@@ -66,7 +66,7 @@ def launch(study: Study, options: Options, console: Console) -> str:
         document = _document(study, fingerprint)
         _same_protocol(storage, Ledger.open(storage).study(), document)
         tracking_dir = storage if "://" not in storage else f"runs/{study.name}"
-        setting = Setting(
+        worker_config = WorkerConfig(
             storage=_absolute(storage),
             study=study.name,
             protocol=document["protocol"],
@@ -78,7 +78,7 @@ def launch(study: Study, options: Options, console: Console) -> str:
             fast=options.fast,
         )
         try:
-            finished = _drive(study, document, setting, options, console, signals)
+            finished = _drive(study, document, worker_config, options, console, signals)
         except STORAGE_ERRORS as error:
             raise UserError(
                 f"the launch failed ({reason_of(error)}): what had finished is kept in "
@@ -92,19 +92,19 @@ def launch(study: Study, options: Options, console: Console) -> str:
 def _drive(
     study: Study,
     document: dict[str, Any],
-    setting: Setting,
+    worker_config: WorkerConfig,
     options: Options,
     console: Console,
     stop: Callable[[], bool],
 ) -> bool:
     """Drive from here, or from the cluster if only a Ray client reaches it; whether all has run."""
-    examine = partial(_examine, setting, options.address, console)
+    examine = partial(_examine, worker_config, options.address, console)
     if not (options.address or "").startswith("ray://"):
-        return _drive_here(study, document, setting, options, examine, console, stop)
+        return _drive_here(study, document, worker_config, options, examine, console, stop)
     from pipelines.cluster.client import drive_on_head  # imports ray, which takes seconds
 
     assert options.address
-    there = partial(_drive_here, study, document, setting, options, _examined)
+    there = partial(_drive_here, study, document, worker_config, options, _examined)
     return drive_on_head(options.address, there, examine, console, stop)
 
 
@@ -115,62 +115,64 @@ def _examined() -> None:
 def _drive_here(
     study: Study,
     document: dict[str, Any],
-    setting: Setting,
+    worker_config: WorkerConfig,
     options: Options,
     examine: Callable[[], None],
     console: Console,
     stop: Callable[[], bool],
 ) -> bool:
     """Run what is missing, as the study's one driver; whether all has run."""
-    ledger = Ledger.open(setting.storage)
+    ledger = Ledger.open(worker_config.storage)
     with ledger.acquire_lease(options.takeover) as lease:
-        campaign = Campaign(study, document["hash"], ledger, options.retry)
-        if not (options.allow_mixed or campaign.finished):
-            refuse_mixture(campaign.trials.values(), setting)
+        queue = JobQueue(study, document["hash"], ledger, options.retry)
+        if not (options.allow_mixed or queue.finished):
+            refuse_mixture(queue.trials.values(), worker_config)
         ledger.create_study(document)
         ledger.write_request(_request(study))
-        _run(campaign, setting, options, examine, console, lambda: stop() or lease.lost)
+        _run(queue, worker_config, options, examine, console, lambda: stop() or lease.lost)
         if lease.lost:
-            raise UserError(f"storage {setting.storage!r}: another driver has taken the study over")
-        campaign.write_index()
-        return campaign.finished
+            raise UserError(
+                f"storage {worker_config.storage!r}: another driver has taken the study over"
+            )
+        queue.write_index()
+        return queue.finished
 
 
 def _run(
-    campaign: Campaign,
-    setting: Setting,
+    queue: JobQueue,
+    worker_config: WorkerConfig,
     options: Options,
     examine: Callable[[], None],
     console: Console,
     stop: Callable[[], bool],
 ) -> None:
-    resources = _resources(campaign.study, options, setting.device)
-    board = Board(campaign.planner, workers=_workers(options, resources))
-    for trial in campaign.trials.values():
-        board.add(trial)
-    with progress(board, console) as on_end:
-        if campaign.finished:
-            console.print(f"{campaign.study.name} is complete: nothing is missing.", markup=False)
+    resources = _resources(queue.study, options, worker_config.device)
+    progress_table = ProgressTable(queue.planner, workers=_workers(options, resources))
+    for trial in queue.trials.values():
+        progress_table.add(trial)
+    with progress(progress_table, console) as on_end:
+        if queue.finished:
+            console.print(f"{queue.study.name} is complete: nothing is missing.", markup=False)
             return
         if options.executor == "inline":
             from pipelines.execution.inline import run_inline  # loads W&B
 
-            run_inline(campaign, setting, on_end, stop)
+            run_inline(queue, worker_config, on_end, stop)
         else:
             from pipelines.cluster.sweep import run_on_ray  # imports ray, which takes seconds
 
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-            run_on_ray(campaign, setting, resources, options.address, on_end, stop, examine, say)
+            run_on_ray(queue, worker_config, resources, options.address, on_end, stop, examine, say)
 
 
-def _examine(setting: Setting, address: str | None, console: Console) -> None:
+def _examine(worker_config: WorkerConfig, address: str | None, console: Console) -> None:
     """`doctor` in short form: an error on any machine ends the launch before its first trial."""
     look = examine_cluster if address else examine_here
-    _, findings = look(setting.storage, wandb_url(setting.tracking))
-    for finding in findings:
-        if finding.level == "error":
-            raise UserError(str(finding).removeprefix("error: "))
-        console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+    _, issues = look(worker_config.storage, wandb_url(worker_config.tracking))
+    for issue in issues:
+        if issue.level == "error":
+            raise UserError(str(issue).removeprefix("error: "))
+        console.print(str(issue), markup=False, highlight=False, soft_wrap=True)
 
 
 def _resources(study: Study, options: Options, device: str) -> Resources:

@@ -11,9 +11,9 @@ from rich.console import Console
 from pipelines.commands.printing import _size, print_line
 from pipelines.errors import UserError
 from pipelines.ledger.layout import CHECKPOINT
-from pipelines.ledger.ledger import Trial
+from pipelines.ledger.ledger import TrialRecord
 from pipelines.ledger.storage import File
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.trial_output import EXAMPLES, MODEL
 
 
@@ -26,19 +26,19 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
     Raises:
         UserError: a launch is running.
     """
-    ledger, findings = gather(storage)
+    ledger, study_state = load_study_state(storage)
     if (holder := ledger.driver()) is not None:
         raise UserError(
             f"storage {storage!r}: host {holder.host!r}, pid {holder.pid} is running this study; "
             "stop it first"
         )
-    kept = _best_runs(findings.records) if models else set()
+    kept = _best_runs(study_state.records) if models else set()
     files: dict[str, list[File]] = defaultdict(list)
     for file in ledger.storage.files("trials"):
         files[file.path.split("/")[1]].append(file)
     spare = [
         file
-        for key, trial in findings.trials.items()
+        for key, trial in study_state.trials.items()
         for file in _spare(trial, files[key], models and key not in kept)
     ]
     for file in spare:
@@ -49,14 +49,14 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
 def _best_runs(records: list) -> set[str]:
     best = {}
     for record in records:
-        if record.phase == "final" and record.val == record.val:
+        if record.role == "final" and record.val == record.val:
             held = best.get(record.arm)
             if held is None or record.val > held.val:
                 best[record.arm] = record
     return {record.key for record in best.values()}
 
 
-def _spare(trial: Trial, files: list[File], models: bool) -> list[File]:
+def _spare(trial: TrialRecord, files: list[File], models: bool) -> list[File]:
     checkpoints = {f: int(m["step"]) for f in files if (m := CHECKPOINT.search(f"/{f.path}"))}
     newest = max(checkpoints, key=lambda f: checkpoints[f], default=None)
     keep = newest if trial.result is None else None

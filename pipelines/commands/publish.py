@@ -10,21 +10,21 @@ from pipelines.commands.printing import print_line
 from pipelines.errors import UserError
 
 
-def publish_studies(places: list[str], console: Console) -> None:
+def publish_studies(storages: list[str], console: Console) -> None:
     """Bring W&B up to date with studies, and show where to look."""
     from pipelines.tracking.publish import publish
 
-    for place in places:
-        for url in publish(place):
+    for storage in storages:
+        for url in publish(storage):
             print_line(url, console)
 
 
-def serve_dashboard(places: list[str], port: int, console: Console) -> None:
+def serve_dashboard(storages: list[str], port: int, console: Console) -> None:
     """Serve the report on loopback, fresh while the study runs, until Ctrl-C."""
     from pipelines.report.dashboard import dashboard_server
 
     try:
-        server = dashboard_server(places, port)
+        server = dashboard_server(storages, port)
     except OSError as error:
         raise UserError(f"--port {port}: {error.strerror}") from None
     print_line(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends)", console)

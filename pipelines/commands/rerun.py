@@ -9,7 +9,7 @@ from pipelines.errors import UserError
 from pipelines.report.records import open_study
 
 
-def run_trial(storage: str, key: str, console: Console) -> int:
+def rerun_trial(storage: str, key: str, console: Console) -> int:
     """Run a recorded trial again in this process; 0 if every number is the same, 1 if not."""
     from pipelines.documents import differences
     from pipelines.training.fast_paths import FastPaths

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from pipelines.commands.printing import _columns, _size, print_line
 from pipelines.errors import UserError
-from pipelines.execution.progress import Board, clock
-from pipelines.report.records import gather
+from pipelines.execution.progress import ProgressTable, format_duration
+from pipelines.report.records import load_study_state
 from pipelines.study.arms import Arm, known_arms, resolve_arm
 from pipelines.study.method_loading import method_class
 from pipelines.study.search_space import describe_distribution
@@ -34,13 +34,15 @@ def show_plan(name: str, console: Console) -> None:
     for column in ("trials", "passes", "time of one worker", "disk"):
         table.add_column(column, justify="right")
     for arm, e in found.items():
-        table.add_row(arm, str(e.trials), f"{e.passes:,}", clock(e.seconds), _size(e.files))
+        table.add_row(
+            arm, str(e.trials), f"{e.passes:,}", format_duration(e.seconds), _size(e.files)
+        )
     total = list(found.values())
     table.add_row(
         "all",
         str(sum(e.trials for e in total)),
         f"{sum(e.passes for e in total):,}",
-        clock(sum(e.seconds for e in total)),
+        format_duration(sum(e.seconds for e in total)),
         _size(sum(e.files for e in total)),
         style="bold",
     )
@@ -52,19 +54,26 @@ def show_plan(name: str, console: Console) -> None:
 
 def show_status(storage: str, as_json: bool, console: Console) -> None:
     """How a study stands, from its ledger alone."""
-    ledger, findings = gather(storage)
-    board = Board(findings.planner)
-    for trial in findings.trials.values():
-        board.add(trial)
+    ledger, study_state = load_study_state(storage)
+    progress_table = ProgressTable(study_state.planner)
+    for trial in study_state.trials.values():
+        progress_table.add(trial)
     holder = ledger.driver()
     running = f"running on {holder.host}, process {holder.pid}" if holder else "not running"
     if as_json:
-        state = board.as_json() | {"study": findings.study.name, "driver": holder and holder.host}
-        print(json.dumps(state | {"errors": findings.errors(), "conflicts": findings.conflicts()}))
+        state = progress_table.as_json() | {
+            "study": study_state.study.name,
+            "driver": holder and holder.host,
+        }
+        print(
+            json.dumps(
+                state | {"errors": study_state.errors(), "conflicts": study_state.conflicts()}
+            )
+        )
         return
-    console.print(board.table())
-    console.print(f"{findings.study.name}: {running}")
-    for trial in findings.trials.values():
+    console.print(progress_table.table())
+    console.print(f"{study_state.study.name}: {running}")
+    for trial in study_state.trials.values():
         if trial.state == "failed":
             error = trial.error or {}
             console.print(
@@ -72,22 +81,22 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
                 f"{error.get('type')}: {error.get('message')}",
                 markup=False,
             )
-    for key in findings.conflicts():
+    for key in study_state.conflicts():
         console.print(
             f"error: {key}: attempts came to different results, see its conflict.json", markup=False
         )
 
 
-def show_report(places: list[str], console: Console) -> None:
+def show_report(storages: list[str], console: Console) -> None:
     """Write the report of one or several studies, and show its tables."""
     from pipelines.report.pages import write_report
     from pipelines.report.study_report import study_report
     from pipelines.report.tables import terminal_table
 
-    paths = write_report(places)
-    for place in places:
-        console.print(terminal_table(study_report(place).results))
-    for path in [*paths, *(f"W&B files: {Path(place) / 'wandb'}" for place in places)]:
+    paths = write_report(storages)
+    for storage in storages:
+        console.print(terminal_table(study_report(storage).results))
+    for path in [*paths, *(f"W&B files: {Path(storage) / 'wandb'}" for storage in storages)]:
         print_line(path, console)
 
 
@@ -112,14 +121,14 @@ def show_suspects(storage: str, arm: str | None, top: int | None, console: Conso
 
 def show_best(storage: str, arm: str | None) -> None:
     """The chosen configuration of an arm as JSON, where its model is, and how to load it."""
-    _, findings = gather(storage)
-    name = arm or _best_arm(findings)
-    if name not in findings.study.arms:
+    _, study_state = load_study_state(storage)
+    name = arm or _best_arm(study_state)
+    if name not in study_state.study.arms:
         raise UserError(
-            f"arm {name!r} is not in this study; it has {', '.join(findings.study.arms)}"
+            f"arm {name!r} is not in this study; it has {', '.join(study_state.study.arms)}"
         )
     finals = [
-        r for r in findings.records if r.arm == name and r.phase == "final" and r.val == r.val
+        r for r in study_state.records if r.arm == name and r.role == "final" and r.val == r.val
     ]
     if not finals:
         raise UserError(
@@ -127,7 +136,7 @@ def show_best(storage: str, arm: str | None) -> None:
             "never has"
         )
     chosen = max(finals, key=lambda r: (r.val, -r.repeat, -r.index))
-    trial = findings.trials[chosen.key]
+    trial = study_state.trials[chosen.key]
     assert trial.result is not None
     path = f"{storage}/trials/{chosen.key}/attempts/{trial.result['attempt']}/{MODEL}"
     lines = ["from pipelines.models.classifier import load_model", f"model = load_model({path!r})"]
@@ -148,14 +157,14 @@ def show_best(storage: str, arm: str | None) -> None:
     )
 
 
-def _best_arm(findings: Any) -> str:
+def _best_arm(study_state: Any) -> str:
     """The arm with the highest mean val over its final trials: never chosen by test."""
-    finals = [r for r in findings.records if r.phase == "final" and r.val == r.val]
+    finals = [r for r in study_state.records if r.role == "final" and r.val == r.val]
     if not finals:
         raise UserError("no final trial is finished yet")
     means = {
         arm: sum(v) / len(v)
-        for arm in findings.study.arms
+        for arm in study_state.study.arms
         if (v := [r.val for r in finals if r.arm == arm])
     }
     return max(means, key=lambda arm: means[arm])

@@ -44,15 +44,15 @@ def _cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
             raise UserError(
                 f"cache {cache_root()}: {error}; UNTUNED_CACHE names another folder"
             ) from None
-    facts = json.loads((entry / "dataset.json").read_text())
-    observed = np.array(facts.pop("labels"), np.int64)
-    test = facts.pop("test")
+    metadata = json.loads((entry / "dataset.json").read_text())
+    observed = np.array(metadata.pop("labels"), np.int64)
+    test = metadata.pop("test")
     return Dataset(
         x=np.load(entry / "x.npy", mmap_mode="r"),
         observed=observed,
         truth=observed,
         test=None if test is None else np.array(test, bool),
-        **facts,
+        **metadata,
     )
 
 
@@ -68,11 +68,11 @@ def _publish(folder: Path, entry: Path) -> None:
 def _write(dataset: Dataset, folder: Path) -> None:
     if not (folder / "x.npy").exists():
         np.save(folder / "x.npy", dataset.x)
-    facts = {
+    metadata = {
         "labels": dataset.observed.tolist(),
         "test": None if dataset.test is None else dataset.test.tolist(),
         "classes": dataset.classes,
         "names": dataset.names,
         "fingerprint": dataset.fingerprint,
     }
-    (folder / "dataset.json").write_text(json.dumps(facts))
+    (folder / "dataset.json").write_text(json.dumps(metadata))

@@ -72,7 +72,7 @@ def make_dataset(
         codes = {value: position for position, value in enumerate(values)}
     if not 1 < len(set(values)) == len(values):
         raise UserError(
-            f"{origin}: classes are {some(values)}: needed are two or more, all different"
+            f"{origin}: classes are {preview(values)}: needed are two or more, all different"
         )
     observed = _encode(origin, y, codes)
     return Dataset(
@@ -120,11 +120,11 @@ def _encode(origin: str, labels: NDArray[Any], codes: dict[Any, int]) -> NDArray
     except KeyError as unknown:
         row = labels.tolist().index(unknown.args[0])
         raise UserError(
-            f"{origin}: row {row} has label {unknown}: allowed are {some(codes)}"
+            f"{origin}: row {row} has label {unknown}: allowed are {preview(codes)}"
         ) from None
 
 
-def some(values: Iterable[Any]) -> str:
+def preview(values: Iterable[Any]) -> str:
     """The first of some values, for a message of one line."""
     texts = [str(value) for value in values]
     return ", ".join(texts[:12]) + (f", ... ({len(texts)} in all)" if len(texts) > 12 else "")

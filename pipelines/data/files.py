@@ -17,7 +17,7 @@ from pyarrow import csv, parquet
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.data.dataset import Dataset, make_dataset, some
+from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data
 
@@ -31,7 +31,8 @@ def _arrays(data: Data, folder: Path) -> Dataset:
         raise UserError(f"{data.path}: cannot be read as .npz: {error}") from None
     if not {"x", "y"} <= set(arrays) <= {"x", "y", "x_test", "y_test", "classes"}:
         raise UserError(
-            f"{data.path}: holds {some(arrays)}; needed are x, y, optional x_test, y_test, classes"
+            f"{data.path}: holds {preview(arrays)}; needed are x, y, optional x_test, y_test, "
+            "classes"
         )
     x, y, test = arrays["x"], arrays["y"], None
     if "x_test" in arrays or "y_test" in arrays:
@@ -54,11 +55,14 @@ def _table(data: Data, folder: Path) -> Dataset:
         raise UserError(f"{data.path}: cannot be read: {' '.join(str(error).split())}") from None
     if data.target not in table.column_names:
         raise UserError(
-            f"data.target = {data.target!r}: {data.path} has the columns {some(table.column_names)}"
+            f"data.target = {data.target!r}: {data.path} has the columns "
+            f"{preview(table.column_names)}"
         )
     columns = dict(zip(table.column_names, table.columns, strict=True))
     if len(columns) < table.num_columns:
-        raise UserError(f"{data.path}: two of the columns {some(table.column_names)} share a name")
+        raise UserError(
+            f"{data.path}: two of the columns {preview(table.column_names)} share a name"
+        )
     for name, column in columns.items():
         kind = column.type
         numeric = (

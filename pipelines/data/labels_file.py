@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipelines.data.dataset import Dataset, some
+from pipelines.data.dataset import Dataset, preview
 from pipelines.errors import UserError
 from pipelines.study.protocol import LabelsFile
 
@@ -31,7 +31,7 @@ def _read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[
         if row in found:
             raise UserError(f"{origin}: {path!r} occurs twice")
         if label not in codes:
-            raise UserError(f"{origin}: label {label!r}: allowed are {some(dataset.classes)}")
+            raise UserError(f"{origin}: label {label!r}: allowed are {preview(dataset.classes)}")
         found[row] = codes[label]
     if not found:
         raise UserError(f"{labels.file}: names no example")
@@ -45,7 +45,9 @@ def _labels_lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
             columns = reader.fieldnames or []
             for column in (labels.path, labels.label):
                 if column not in columns:
-                    raise UserError(f"{labels.file}: no column {column!r}; it has {some(columns)}")
+                    raise UserError(
+                        f"{labels.file}: no column {column!r}; it has {preview(columns)}"
+                    )
             for line in reader:
                 values = (line[labels.path] or "", line[labels.label] or "")
                 yield reader.line_num, values[0].strip(), values[1].strip()
@@ -63,6 +65,6 @@ def _labels_file(file: Path) -> LabelsFile:
     others = [column for column in columns if column != "path"]
     if "path" not in columns or not others:
         raise UserError(
-            f"{file}: needs a column 'path' and one of labels; it has {some(columns) or 'none'}"
+            f"{file}: needs a column 'path' and one of labels; it has {preview(columns) or 'none'}"
         )
     return LabelsFile(file=file, path="path", label="label" if "label" in others else others[-1])

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pipelines.data.cache import _cached, _listing
-from pipelines.data.dataset import Dataset, make_dataset, some
+from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.files import FILES
 from pipelines.data.labels_file import _read_labels
 from pipelines.documents import digest
@@ -108,7 +108,7 @@ def _own(path: str) -> Dataset:
         made = {"y": fields.pop("observed"), **fields}
     allowed = list(inspect.signature(make_dataset).parameters)[1:]
     if not isinstance(made, dict) or not {"x", "y"} <= set(made) <= set(allowed):
-        found = some(made) if isinstance(made, dict) else type(made).__name__
+        found = preview(made) if isinstance(made, dict) else type(made).__name__
         raise UserError(
             f"data.source = {path!r}: must return a dict with x, y "
             f"and optional {', '.join(allowed[2:])}; found {found}"

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from pipelines.data.dataset import Dataset, some
+from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import _labels_file
 from pipelines.data.sources import load_dataset
 from pipelines.errors import UserError
@@ -103,7 +103,7 @@ def _look_at_images(root: Path) -> tuple[Counter[tuple[int, int]], int]:
     if broken:
         raise UserError(
             f"{root}: {len(broken)} of {len(images)} images cannot be read; repair or remove "
-            f"{some(sorted(broken))}"
+            f"{preview(sorted(broken))}"
         )
     return sizes, len(files) - len(images)
 
@@ -139,7 +139,7 @@ def summary(found: Survey) -> list[tuple[str, str]]:
     smallest, largest = (f"{dataset.classes[i]} ({counts[i]:,})" for i in (by_size[0], by_size[-1]))
     lines = [
         ("examples", f"{sum(counts):,}" + (f", and {test:,} to test" if test else "")),
-        ("classes", f"{len(counts)}: {some(dataset.classes)}"),
+        ("classes", f"{len(counts)}: {preview(dataset.classes)}"),
         ("smallest, largest", f"{smallest}, {largest}: {found.imbalance:.1f} to 1"),
         ("input", _input(found)),
         ("duplicates", _twins(found)),

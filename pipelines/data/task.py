@@ -49,7 +49,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """The splits of one data seed, and `facts`: what a record says of them, plain JSON values."""
+    """The splits of one data seed, and `description`: what a record says of them."""
 
     train: Split
     meta: Split
@@ -59,7 +59,7 @@ class Task:
     input_shape: tuple[int, ...]
     mean: Tensor
     std: Tensor
-    facts: dict[str, Any]
+    description: dict[str, Any]
 
     def to(self, device: torch.device | str) -> Task:
         """The same task on another device."""
@@ -109,7 +109,7 @@ def _prepare(protocol_json: str, data_seed: int) -> Task:
         input_shape=shape,
         mean=mean.view(-1, *[1] * (len(shape) - 1)),
         std=std.view(-1, *[1] * (len(shape) - 1)),
-        facts=_facts(dataset, protocol, rows, labels),
+        description=_description(dataset, protocol, rows, labels),
     )
 
 
@@ -142,7 +142,7 @@ def _statistics(dataset: Dataset, test: Rows) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
-def _facts(
+def _description(
     dataset: Dataset,
     protocol: Protocol,
     rows: dict[str, Rows],

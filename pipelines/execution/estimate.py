@@ -14,7 +14,7 @@ from pipelines.planning.specs import data_seed, default_spec
 from pipelines.study.arms import Arm
 from pipelines.study.study_file import Study
 from pipelines.training.passes import passes_of
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 
 STEPS = 40
 LEDGER_BYTES = (
@@ -51,7 +51,7 @@ def estimate(study: Study) -> dict[str, Estimate]:
 
 def _measure(study: Study, arm: Arm) -> tuple[float, int]:
     """Seconds per pass of an arm's first steps, and bytes of its model."""
-    trial = Trial(default_spec(study, arm), torch.device("cpu"))
+    trial = TrainingRun(default_spec(study, arm), torch.device("cpu"))
     steps = trial.steps()
     next(steps)
     passes, start = trial.passes, time.perf_counter()

@@ -9,11 +9,13 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 from pipelines.execution.packing import grown
-from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.planning.resume import plan, score_of
 from pipelines.study.study_file import Study
 
-Loss = Literal["node", "memory", "worker"]  # what an attempt without an outcome was lost with
+FailureCause = Literal[
+    "node", "memory", "worker"
+]  # what an attempt without an outcome was lost with
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
 DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
 INDEXED = 500  # trials that end between two additions to the index
@@ -36,7 +38,7 @@ class Job(NamedTuple):
     gpus: float
 
 
-class Campaign:
+class JobQueue:
     """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
 
     retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their
@@ -76,7 +78,7 @@ class Campaign:
         self._tries[key] += 1
         return self._jobs[key]
 
-    def ended(self, key: str, lost: Loss | None = None) -> Trial | None:
+    def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
         """A job ended: take its outcome from the ledger. None if it has none yet: it runs again,
         now or later.
 
@@ -111,7 +113,7 @@ class Campaign:
         self.ledger.index(self._to_index)
         self._to_index.clear()
 
-    def _grows(self, trial: Trial, job: Job) -> bool:
+    def _grows(self, trial: TrialRecord, job: Job) -> bool:
         """Whether a trial that ran out of memory gets more of a GPU; then this was no try."""
         assert trial.error is not None
         if trial.error["class"] != "memory" or grown(job.gpus) == job.gpus:
@@ -120,11 +122,11 @@ class Campaign:
         self._tries[trial.key] -= 1
         return True
 
-    def _may_pass(self, trial: Trial) -> bool:
+    def _may_pass(self, trial: TrialRecord) -> bool:
         assert trial.error is not None
         return trial.error["class"] in PASSING and self._tries[trial.key] < TRIES
 
-    def _give_up(self, job: Job, error_class: str) -> Trial:
+    def _give_up(self, job: Job, error_class: str) -> TrialRecord:
         key = job.spec["key"]
         reason = LostAttempt(f"its worker died {DEATHS} times ({error_class}); see the node's log")
         self.ledger.attempt(key, job.attempt).fail(reason, error_class)

@@ -1,4 +1,4 @@
-"""Facts about this machine."""
+"""What a machine is, and what a node is asked."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Json = dict[str, Any]
 WANDB_SECONDS = 5.0
 
 
-def examine(question: Question) -> Json:
-    """Facts about this machine, as plain values. Amounts in bytes, times in seconds."""
+def examine(check: NodeCheck) -> Json:
+    """This machine, as plain values. Amounts in bytes, times in seconds."""
     made_with = provenance()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     return {
@@ -36,8 +36,8 @@ def examine(question: Question) -> Json:
         "disk": shutil.disk_usage("/tmp").free,
         "devices": _devices(),
         "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
-        "marker": _sees(question),
-        "wandb": question.url and _reaches(question.url),
+        "marker": _sees(check),
+        "wandb": check.url and _reaches(check.url),
     }
 
 
@@ -50,11 +50,11 @@ def _devices() -> list[str]:
     return found
 
 
-def _sees(question: Question) -> bool | None:
-    if question.storage is None or question.marker is None:
+def _sees(check: NodeCheck) -> bool | None:
+    if check.storage is None or check.marker is None:
         return None
     try:
-        return open_storage(question.storage, create=False).read(question.marker) is not None
+        return open_storage(check.storage, create=False).read(check.marker) is not None
     except UserError:
         return False
 
@@ -70,7 +70,7 @@ def _reaches(url: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Question:
+class NodeCheck:
     """For `doctor`: what a machine is asked: whether it sees `marker` in `storage`, and answers
     from `url`.
     """

@@ -1,4 +1,4 @@
-"""How many trials share a GPU: arithmetic on what a probe measured (pipelines/probe.py), and the
+"""How many trials share a GPU: arithmetic on what a probe measured (execution/probe.py), and the
 limit that each trial keeps to. See docs/performance.md."""
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def memory_fraction(gpus: float, total: int) -> float:
     return fraction
 
 
-Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it (pipelines/probe.py)
+Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it (execution/probe.py)
 FINEST = 10_000  # parts into which Ray divides a GPU
 
 

@@ -11,16 +11,16 @@ from pipelines.data.sources import load_dataset
 from pipelines.data.task import Task, prepare
 from pipelines.documents import flat
 from pipelines.errors import UserError
-from pipelines.execution.settings import Setting
-from pipelines.ledger.ledger import Trial
+from pipelines.execution.worker_config import WorkerConfig
+from pipelines.ledger.ledger import TrialRecord
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed
 from pipelines.provenance import differing, modules_named, origin, provenance
-from pipelines.study.protocol import Protocol, varied
+from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.study_file import Study
 
 
-def refuse_mixture(finished: Iterable[Trial], setting: Setting) -> None:
+def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig) -> None:
     """Finished trials must come from the code, the torch and the fast paths of this launch, or they
     do not compare.
 
@@ -31,8 +31,8 @@ def refuse_mixture(finished: Iterable[Trial], setting: Setting) -> None:
     for trial in finished:
         if trial.result is None:
             continue
-        made_by = provenance(modules_named(trial.spec, setting.protocol))
-        here = origin(made_by | {"without": setting.fast.left_out()})
+        made_by = provenance(modules_named(trial.spec, worker_config.protocol))
+        here = origin(made_by | {"without": worker_config.fast.left_out()})
         there = origin(trial.result["provenance"])
         names = differing(there, here)
         others += bool(names)
@@ -53,7 +53,7 @@ def check(study: Study) -> str:
     Returns the fingerprint of the data.
     """
     for scenario, change in study.scenarios.items():
-        protocol = varied(study.protocol, change)
+        protocol = with_changes(study.protocol, change)
         for repeat in range(study.request.repeats):
             task = prepare(protocol, data_seed(study, repeat, scenario))
         _check_model(protocol, task)

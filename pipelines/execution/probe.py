@@ -16,7 +16,7 @@ from pipelines.models.network import EVALUATION_BATCH
 from pipelines.planning.specs import default_spec
 from pipelines.study.study_file import Study
 from pipelines.training.cuda_graph import WARM_UP
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 
 WARM_STEPS = WARM_UP + 2  # the last is a replay
 TIMED_STEPS = 10
@@ -53,13 +53,15 @@ def _cost(arm: str, spec: dict[str, Any], device: torch.device) -> Cost:
     gc.collect()  # what the last one left would count as this one's
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
-    trial = Trial(spec, device)
+    trial = TrainingRun(spec, device)
     for _ in islice(trial.steps(), WARM_STEPS):
         pass
     inputs = trial.task.train.x[:EVALUATION_BATCH]
     trial.training.network.evaluate([trial.task.normalise(inputs)])
-    drawn = trial.training.draws(0)
-    draws = cycle([draw for draw in drawn if len(draw.rows) == len(drawn[0].rows)])
+    drawn = trial.training.epoch_inputs(0)
+    draws = cycle(
+        [step_inputs for step_inputs in drawn if len(step_inputs.rows) == len(drawn[0].rows)]
+    )
 
     def steps() -> None:
         for number in range(TIMED_STEPS):

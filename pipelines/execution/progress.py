@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipelines.ledger.ledger import Trial
+from pipelines.ledger.ledger import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import score_of
 
@@ -22,7 +22,7 @@ SILENT_SECONDS = 15.0
 
 
 @dataclass
-class Line:
+class ArmProgress:
     """One arm: trials done of those planned, best score on val so far, and what it cost."""
 
     arm: str
@@ -39,14 +39,14 @@ class Line:
         return (self.planned - self.done) * self.seconds / self.runs if self.runs else None
 
 
-class Board:
+class ProgressTable:
     """Lines that are kept up to date, trial by trial."""
 
     def __init__(self, planner: Planner, workers: int = 1) -> None:
         self.planner, self.workers = planner, workers
-        self._lines: dict[str, Line] = defaultdict(lambda: Line(""))
+        self._lines: dict[str, ArmProgress] = defaultdict(lambda: ArmProgress(""))
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: TrialRecord) -> None:
         """A trial that ended."""
         line = self._lines[trial.spec["arm"]]
         line.failed += trial.state == "failed"
@@ -59,7 +59,7 @@ class Board:
         if score is not None and not math.isnan(score):
             line.best_val = score if line.best_val is None else max(line.best_val, score)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[ArmProgress]:
         """The requested arms, in order."""
         for name in self.planner.arms:
             line = self._lines[name]
@@ -106,47 +106,66 @@ class Board:
         done, planned = sum(x.done for x in lines), sum(x.planned for x in lines)
         eta, cost = self.eta(), sum(x.seconds for x in lines)
         table.add_row(
-            "all", f"{done}/{planned}", "", f"ETA {clock(eta)}", clock(cost), style="bold"
+            "all",
+            f"{done}/{planned}",
+            "",
+            f"ETA {format_duration(eta)}",
+            format_duration(cost),
+            style="bold",
         )
         return table
 
 
 @contextmanager
-def progress(board: Board, console: Console) -> Iterator[Callable[[Trial], None]]:
+def progress(
+    progress_table: ProgressTable, console: Console
+) -> Iterator[Callable[[TrialRecord], None]]:
     """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
     ended trial."""
     if console.is_terminal:
-        with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
+        with Live(
+            progress_table.table(), console=console, refresh_per_second=4, transient=True
+        ) as live:
 
-            def redraw(trial: Trial) -> None:
-                board.add(trial)
-                live.update(board.table())
+            def redraw(trial: TrialRecord) -> None:
+                progress_table.add(trial)
+                live.update(progress_table.table())
 
             yield redraw
-        console.print(board.table())
+        console.print(progress_table.table())
         return
     said = 0.0
 
-    def say(trial: Trial) -> None:
+    def say(trial: TrialRecord) -> None:
         nonlocal said
-        board.add(trial)
+        progress_table.add(trial)
         if time.monotonic() - said > SILENT_SECONDS:
             said = time.monotonic()
-            state = board.as_json()
-            console.print(f"{state['done']}/{state['planned']} trials, ETA {clock(board.eta())}")
+            state = progress_table.as_json()
+            console.print(
+                f"{state['done']}/{state['planned']} trials, "
+                f"ETA {format_duration(progress_table.eta())}"
+            )
 
     yield say
-    console.print(board.table())
+    console.print(progress_table.table())
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: ArmProgress) -> list[str]:
     best = "" if line.best_val is None else f"{line.best_val:.3f}"
     left = line.remaining_seconds()
     bad = [str(n) if n else "" for n in (line.diverged, line.failed)]
-    return [line.arm, f"{line.done}/{line.planned}", best, clock(left), clock(line.seconds), *bad]
+    return [
+        line.arm,
+        f"{line.done}/{line.planned}",
+        best,
+        format_duration(left),
+        format_duration(line.seconds),
+        *bad,
+    ]
 
 
-def clock(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A duration for people: 7 s, 3 min 20 s, 2 h 05 min; ? where it is unknown."""
     if seconds is None:
         return "?"

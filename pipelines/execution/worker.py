@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError
 
 from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
-from pipelines.execution.settings import Setting
+from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.ledger import Attempt, Ledger, LedgerConflict
 from pipelines.provenance import differing, modules_named, origin, provenance
 from pipelines.study.protocol import Protocol
@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 def run_attempt(
-    setting: Setting,
+    worker_config: WorkerConfig,
     spec: Json,
     number: int,
     stop: Callable[[], bool] = lambda: False,
@@ -39,11 +39,11 @@ def run_attempt(
     A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
     a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
     """
-    attempt = Ledger.open(setting.storage).attempt(spec["key"], number)
+    attempt = Ledger.open(worker_config.storage).attempt(spec["key"], number)
     try:
-        if setting.device == "cuda":
+        if worker_config.device == "cuda":
             _prepare_gpu(gpus)
-        _run(setting, spec, attempt, stop, gpus)
+        _run(worker_config, spec, attempt, stop, gpus)
     except Stopped:
         return
     except Exception as error:
@@ -51,26 +51,26 @@ def run_attempt(
 
 
 def _run(
-    setting: Setting,
+    worker_config: WorkerConfig,
     spec: Json,
     attempt: Attempt,
     stop: Callable[[], bool],
     gpus: float,
 ) -> None:
-    made_by = _made_by(setting, spec)
+    made_by = _made_by(worker_config, spec)
     state = _load(attempt, origin(made_by))
     history = list(state["history"]) if state else []
     with tracker(
         spec,
-        study=setting.study,
-        protocol=setting.protocol,
-        directory=Path(setting.tracking_dir),
-        mode=setting.tracking,
+        study=worker_config.study,
+        protocol=worker_config.protocol,
+        directory=Path(worker_config.tracking_dir),
+        mode=worker_config.tracking,
         history=map(tracked_row, history),
     ) as run:
         saved = time.monotonic()
-        whole = spec | {"protocol": setting.protocol}
-        for progress in trial(whole, state, setting.device, setting.fast):
+        whole = spec | {"protocol": worker_config.protocol}
+        for progress in trial(whole, state, worker_config.device, worker_config.fast):
             if progress.row is not None:
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
@@ -78,12 +78,12 @@ def _run(
                 result = progress.result | {"attempt": attempt.number, "provenance": made_by}
                 result["cost"] = result["cost"] | {"gpus": gpus}
                 run.summarize(tracked_summary(result))
-                for name, data in _artifacts(setting, spec, result, progress).items():
+                for name, data in _artifacts(worker_config, spec, result, progress).items():
                     attempt.write(name, data)
                 attempt.finish(result, history)
                 return
             ending = stop()
-            if ending or time.monotonic() - saved > setting.checkpoint_seconds:
+            if ending or time.monotonic() - saved > worker_config.checkpoint_seconds:
                 _save(attempt, progress.snapshot(), origin(made_by))
                 saved = time.monotonic()
             if ending:
@@ -101,21 +101,23 @@ def _prepare_gpu(gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
 
 
-def _made_by(setting: Setting, spec: Json) -> Json:
-    made_by = provenance(modules_named(spec, setting.protocol)) | {
-        "commit": setting.commit,
-        "without": setting.fast.left_out(),
+def _made_by(worker_config: WorkerConfig, spec: Json) -> Json:
+    made_by = provenance(modules_named(spec, worker_config.protocol)) | {
+        "commit": worker_config.commit,
+        "without": worker_config.fast.left_out(),
     }
-    if setting.device == "cuda":
+    if worker_config.device == "cuda":
         made_by["processor"] = torch.cuda.get_device_name()
     return made_by
 
 
-def _artifacts(setting: Setting, spec: Json, result: Json, progress: Progress) -> dict[str, bytes]:
+def _artifacts(
+    worker_config: WorkerConfig, spec: Json, result: Json, progress: Progress
+) -> dict[str, bytes]:
     """Models of the final phase are kept: the report, `best` and `suspects` use them."""
-    if spec["phase"] not in ("final", "default") or result["status"] != "completed":
+    if spec["role"] not in ("final", "default") or result["status"] != "completed":
         return {}
-    return artifacts(spec, Protocol.model_validate(setting.protocol), progress.snapshot())
+    return artifacts(spec, Protocol.model_validate(worker_config.protocol), progress.snapshot())
 
 
 def _load(attempt: Attempt, here: Json) -> Json | None:

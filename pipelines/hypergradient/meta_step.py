@@ -35,8 +35,8 @@ class MetaLearner:
         self, objective: Objective, network: Network, meta: Meta, fused: bool = True
     ) -> None:
         self.objective, self.network, self.meta = objective, network, meta
-        parameters = [] if objective.per_batch else list(objective.meta_parameters())
-        self.active = objective.per_batch or bool(parameters)
+        parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
+        self.active = objective.fresh_each_step or bool(parameters)
         self.theta: Parameters = (
             network.parameters()
             if meta.last_layers is None
@@ -85,7 +85,7 @@ class MetaLearner:
             batch.x,
             clean,
             losses=lambda found: self.objective(Outputs(*found), batch),
-            moves=not self.objective.per_batch,
+            moves=not self.objective.fresh_each_step,
         )
         return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
 
@@ -131,11 +131,11 @@ def _problem(
 
     def outputs(theta: Parameters) -> OutputTensors:
         network.reseed("forward")  # as the training forward does, so that dropout masks agree
-        return _tensors(network.at(theta, x))
+        return _tensors(network.forward_with(theta, x))
 
     def clean_loss(theta: Parameters) -> Tensor:
         network.reseed("clean")
-        return cross_entropy(network.at(theta, clean[0]).logits, clean[1]).mean()
+        return cross_entropy(network.forward_with(theta, clean[0]).logits, clean[1]).mean()
 
     return Problem(outputs, losses, clean_loss, moves)
 

@@ -5,7 +5,7 @@ holds the study, so taking over needs no compare-and-swap, on disks and in objec
 driver's lease is the newest; only older ones are ever deleted.
 
 A lease is live while its process is alive, if that can be seen from here, and until it expires, if
-not. Workers need no lease: an attempt writes only its own files (`pipelines/ledger.py`).
+not. Workers need no lease: an attempt writes only its own files (`pipelines/ledger/ledger.py`).
 """
 
 import json

@@ -2,7 +2,7 @@
 
     study.json                        the protocol, created once
     request.json                      what was asked for last
-    lease/                            who drives the study (pipelines/lease.py)
+    lease/                            who drives the study (lease.py)
     trials/KEY/spec.json              what to run, created once
     trials/KEY/attempts/N/            all that attempt N writes
         started.json                  created by the driver, who alone hands out attempts
@@ -12,7 +12,7 @@
         conflict.json, traceback.txt  if it came to another result than the trial has
         set-aside.json                a diverged result of this attempt, as the trial was run again
     trials/KEY/result.json            created once
-    index/N.jsonl                     copies of finished trials (pipelines/ledger_index.py)
+    index/N.jsonl                     copies of finished trials (index.py)
 
 Every file is written atomically and durably, and none but `request.json`, the lease and the index
 is ever written twice. So a process may be killed anywhere, and a worker that outlives its driver
@@ -43,6 +43,7 @@ from pipelines.ledger.layout import (
     _versions,
 )
 from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
+from pipelines.ledger.migration import current_spec
 from pipelines.ledger.storage import Storage, open_storage
 
 State = Literal["planned", "started", "failed", "completed", "diverged"]
@@ -54,7 +55,7 @@ class LedgerConflict(Exception):
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRecord:
     """What the ledger knows about one trial; `attempts` is the number of its newest attempt."""
 
     key: str
@@ -127,7 +128,7 @@ class Ledger:
         """Write a trial's spec; False if it has one. `ValueError` if its key is malformed."""
         return self._create(f"{_folder(spec['key'])}/spec.json", spec) is None
 
-    def trials(self) -> dict[str, Trial]:
+    def trials(self) -> dict[str, TrialRecord]:
         """All trials, by key, in one pass over the storage; histories are not read."""
         listings = self._listings("trials")
         rows = read_index(self.storage)
@@ -135,11 +136,11 @@ class Ledger:
         self._indexed = set(known)
         return self._load(listings, known)
 
-    def trial(self, key: str) -> Trial | None:
+    def trial(self, key: str) -> TrialRecord | None:
         """One trial, or None if it was never planned."""
         return self._load(self._listings(_folder(key)), {}).get(key)
 
-    def histories(self, trials: Iterable[Trial]) -> dict[str, list[Json]]:
+    def histories(self, trials: Iterable[TrialRecord]) -> dict[str, list[Json]]:
         """The rows of those trials that have a history, by key."""
         paths = {t.key: t.history_path for t in trials if t.history_path}
         documents = map(decode, self.storage.read_many(paths.values()))
@@ -170,7 +171,7 @@ class Ledger:
         """A worker's way to write what became of an attempt."""
         return Attempt(self, key, number)
 
-    def index(self, trials: Iterable[Trial]) -> None:
+    def index(self, trials: Iterable[TrialRecord]) -> None:
         """Add those that are finished, and not yet in it, to the index. For the driver."""
         rows = [
             Row(t.key, t.versions, t.spec, t.result)
@@ -189,7 +190,7 @@ class Ledger:
                 listings[key][name] = file
         return listings
 
-    def _load(self, listings: dict[str, Files], known: dict[str, Row]) -> dict[str, Trial]:
+    def _load(self, listings: dict[str, Files], known: dict[str, Row]) -> dict[str, TrialRecord]:
         newest = {key: _newest_attempt(files) for key, files in listings.items()}
         paths = [
             f"{_folder(key)}/{name}"
@@ -207,7 +208,8 @@ class Ledger:
             else:
                 spec, result = (documents.get(f"{folder}/{n}.json") for n in ("spec", "result"))
             if spec is not None:
-                trials[key] = Trial(
+                spec = current_spec(spec)
+                trials[key] = TrialRecord(
                     key=key,
                     spec=spec,
                     result=result,

@@ -92,7 +92,7 @@ class Network:
         """A training forward: BatchNorm's statistics move."""
         return self._outputs(self.model, x)
 
-    def at(self, theta: Mapping[str, Tensor], x: Tensor) -> Outputs:
+    def forward_with(self, theta: Mapping[str, Tensor], x: Tensor) -> Outputs:
         """A training forward at other parameters; the model and its buffers stay as they are.
 
         Parameters that are not in theta are constants of it.
@@ -103,9 +103,9 @@ class Network:
             lambda inputs: functional_call(self.model, values, (inputs,), tie_weights=self._tied), x
         )
 
-    def without_trace(self, x: Tensor) -> Outputs:
+    def without_buffer_updates(self, x: Tensor) -> Outputs:
         """A differentiable training forward that leaves BatchNorm's statistics as they are."""
-        return self.at(self.parameters(), x)
+        return self.forward_with(self.parameters(), x)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Tensor]) -> Outputs:
@@ -126,7 +126,7 @@ class Network:
         """Dropout and the like draw from this step's key and purpose at the next forward."""
         seed = seed_of(*self.key, purpose)
         torch.default_generator.manual_seed(seed)
-        # While a step is recorded, nothing draws on the GPU (captured.py), nor may it be seeded.
+        # While a step is recorded, nothing draws on the GPU (training/cuda_graph.py), nor may it be seeded.
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 

@@ -30,11 +30,11 @@ from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
 
 Search = tuple[str, str, int]  # scenario, arm, repeat
-PHASES = ("search", "final", "default", "curve", "sensitivity")  # in the order of their urgency
+ROLES = ("search", "final", "default", "curve", "sensitivity")  # in the order of their urgency
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 
 
-class Role(NamedTuple):
+class Assignment(NamedTuple):
     """What a trial is for; sorts by urgency, the study's own protocol before its scenarios."""
 
     place_of_scenario: int
@@ -44,7 +44,7 @@ class Role(NamedTuple):
     place: int  # of the arm in the request
     scenario: str
     arm: str
-    phase: str
+    role: str
 
 
 class Planner:
@@ -65,14 +65,14 @@ class Planner:
         self.study, self.protocol = study, protocol
         self.arms = study.arms
         self.outcomes, self.suggested = dict(outcomes), dict(suggested)
-        self.assigned: list[tuple[Role, dict[str, Any]]] = []
+        self.assigned: list[tuple[Assignment, dict[str, Any]]] = []
         self.running: dict[str, dict[str, Any]] = {}
-        self._waiting: dict[str, list[Role]] = defaultdict(list)
+        self._waiting: dict[str, list[Assignment]] = defaultdict(list)
         self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
         self._chosen: dict[Search, Config] = {}
         self.planned_in: Counter[tuple[str, str]] = Counter()
         self.done_in: Counter[tuple[str, str]] = Counter()
-        self._heap: list[Role] = []
+        self._heap: list[Assignment] = []
         self._resolved: dict[tuple[Any, ...], tuple[list[Json], list[Json]]] = {}
         self.scenarios = study.scenarios
         for scenario in self.scenarios:
@@ -84,11 +84,11 @@ class Planner:
         """The spec of a trial to run now; None if there is none, or none before another one
         ends."""
         while self._skip_known():
-            role = heapq.heappop(self._heap)
-            spec = self._spec(role)
+            assignment = heapq.heappop(self._heap)
+            spec = self._spec(assignment)
             key = spec["key"]
-            self.assigned.append((role, spec))
-            self._waiting[key].append(role)
+            self.assigned.append((assignment, spec))
+            self._waiting[key].append(assignment)
             if key not in self.running:
                 self.running[key] = spec
                 return spec
@@ -97,27 +97,27 @@ class Planner:
     def _skip_known(self) -> bool:
         """Settle the next roles as long as their trials are finished; whether one is left."""
         while self._heap:
-            role = self._heap[0]
-            spec = self._spec(role)
+            assignment = self._heap[0]
+            spec = self._spec(assignment)
             if spec["key"] not in self.outcomes:
                 return True
             heapq.heappop(self._heap)
-            self.assigned.append((role, spec))
-            self._settle(role, spec["config"], self.outcomes[spec["key"]])
+            self.assigned.append((assignment, spec))
+            self._settle(assignment, spec["config"], self.outcomes[spec["key"]])
         return False
 
     def tell(self, key: str, score: float | None) -> None:
         """A trial ended: its score on val (higher is better), or None if it failed."""
         spec = self.running.pop(key)
         self.outcomes[key] = score
-        for role in self._waiting.pop(key):
-            self._settle(role, spec["config"], score)
+        for assignment in self._waiting.pop(key):
+            self._settle(assignment, spec["config"], score)
 
     def again(self, key: str) -> None:
         """A trial was lost with its worker: hand it out once more."""
         del self.running[key]
-        for role in self._waiting.pop(key):
-            heapq.heappush(self._heap, role)
+        for assignment in self._waiting.pop(key):
+            heapq.heappush(self._heap, assignment)
 
     @property
     def planned(self) -> Counter[str]:
@@ -155,24 +155,24 @@ class Planner:
         """Budget curves are drawn for random search only: its trials are exchangeable."""
         return self.study.request.curve and self.study.protocol.search == "random"
 
-    def _push(self, search: Search, phase: str, count: int, planned: bool = True) -> None:
+    def _push(self, search: Search, role: str, count: int, planned: bool = True) -> None:
         scenario, name, repeat = search
         places = list(self.scenarios).index(scenario), list(self.arms).index(name)
         for index in range(count):
-            role = Role(
-                places[0], PHASES.index(phase), index, repeat, places[1], scenario, name, phase
+            assignment = Assignment(
+                places[0], ROLES.index(role), index, repeat, places[1], scenario, name, role
             )
-            heapq.heappush(self._heap, role)
+            heapq.heappush(self._heap, assignment)
         if planned:
             self.planned_in[scenario, name] += count
 
-    def _settle(self, role: Role, config: Config, score: float | None) -> None:
-        self.done_in[role.scenario, role.arm] += 1
-        if role.phase != "search":
+    def _settle(self, assignment: Assignment, config: Config, score: float | None) -> None:
+        self.done_in[assignment.scenario, assignment.arm] += 1
+        if assignment.role != "search":
             return
-        search = (role.scenario, role.arm, role.repeat)
+        search = (assignment.scenario, assignment.arm, assignment.repeat)
         found = self._searched[search]
-        found[role.index] = (config, score)
+        found[assignment.index] = (config, score)
         if len(found) == self.study.request.trials + 1:
             count = self.study.request.seeds
             chosen = self.chosen(*search)
@@ -196,31 +196,31 @@ class Planner:
 
     # ---- specs
 
-    def _spec(self, role: Role) -> dict[str, Any]:
-        arm, config = self.arms[role.arm], self._config(role)
-        change = self.scenarios[role.scenario]
+    def _spec(self, assignment: Assignment) -> dict[str, Any]:
+        arm, config = self.arms[assignment.arm], self._config(assignment)
+        change = self.scenarios[assignment.scenario]
         seed = self.study.protocol.seed
         # Default and sensitivity trials are compared with final ones, so they share their seeds.
         stem, number = {
-            "default": ("final", role.index),
+            "default": ("final", assignment.index),
             "sensitivity": ("final", 0),
-        }.get(role.phase, (role.phase, role.index))
-        phases, phase_identities = self._phases(role.arm, config)
+        }.get(assignment.role, (assignment.role, assignment.index))
+        phases, phase_identities = self._phases(assignment.arm, config)
         spec: dict[str, Any] = {
-            "arm": role.arm,
-            "phase": role.phase,
-            "repeat": role.repeat,
-            "index": role.index,
+            "arm": assignment.arm,
+            "role": assignment.role,
+            "repeat": assignment.repeat,
+            "index": assignment.index,
             "config": config,
-            "scenario": role.scenario,
+            "scenario": assignment.scenario,
             "change": change,
-            "data_seed": data_seed(self.study, role.repeat, role.scenario),
-            "run_seed": seed_of(seed, "run", stem, role.repeat, number),
+            "data_seed": data_seed(self.study, assignment.repeat, assignment.scenario),
+            "run_seed": seed_of(seed, "run", stem, assignment.repeat, number),
             "phases": phases,
             "space": space_digest(arm),
         }
         identity = [self.protocol, change, phase_identities, spec["data_seed"], spec["run_seed"]]
-        return {"key": f"{role.arm}-{digest(identity)[:16]}"} | spec
+        return {"key": f"{assignment.arm}-{digest(identity)[:16]}"} | spec
 
     def _phases(self, name: str, config: Config) -> tuple[list[Json], list[Json]]:
         """The arm's phases under a configuration, which up to three trials share, and their
@@ -234,18 +234,28 @@ class Planner:
             )
         return self._resolved[place]
 
-    def _config(self, role: Role) -> Config:
-        arm = self.arms[role.arm]
+    def _config(self, assignment: Assignment) -> Config:
+        arm = self.arms[assignment.arm]
         default = {name: arm.default[name] for name in arm.space}
-        if role.phase == "sensitivity":
-            return default | self._moved(arm, role.index)
-        if role.phase == "final":
-            return self._chosen[role.scenario, role.arm, role.repeat] if arm.tuned else {}
-        if role.phase == "default" or role.index == 0:
+        if assignment.role == "sensitivity":
+            return default | self._moved(arm, assignment.index)
+        if assignment.role == "final":
+            return (
+                self._chosen[assignment.scenario, assignment.arm, assignment.repeat]
+                if arm.tuned
+                else {}
+            )
+        if assignment.role == "default" or assignment.index == 0:
             return default
-        place = (role.scenario, role.arm, role.repeat, role.index, space_digest(arm))
+        place = (
+            assignment.scenario,
+            assignment.arm,
+            assignment.repeat,
+            assignment.index,
+            space_digest(arm),
+        )
         if place not in self.suggested:
-            self.suggested[place] = self._suggest(role, arm)
+            self.suggested[place] = self._suggest(assignment, arm)
         return self.suggested[place]
 
     def _moved(self, arm: Arm, index: int) -> Config:
@@ -254,19 +264,24 @@ class Planner:
         value = arm.value(knob, self.study.protocol.schedule.model_dump())
         return {knob: max(1, round(value * factor)) if isinstance(value, int) else value * factor}
 
-    def _suggest(self, role: Role, arm: Arm) -> Config:
+    def _suggest(self, assignment: Assignment, arm: Arm) -> Config:
         """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream
         to lose."""
         kind = self.study.protocol.search
-        seed = seed_of(self.study.protocol.seed, kind, role.arm, role.repeat, role.index) % 2**32
+        seed = (
+            seed_of(
+                self.study.protocol.seed, kind, assignment.arm, assignment.repeat, assignment.index
+            )
+            % 2**32
+        )
         if kind == "random":
             return _ask(optuna.samplers.RandomSampler(seed), arm, [], [])
-        found = self._searched[role.scenario, role.arm, role.repeat].values()
+        found = self._searched[assignment.scenario, assignment.arm, assignment.repeat].values()
         running = [
             s["config"]
             for s in self.running.values()
-            if (s["scenario"], s["arm"], s["repeat"], s["phase"])
-            == (role.scenario, role.arm, role.repeat, "search")
+            if (s["scenario"], s["arm"], s["repeat"], s["role"])
+            == (assignment.scenario, assignment.arm, assignment.repeat, "search")
         ]
         return _ask(optuna.samplers.TPESampler(seed=seed), arm, found, running)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from pipelines.ledger.ledger import Trial
+from pipelines.ledger.ledger import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import Study
 
 
-def score_of(trial: Trial, protocol: Protocol) -> float | None:
+def score_of(trial: TrialRecord, protocol: Protocol) -> float | None:
     """A finished trial's score on val under the study's epoch rule; nan if it has no val, None if
     it failed.
     """
@@ -22,7 +22,7 @@ def score_of(trial: Trial, protocol: Protocol) -> float | None:
 
 
 def plan(
-    study: Study, protocol: str, trials: dict[str, Trial], retry: Collection[str] = ()
+    study: Study, protocol: str, trials: dict[str, TrialRecord], retry: Collection[str] = ()
 ) -> Planner:
     """A planner that knows what the ledger holds; trials whose state is in `retry` count as not
     finished.
@@ -35,6 +35,6 @@ def plan(
     suggested = {
         (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
         for s in (trial.spec for trial in trials.values())
-        if s["phase"] == "search"
+        if s["role"] == "search"
     }
     return Planner(study, protocol, outcomes, suggested)

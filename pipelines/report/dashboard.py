@@ -34,12 +34,12 @@ class Dashboard:
     """The page of some studies and its version; rebuilt when a ledger changed, not when asked.
 
     Raises:
-        UserError: there is no study at one of the places.
+        UserError: there is no study at one of the storages.
     """
 
-    def __init__(self, places: Sequence[str]) -> None:
-        self.places = list(places)
-        self.ledgers = [Ledger.open(place, create=False) for place in places]
+    def __init__(self, storages: Sequence[str]) -> None:
+        self.storages = list(storages)
+        self.ledgers = [Ledger.open(storage, create=False) for storage in storages]
         self._lock = threading.Lock()
         self._looked = -LOOK_SECONDS
         self._version = ""
@@ -58,7 +58,7 @@ class Dashboard:
         version = self.version()
         with self._lock:
             if self._built[0] != version:
-                reports = [study_report(place) for place in self.places]
+                reports = [study_report(storage) for storage in self.storages]
                 self._built = (version, page(reports, live=version).encode())
             return self._built[1]
 
@@ -75,14 +75,14 @@ class Dashboard:
         return found.hexdigest()[:16]
 
 
-def dashboard_server(places: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
+def dashboard_server(storages: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
     """A server of the studies' page on the loopback interface; port 0 takes any free one.
 
     Raises:
-        UserError: there is no study at one of the places.
+        UserError: there is no study at one of the storages.
         OSError: the port is taken.
     """
-    dashboard = Dashboard(places)
+    dashboard = Dashboard(storages)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -22,7 +22,7 @@ from pipelines.report.study_report import StudyReport, study_report
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(places: str | Sequence[str]) -> list[str]:
+def write_report(storages: str | Sequence[str]) -> list[str]:
     """Write results.json, results.csv, report.md and report.html into the study's own storage.
 
     Given several, each gets its own first three, and the first one the page of all of them.
@@ -31,7 +31,9 @@ def write_report(places: str | Sequence[str]) -> list[str]:
     Raises:
         UserError: there is no study.
     """
-    reports = [study_report(place) for place in ([places] if isinstance(places, str) else places)]
+    reports = [
+        study_report(storage) for storage in ([storages] if isinstance(storages, str) else storages)
+    ]
     written = []
     for report in reports:
         files = {
@@ -46,7 +48,7 @@ def write_report(places: str | Sequence[str]) -> list[str]:
             files["report.html"] = page(reports)
         for name, text in files.items():
             report.ledger.storage.replace(name, text.encode())
-            written.append(f"{report.place.rstrip('/')}/{name}")
+            written.append(f"{report.location.rstrip('/')}/{name}")
     return written
 
 
@@ -61,9 +63,9 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
     live: the version of a page that a dashboard serves, which then asks for newer ones.
     """
     several = len(reports) > 1
-    across = compare_studies([(r.findings, r.results) for r in reports]) if several else []
+    across = compare_studies([(r.study_state, r.results) for r in reports]) if several else []
     shown = [
-        replace(report, anchor=f"study-{i}", link=_link(reports[0].place, report.place))
+        replace(report, anchor=f"study-{i}", link=_link(reports[0].location, report.location))
         for i, report in enumerate(reports)
     ]
     figures = [{"id": figure.name, "views": figure.to_json()["views"]} for figure in across]
@@ -89,13 +91,13 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
     )
 
 
-def _link(home: str, place: str) -> str:
+def _link(home: str, storage: str) -> str:
     """The way from the page in one storage to the files of another."""
-    if place == home:
+    if storage == home:
         return ""
-    if "://" in place:
-        return f"{place.rstrip('/')}/"
-    return f"{Path(os.path.relpath(place, home)).as_posix()}/"
+    if "://" in storage:
+        return f"{storage.rstrip('/')}/"
+    return f"{Path(os.path.relpath(storage, home)).as_posix()}/"
 
 
 def json_script(value: Any) -> Markup:

@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipelines.analysis.record import Record, StudyFacts
+from pipelines.analysis.record import Record, StudyInfo
 from pipelines.errors import UserError
-from pipelines.ledger.ledger import Ledger, Trial
-from pipelines.planning.planner import Planner, Role
+from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.planning.planner import Assignment, Planner
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import build_method
 from pipelines.study.phases import Phase
-from pipelines.study.protocol import Protocol, varied
+from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study, parse_study
 
 
 @dataclass(frozen=True)
-class Findings:
+class StudyState:
     """A study as its ledger has it now.
 
-    planner: has assigned a role to every trial, as far as the study has come.
+    planner: has assigned a assignment to every trial, as far as the study has come.
     """
 
     study: Study
     document: dict[str, Any]
-    trials: dict[str, Trial]
+    trials: dict[str, TrialRecord]
     planner: Planner
 
     @cached_property
@@ -38,13 +38,18 @@ class Findings:
         """The records of finished trials, by scenario: a trial with two roles makes two."""
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
         protocols = {
-            name: varied(self.study.protocol, c) for name, c in self.study.scenarios.items()
+            name: with_changes(self.study.protocol, c) for name, c in self.study.scenarios.items()
         }
-        for role, spec in self.planner.assigned:
+        for assignment, spec in self.planner.assigned:
             trial = self.trials.get(spec["key"])
             if trial is not None and trial.state in ("completed", "diverged", "failed"):
-                record = _record(protocols[role.scenario], self.planner.arms[role.arm], role, trial)
-                records[role.scenario].append(record)
+                record = _record(
+                    protocols[assignment.scenario],
+                    self.planner.arms[assignment.arm],
+                    assignment,
+                    trial,
+                )
+                records[assignment.scenario].append(record)
         return records
 
     @property
@@ -53,7 +58,7 @@ class Findings:
         return self.records_in[""]
 
     @property
-    def facts(self) -> StudyFacts:
+    def info(self) -> StudyInfo:
         """What statistics need to know of the study."""
         protocol, request = self.study.protocol, self.study.request
         return {
@@ -88,10 +93,10 @@ class Findings:
         from pipelines.analysis.results import summarise
         from pipelines.analysis.scenarios import summarise_scenarios
 
-        results = summarise(self.records, self.facts, self.provenance())
+        results = summarise(self.records, self.info, self.provenance())
         if len(self.records_in) == 1:
             return results
-        results["scenarios"] = summarise_scenarios(self.records_in, self.facts)
+        results["scenarios"] = summarise_scenarios(self.records_in, self.info)
         return results | {"headline": headline(results)}
 
     def errors(self) -> dict[str, dict[str, int]]:
@@ -174,17 +179,17 @@ def open_study(storage: str) -> tuple[Ledger, dict[str, Any], Study]:
     return ledger, document, parse_study(raw, f"{storage}/request.json")
 
 
-def gather(storage: str) -> tuple[Ledger, Findings]:
+def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
     """All that is known of a study; finished or not, running or not."""
     ledger, document, study = open_study(storage)
     trials = ledger.trials()
     planner = plan(study, document["hash"], trials)
     while planner.ask() is not None:
         pass  # what is left open shows as planned
-    return ledger, Findings(study, document, trials, planner)
+    return ledger, StudyState(study, document, trials, planner)
 
 
-def _record(protocol: Protocol, arm: Arm, role: Role, trial: Trial) -> Record:
+def _record(protocol: Protocol, arm: Arm, assignment: Assignment, trial: TrialRecord) -> Record:
     spec, result = trial.spec, trial.result or {}
     rule = protocol.epoch
     val = (result.get("val") or {}).get(rule, math.nan)
@@ -192,10 +197,10 @@ def _record(protocol: Protocol, arm: Arm, role: Role, trial: Trial) -> Record:
     phases = [Phase.model_validate(phase) for phase in spec["phases"]]
     return Record(
         key=trial.key,
-        arm=role.arm,
-        phase=role.phase,
-        repeat=role.repeat,
-        index=role.index,
+        arm=assignment.arm,
+        role=assignment.role,
+        repeat=assignment.repeat,
+        index=assignment.index,
         config=spec["config"],
         status=trial.state,
         val=val,
@@ -219,7 +224,7 @@ def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
 
 def _meta_learns(phase: Phase) -> bool:
     method = build_method(phase.method, phase.hyperparameters)
-    return method.per_batch or bool(method.meta_parameters())
+    return method.fresh_each_step or bool(method.meta_parameters())
 
 
 def _select_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:

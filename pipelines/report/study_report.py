@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.documents import decode
-from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import Findings, gather
+from pipelines.report.records import StudyState, load_study_state
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """All that is shown of one study. `place` is its storage; `anchor` its id on a page.
+    """All that is shown of one study. `location` is its storage; `anchor` its id on a page.
 
     `link` leads from the page to the study's files.
     """
 
-    place: str
+    location: str
     ledger: Ledger
-    findings: Findings
+    study_state: StudyState
     results: Json
     figures: list[Figure]
     anchor: str = "study"
@@ -34,12 +34,12 @@ class StudyReport:
     @property
     def name(self) -> str:
         """The study's name."""
-        return self.findings.study.name
+        return self.study_state.study.name
 
     @property
     def about(self) -> str:
         """What the study file says of it."""
-        return self.findings.study.about
+        return self.study_state.study.about
 
     @property
     def verdict(self) -> tuple[str, list[str]]:
@@ -50,9 +50,9 @@ class StudyReport:
     @property
     def progress(self) -> str:
         """How far the study has come."""
-        planner = self.findings.planner
+        planner = self.study_state.planner
         done, planned = planner.done.total(), planner.planned.total()
-        states = Counter(trial.state for trial in self.findings.trials.values())
+        states = Counter(trial.state for trial in self.study_state.trials.values())
         counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
         return f"{done} of {planned} runs have ended (trials: {counts or 'none'})."
 
@@ -72,12 +72,12 @@ class StudyReport:
         return [
             {
                 "key": trial.key,
-                "phase": trial.spec["phase"],
+                "role": trial.spec["role"],
                 "repeat": trial.spec["repeat"],
                 "text": _what_happened(trial),
                 "file": _evidence(trial),
             }
-            for trial in self.findings.trials.values()
+            for trial in self.study_state.trials.values()
             if trial.state in ("failed", "diverged")
         ]
 
@@ -111,9 +111,9 @@ class StudyReport:
     def repeats(self) -> list[list[str]]:
         """Per scenario and repeat the seeds, and the noise: nominal and as measured."""
         runs: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for scenario, records in self.findings.records_in.items():
+        for scenario, records in self.study_state.records_in.items():
             for record in records:
-                if record.phase == "final":
+                if record.role == "final":
                     runs[scenario, record.repeat].add(record.run_seed)
         return [
             [
@@ -129,7 +129,7 @@ class StudyReport:
         ]
 
 
-def _what_happened(trial: Trial) -> str:
+def _what_happened(trial: TrialRecord) -> str:
     if trial.state == "diverged":
         epochs = (trial.result or {})["epochs"]
         return (
@@ -139,7 +139,7 @@ def _what_happened(trial: Trial) -> str:
     return f"{error['class']} error: {error['type']}: {error['message']}"
 
 
-def _evidence(trial: Trial) -> str | None:
+def _evidence(trial: TrialRecord) -> str | None:
     """The file to look at: a traceback, or the history of a run that diverged."""
     if trial.state == "diverged":
         return trial.history_path
@@ -150,12 +150,14 @@ def _rate(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1%}"
 
 
-def study_report(place: str) -> StudyReport:
+def study_report(location: str) -> StudyReport:
     """Everything the report says of the study in a storage, as far as it has come.
 
     Raises:
         UserError: there is no study.
     """
-    ledger, findings = gather(place)
-    results = findings.results()
-    return StudyReport(place, ledger, findings, results, study_figures(ledger, findings, results))
+    ledger, study_state = load_study_state(location)
+    results = study_state.results()
+    return StudyReport(
+        location, ledger, study_state, results, study_figures(ledger, study_state, results)
+    )

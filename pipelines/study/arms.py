@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.study.method_loading import parameters_of
 from pipelines.study.phase_rules import check_phase
 from pipelines.study.phases import Phase
-from pipelines.study.search_space import Range, Value, describe_distribution, doubled, ends_of
+from pipelines.study.search_space import Range, Value, bounds, describe_distribution, widened
 from pipelines.study.validation import Strict
 
 ENTRIES = "search_spaces.arms:ARMS"
@@ -56,13 +56,13 @@ class Arm(Strict):
         """Whether there is anything to search."""
         return bool(self.space)
 
-    def outermost(self) -> list[dict[str, Value]]:
+    def extreme_configs(self) -> list[dict[str, Value]]:
         """The default, and each dimension at its ends, or at its choices: what lies between is
         allowed where these are."""
         ends = [
             {address: value}
             for address, distribution in self.space.items()
-            for value in ends_of(distribution)
+            for value in bounds(distribution)
         ]
         return [{}, *ends]
 
@@ -167,7 +167,7 @@ def _in_doubled_space(name: str, arm: Arm) -> Arm:
         raise UserError(f"arm {name + DOUBLED!r}: {name} is not tuned, it has no space to double")
     space = {}
     for address, distribution in arm.space.items():
-        plain, ends = describe_distribution(distribution), doubled(distribution)
+        plain, ends = describe_distribution(distribution), widened(distribution)
         for end, value in zip(("low", "high"), ends or (), strict=False):
             plain[end] = value if _allows(arm, address, value) else plain[end]
         space[address] = plain

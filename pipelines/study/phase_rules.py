@@ -52,7 +52,7 @@ def check_phase(phase: Phase) -> None:
     method = build_method(phase.method, phase.hyperparameters)
     for field, only in (("every", 1), ("lookahead", "rollback")):
         value = getattr(phase.meta, field)
-        if method.per_batch and value != only:
+        if method.fresh_each_step and value != only:
             raise UserError(
                 f"meta.{field} = {value!r}: {phase.method} has fresh weights at every step, "
                 f"it allows {only!r} only"
@@ -62,10 +62,10 @@ def check_phase(phase: Phase) -> None:
             f"meta.lookahead = 'alternating': {phase.method} trains parameters of its own, which "
             "have moved when the meta step comes; use rollback"
         )
-    _check_meta(phase.meta, method.per_batch)
+    _check_meta(phase.meta, method.fresh_each_step)
 
 
-def _check_meta(meta: Meta, per_batch: bool) -> None:
+def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
     """Ways to meta-learn that exclude each other."""
     own = meta.engine == "double_backward"
     if own and (meta.lookahead == "alternating" or meta.graph == "retain"):
@@ -78,7 +78,7 @@ def _check_meta(meta: Meta, per_batch: bool) -> None:
             "meta.lookahead = 'alternating' takes the look-ahead in the real step, with one graph "
             "and all layers; use graph: recompute, and no last_layers"
         )
-    if per_batch and meta.graph == "retain" and meta.engine != "one_sided_difference":
+    if fresh_each_step and meta.graph == "retain" and meta.engine != "one_sided_difference":
         raise UserError(
             "meta.graph = 'retain': without a look-ahead only one_sided_difference gains by it"
         )

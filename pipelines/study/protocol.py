@@ -135,7 +135,7 @@ class Protocol(Strict):
     seed: int = Field(default=0, ge=0)
 
 
-def varied(protocol: Protocol, change: dict[str, Any]) -> Protocol:
+def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:
     """A protocol with entries changed, by dotted address: {"noise.rate": 0.2}.
 
     Raises:

@@ -48,13 +48,13 @@ Range = Annotated[
 ]
 
 
-def ends_of(d: distributions.BaseDistribution) -> list[Any]:
+def bounds(d: distributions.BaseDistribution) -> list[Any]:
     """The lowest and the highest value, or all choices."""
     plain = describe_distribution(d)
     return plain["choices"] if "choices" in plain else [plain["low"], plain["high"]]
 
 
-def doubled(d: distributions.BaseDistribution) -> tuple[float, float] | None:
+def widened(d: distributions.BaseDistribution) -> tuple[float, float] | None:
     """The ends of a range twice as wide around its centre (of the logarithm, where log); None for
     choices."""
     if isinstance(d, distributions.CategoricalDistribution):

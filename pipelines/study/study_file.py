@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 from pipelines.errors import UserError
 from pipelines.study.arms import Arm, resolve_arm
 from pipelines.study.phase_rules import check_meta
-from pipelines.study.protocol import LabelsFile, Protocol, varied
+from pipelines.study.protocol import LabelsFile, Protocol, with_changes
 from pipelines.study.validation import Strict, describe
 
 STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
@@ -93,7 +93,7 @@ class Study(Strict):
         for address, values in self.request.axes.items():
             for value in values:
                 change = {address: value}
-                if varied(self.protocol, change) != self.protocol:
+                if with_changes(self.protocol, change) != self.protocol:
                     found[f"{address}={value}"] = change
         return found
 
@@ -153,9 +153,9 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
         raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
     _ = study.scenarios  # every value on an axis must be allowed
-    protocols = [varied(study.protocol, change) for change in study.scenarios.values()]
+    protocols = [with_changes(study.protocol, change) for change in study.scenarios.values()]
     for name, protocol in product(study.request.arms, protocols):
-        for config in study.arm(name).outermost():
+        for config in study.arm(name).extreme_configs():
             try:
                 for phase in study.arm(name).resolve(config):
                     check_meta(phase, protocol)

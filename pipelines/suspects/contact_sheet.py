@@ -17,7 +17,7 @@ from pipelines.analysis.intervals import Estimate
 from pipelines.data.dataset import Dataset
 from pipelines.data.sources import load_dataset
 from pipelines.errors import UserError
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
 
 SHEET = 50  # examples on the contact sheet
@@ -31,9 +31,9 @@ def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Susp
     """
     if top is not None and top < 1:
         raise UserError(f"--top {top}: must be at least 1")
-    ledger, findings = gather(storage)
-    found = find_suspects(ledger, findings, arm)
-    sheet = contact_sheet(found, load_dataset(findings.study.protocol.data))
+    ledger, study_state = load_study_state(storage)
+    found = find_suspects(ledger, study_state, arm)
+    sheet = contact_sheet(found, load_dataset(study_state.study.protocol.data))
     files = {"suspects.csv": to_csv(found.ranking[:top]), SHEET_FILE: json.dumps(sheet)}
     for name, text in files.items():
         ledger.storage.replace(name, text.encode())

@@ -29,7 +29,7 @@ from pipelines.data.task import Split, prepare
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
 from pipelines.models.classifier import Classifier, load_model
-from pipelines.report.records import Findings
+from pipelines.report.records import StudyState
 from pipelines.trial_output import EXAMPLES, MODEL
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ class _Judged:
     weights: Floats
 
 
-def find_suspects(ledger: Ledger, findings: Findings, arm: str | None = None) -> Suspects:
+def find_suspects(ledger: Ledger, study_state: StudyState, arm: str | None = None) -> Suspects:
     """Rank the training examples of a study under its own protocol.
 
     arm: whose final models judge; by default the arm with the highest mean val.
@@ -91,31 +91,31 @@ def find_suspects(ledger: Ledger, findings: Findings, arm: str | None = None) ->
     Raises:
         UserError: no such arm is in the study, or none of its final trials is completed.
     """
-    dataset = load_dataset(findings.study.protocol.data)
-    if dataset.fingerprint != findings.document["fingerprint"]:
+    dataset = load_dataset(study_state.study.protocol.data)
+    if dataset.fingerprint != study_state.document["fingerprint"]:
         raise UserError(
-            f"study {findings.study.name!r}: the content of the data has changed since it ran, so "
-            "its models do not know these examples; bring the data back, or run the study again"
+            f"study {study_state.study.name!r}: the content of the data has changed since it ran, "
+            "so its models do not know these examples; bring the data back, or run the study again"
         )
-    finals = _finals(findings, arm)
+    finals = _finals(study_state, arm)
     repeats: dict[int, list[Record]] = defaultdict(list)
     for record in finals:
         repeats[record.repeat].append(record)
-    judged = [_judge(ledger, findings, records) for _, records in sorted(repeats.items())]
+    judged = [_judge(ledger, study_state, records) for _, records in sorted(repeats.items())]
     quality, known, wrong = _quality(judged)
     ranking = _rank(judged, dataset, told=quality is not None)
     return Suspects(finals[0].arm, ranking, quality, known, wrong)
 
 
-def _finals(findings: Findings, arm: str | None) -> list[Record]:
+def _finals(study_state: StudyState, arm: str | None) -> list[Record]:
     """Completed final trials of an arm, by default of the one with the highest mean val."""
-    if arm is not None and arm not in findings.study.arms:
+    if arm is not None and arm not in study_state.study.arms:
         raise UserError(
-            f"arm {arm!r} is not in this study; it has {', '.join(findings.study.arms)}"
+            f"arm {arm!r} is not in this study; it has {', '.join(study_state.study.arms)}"
         )
     finals: dict[str, list[Record]] = defaultdict(list)
-    for record in findings.records:
-        if record.phase == "final" and record.status == "completed":
+    for record in study_state.records:
+        if record.role == "final" and record.status == "completed":
             finals[record.arm].append(record)
     means = {name: fmean(r.val for r in records) for name, records in finals.items()}
     means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
@@ -125,12 +125,12 @@ def _finals(findings: Findings, arm: str | None) -> list[Record]:
     return finals[chosen]
 
 
-def _judge(ledger: Ledger, findings: Findings, records: list[Record]) -> _Judged:
+def _judge(ledger: Ledger, study_state: StudyState, records: list[Record]) -> _Judged:
     """What the final models of one repeat say, on average over their run seeds."""
-    train = prepare(findings.study.protocol, records[0].data_seed).train
+    train = prepare(study_state.study.protocol, records[0].data_seed).train
     probabilities, weights = [], []
     for record in records:
-        result = findings.trials[record.key].result
+        result = study_state.trials[record.key].result
         assert result is not None
         folder = f"trials/{record.key}/attempts/{result['attempt']}"
         model, examples = (ledger.storage.read(f"{folder}/{name}") for name in (MODEL, EXAMPLES))

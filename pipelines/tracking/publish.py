@@ -20,7 +20,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from pipelines.analysis.results import to_csv
 from pipelines.errors import UserError
-from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.report import tables
 from pipelines.report.pages import markdown, page
 from pipelines.report.study_report import StudyReport, study_report
@@ -76,7 +76,7 @@ def _send_runs(found: StudyReport, record: _Record, folder: Path) -> None:
     sent = record.here["runs"]
     trials = [
         trial
-        for trial in found.findings.trials.values()
+        for trial in found.study_state.trials.values()
         if trial.result is not None and trial.key not in sent
     ]
     histories = found.ledger.histories(trials)
@@ -87,12 +87,14 @@ def _send_runs(found: StudyReport, record: _Record, folder: Path) -> None:
             record.save()
 
 
-def _send_run(found: StudyReport, trial: Trial, history: Iterable[Json], folder: Path) -> None:
+def _send_run(
+    found: StudyReport, trial: TrialRecord, history: Iterable[Json], folder: Path
+) -> None:
     assert trial.result is not None
     with tracker(
         trial.spec,
         study=found.name,
-        protocol=found.findings.document["protocol"],
+        protocol=found.study_state.document["protocol"],
         directory=folder,
         mode="online",
         history=map(tracked_row, history),
@@ -105,12 +107,12 @@ def _send_run(found: StudyReport, trial: Trial, history: Iterable[Json], folder:
 def _send_report_run(found: StudyReport, folder: Path) -> wandb.Run:
     """One row under one id. Without `resume` the run of that id is replaced."""
     with wandb.init(
-        id=f"report-{found.findings.document['hash'][:16]}",
+        id=f"report-{found.study_state.document['hash'][:16]}",
         project=project_name(),
         name=f"{found.name}/report",
         group=found.name,
         job_type="report",
-        config={"study": found.name, "protocol": found.findings.document["protocol"]},
+        config={"study": found.name, "protocol": found.study_state.document["protocol"]},
         dir=folder,
         mode="online",
         reinit="create_new",
@@ -182,6 +184,6 @@ def _renewed(workspace: ws.Workspace, url: str | None) -> ws.Workspace:
 
 def _keys(found: StudyReport) -> set[str]:
     """What the final runs log, epoch by epoch."""
-    finals = {r.key for r in found.findings.records if r.phase == "final"}
-    trials = [found.findings.trials[key] for key in finals]
+    finals = {r.key for r in found.study_state.records if r.role == "final"}
+    trials = [found.study_state.trials[key] for key in finals]
     return {key for rows in found.ledger.histories(trials).values() for row in rows for key in row}

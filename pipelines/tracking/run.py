@@ -183,12 +183,12 @@ def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
 
 def _description(spec: Row, study: str, protocol: dict[str, Any]) -> Row:
     """What W&B can filter and group runs by."""
-    tags = [spec["arm"], spec["phase"], f"repeat {spec['repeat']}"]
+    tags = [spec["arm"], spec["role"], f"repeat {spec['repeat']}"]
     return {
         "id": spec["key"],
         "name": f"{spec['arm']}/{spec['repeat']}.{spec['index']}",
         "group": study,
-        "job_type": spec["phase"],
+        "job_type": spec["role"],
         "tags": tags,
         "config": {"study": study, "protocol": protocol, **spec},
     }

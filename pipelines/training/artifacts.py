@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pipelines.data.task import prepare
-from pipelines.study.protocol import Protocol, varied
+from pipelines.study.protocol import Protocol, with_changes
 from pipelines.trial_output import EXAMPLES, MODEL
 
 
@@ -20,7 +20,7 @@ def artifacts(spec: dict[str, Any], protocol: Protocol, state: dict[str, Any]) -
     rows of the training split in the data set, with label as given, true label (-1: unknown), and
     loss and weight when last observed.
     """
-    protocol = varied(protocol, spec["change"])
+    protocol = with_changes(protocol, spec["change"])
     task = prepare(protocol, spec["data_seed"])
     best = state["best"] if protocol.epoch == "selected" else None
     model = {

@@ -7,31 +7,31 @@ from torch.nn import functional as F
 PAD = 4
 
 
-def draw_places(n: int, gen: torch.Generator) -> Tensor:
+def draw_crop_offsets(n: int, gen: torch.Generator) -> Tensor:
     """What `crop_flip` does to each of n images: shift down, shift right, mirror; [3, n], CPU."""
     shifts = torch.randint(2 * PAD + 1, (2, n), generator=gen)
     return torch.cat([shifts, (torch.rand(n, generator=gen) < 0.5).long()[None]])
 
 
-def crop_flip(x: Tensor, places: Tensor) -> Tensor:
+def crop_flip(x: Tensor, crop_offsets: Tensor) -> Tensor:
     """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them (He et
     al. 2016); one image after the other. Stored bytes stay bytes."""
     height, width = x.shape[2:]
     padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").to(x.dtype)  # exact: bytes fit a float
     found = []
-    for image, (top, left, flip) in zip(padded, places.T.tolist(), strict=True):
+    for image, (top, left, flip) in zip(padded, crop_offsets.T.tolist(), strict=True):
         crop = image[:, top : top + height, left : left + width]
         found.append(crop.flip(2) if flip else crop)
     return torch.stack(found)
 
 
-def crop_flip_gather(x: Tensor, places: Tensor) -> Tensor:
+def crop_flip_gather(x: Tensor, crop_offsets: Tensor) -> Tensor:
     """`crop_flip` for all images at once.
 
     The padded images are never built: each pixel is fetched from where it comes from.
     """
     batch, channels, height, width = x.shape
-    top, left, flip = places[:, :, None]
+    top, left, flip = crop_offsets[:, :, None]
     columns = torch.arange(width, device=x.device)[None]
     columns = torch.where(flip > 0, width - 1 - columns, columns) + left - PAD
     rows = torch.arange(height, device=x.device)[None] + top - PAD

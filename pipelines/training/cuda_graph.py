@@ -1,9 +1,9 @@
 """Training steps recorded once and replayed: one CUDA graph in place of a thousand kernel launches.
 
-Between two steps only a `Draw` changes, and tensors that stay where they are; so a recorded step
-reads the present values. What it would freeze is found out before: the first steps run as ever, and
-are watched. The first replay is compared with the same step taken the plain way from the same
-state. What cannot be replayed runs the plain way to the end, and a warning says why.
+Between two steps only its `StepInputs` change, and tensors that stay where they are; so a recorded
+step reads the present values. What it would freeze is found out before: the first steps run as
+ever, and are watched. The first replay is compared with the same step taken the plain way from the
+same state. What cannot be replayed runs the plain way to the end, and a warning says why.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from methods.objective import Batch, Key
-from pipelines.training.cuda_graph_checks import (
+from pipelines.training.capture_checks import (
+    ReadRecordingKey,
     Watch,
-    WatchedKey,
     contents,
     differences,
     tensor_attributes,
     unseen,
 )
-from pipelines.training.draws import Draw
 from pipelines.training.snapshot import clone
+from pipelines.training.step_inputs import StepInputs
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
 TOLERANCE = 0.01  # of what a step changes
@@ -39,19 +39,19 @@ Attributes = dict[str, tuple[nn.Module, str, Tensor]]
 State = dict[str, list[Tensor]]  # what a step changes, by who owns it
 
 
-class Taken(NamedTuple):
+class StepOutput(NamedTuple):
     """What a step leaves to look at, until the next one: logits [B, K], the gradient [B, K] of the
     mean loss in them, the batch."""
 
     logits: Tensor
-    slope: Tensor
+    logit_grad: Tensor
     batch: Batch
 
 
 class Steps(Protocol):
     """Whose steps are recorded."""
 
-    def take(self, draw: Draw, key: Key, meta: bool) -> Taken:
+    def run_step(self, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
         """Take one step, on the device alone; meta: with a meta step."""
         ...
 
@@ -71,7 +71,7 @@ class Steps(Protocol):
 class Recorder(Protocol):
     """Records work on a device."""
 
-    def aside(self, work: Callable[[], T]) -> T:
+    def on_capture_stream(self, work: Callable[[], T]) -> T:
         """Do the work where it would be recorded."""
         ...
 
@@ -91,7 +91,7 @@ class CudaGraphs:
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
 
-    def aside(self, work: Callable[[], T]) -> T:
+    def on_capture_stream(self, work: Callable[[], T]) -> T:
         """Do the work on the stream of the recordings."""
         here = torch.cuda.current_stream()
         self._stream.wait_stream(here)
@@ -131,22 +131,22 @@ def recorder(device: torch.device) -> Recorder | None:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recorded step: where it reads its draw, what it leaves, also as attributes of modules, and
-    how to repeat it."""
+    """A recorded step: where it reads its inputs, what it leaves, also as attributes of
+    modules, and how to repeat it."""
 
-    draw: Draw
-    taken: Taken
+    step_inputs: StepInputs
+    step_output: StepOutput
     attributes: Attributes
     replay: Callable[[], None]
 
-    def __call__(self, draw: Draw) -> Taken:
+    def __call__(self, step_inputs: StepInputs) -> StepOutput:
         """Take the step."""
-        for here, new in zip(_parts(self.draw), _parts(draw), strict=True):
+        for here, new in zip(_parts(self.step_inputs), _parts(step_inputs), strict=True):
             if here is not None and new is not None:
                 here.copy_(new)
         self.replay()
         _set(self.attributes)
-        return self.taken
+        return self.step_output
 
 
 class CapturedSteps:
@@ -158,47 +158,53 @@ class CapturedSteps:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._seen: dict[Kind, list[Draw]] = {}
+        self._seen: dict[Kind, list[StepInputs]] = {}
         self._recordings: dict[Kind, Recording] = {}
-        self._places: list[int] = []
+        self._data_pointers: list[int] = []
         self._values: dict[str, Any] = {}
         self._fresh: set[str] = set()  # tensors that each step makes anew
         #: Why steps are not replayed; None: they are.
-        self.refused: str | None = None
+        self.fallback_reason: str | None = None
         self.replayed = 0
 
     def begin_epoch(self, steps: Steps) -> None:
         """Whatever happened between epochs may have put a tensor elsewhere, or changed what is
         frozen in the recordings: then steps are watched and recorded anew."""
-        if self._recordings and _places(steps) != self._places:
+        if self._recordings and _data_pointers(steps) != self._data_pointers:
             self._refuse(ELSEWHERE)
         values = contents(steps.modules())
         if differences(values, self._values) - self._fresh:
             self._forget()
         self._values = values
 
-    def __call__(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+    def __call__(self, steps: Steps, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
         """Take a step."""
-        kind = (len(draw.rows), meta)
-        if self.refused is not None:
-            return steps.take(draw, key, meta)
+        kind = (len(step_inputs.rows), meta)
+        if self.fallback_reason is not None:
+            return steps.run_step(step_inputs, key, meta)
         if kind in self._recordings:
             self.replayed += 1
-            return self._recordings[kind](draw)
+            return self._recordings[kind](step_inputs)
         seen = self._seen.setdefault(kind, [])
         if len(seen) < WARM_UP:
-            seen.append(draw)
-            return self._watched(steps, draw, key, meta)
-        return self._recorded(steps, draw, key, meta)
+            seen.append(step_inputs)
+            return self._watched(steps, step_inputs, key, meta)
+        return self._recorded(steps, step_inputs, key, meta)
 
-    def _watched(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+    def _watched(self, steps: Steps, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
         """Take the step, and see whether it does anything that a recording would freeze."""
-        watched, places, modules = WatchedKey(key), _places(steps), steps.modules()
+        watched, data_pointers, modules = (
+            ReadRecordingKey(key),
+            _data_pointers(steps),
+            steps.modules(),
+        )
         before = contents(modules)
         tensors = {name: value for name, value in before.items() if isinstance(value, Tensor)}
         versions = {name: tensor._version for name, tensor in tensors.items()}
-        with Watch(draw.rows.device, tensors) as watch:
-            taken = self._recorder.aside(lambda: steps.take(draw, watched, meta))
+        with Watch(step_inputs.rows.device, tensors) as watch:
+            step_output = self._recorder.on_capture_stream(
+                lambda: steps.run_step(step_inputs, watched, meta)
+            )
         changed = differences(before, contents(modules))
         written = {name for name in watch.touched if tensors[name]._version != versions[name]}
         fresh = changed & tensor_attributes(modules).keys() - watch.touched
@@ -211,25 +217,25 @@ class CapturedSteps:
             for name in sorted(changed - fresh | written)
         ]
         first = sum(map(len, self._seen.values())) == 1  # makes the optimizers' state
-        if not first and places != _places(steps):
+        if not first and data_pointers != _data_pointers(steps):
             reasons.append(ELSEWHERE)
         if reasons:
             self._refuse(reasons[0])
-        return taken
+        return step_output
 
-    def _recorded(self, steps: Steps, draw: Draw, key: Key, meta: bool) -> Taken:
+    def _recorded(self, steps: Steps, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
         """Take the step, record it, and see whether a replay from where it began does the same."""
         before = self._copied(steps)
         if before is None:
-            return steps.take(draw, key, meta)
-        plain = self._recorder.aside(lambda: steps.take(draw, key, meta))
+            return steps.run_step(step_inputs, key, meta)
+        plain = self._recorder.on_capture_stream(lambda: steps.run_step(step_inputs, key, meta))
         after, held = self._copied(steps), tensor_attributes(steps.modules())
         if after is None:
             return plain
         _put(steps, before)
         try:
-            recording = self._record(steps, self._seen[len(draw.rows), meta][-1], meta)
-            taken = recording(draw)
+            recording = self._record(steps, self._seen[len(step_inputs.rows), meta][-1], meta)
+            step_output = recording(step_inputs)
             off = deviation(before, after, steps.state())
             reason = None if off <= TOLERANCE else f"a replay is off by {off:.0%} of its step"
         except torch.OutOfMemoryError:
@@ -237,9 +243,9 @@ class CapturedSteps:
         except RuntimeError as error:
             reason = " ".join(str(error.__context__ or error).split())
         if reason is None:
-            self._recordings[len(draw.rows), meta] = recording
-            self._places = _places(steps)
-            return taken
+            self._recordings[len(step_inputs.rows), meta] = recording
+            self._data_pointers = _data_pointers(steps)
+            return step_output
         _put(steps, after)
         _set(held)
         self._refuse(reason)
@@ -253,19 +259,21 @@ class CapturedSteps:
             self._refuse(NO_MEMORY)
             return None
 
-    def _record(self, steps: Steps, earlier: Draw, meta: bool) -> Recording:
-        """With the draw of an earlier step: were it frozen, the comparison would tell."""
-        draw, taken = Draw(*clone(_parts(earlier))), []
+    def _record(self, steps: Steps, earlier: StepInputs, meta: bool) -> Recording:
+        """With the inputs of an earlier step: were it frozen, the comparison would tell."""
+        step_inputs, step_output = StepInputs(*clone(_parts(earlier))), []
         groups = [group for optimizer in steps.optimizers() for group in optimizer.param_groups]
         asked = [group for group in groups if "capturable" in group]  # Adam: it is, if it is fused
         for group in asked:
             group["capturable"] = True
         try:
-            replay = self._recorder.record(lambda: taken.append(steps.take(draw, (), meta)))
+            replay = self._recorder.record(
+                lambda: step_output.append(steps.run_step(step_inputs, (), meta))
+            )
         finally:
             for group in asked:
                 group["capturable"] = False
-        return Recording(draw, taken[0], tensor_attributes(steps.modules()), replay)
+        return Recording(step_inputs, step_output[0], tensor_attributes(steps.modules()), replay)
 
     def _forget(self) -> None:
         self._recordings.clear()
@@ -273,7 +281,7 @@ class CapturedSteps:
         self._recorder.forget()
 
     def _refuse(self, reason: str) -> None:
-        self.refused = reason
+        self.fallback_reason = reason
         self._forget()
         warnings.warn(
             f"this trial's steps are not replayed as a CUDA graph: {reason}", stacklevel=4
@@ -305,11 +313,11 @@ def _set(attributes: Attributes) -> None:
         setattr(module, name, tensor)
 
 
-def _parts(draw: Draw) -> list[Tensor | None]:
-    return list(vars(draw).values())
+def _parts(step_inputs: StepInputs) -> list[Tensor | None]:
+    return list(vars(step_inputs).values())
 
 
-def _places(steps: Steps) -> list[int]:
+def _data_pointers(steps: Steps) -> list[int]:
     return [tensor.data_ptr() for tensors in steps.state().values() for tensor in tensors]
 
 

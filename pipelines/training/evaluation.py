@@ -12,7 +12,7 @@ from pipelines.training.metrics import evaluate, score, worst_score
 from pipelines.training.snapshot import clone
 
 
-class Judge:
+class Evaluator:
     """Evaluates, and keeps the weights of the epoch that is best on val.
 
     selects: whether val is there to select by, or has been trained on.
@@ -40,7 +40,7 @@ class Judge:
             }
         return {f"val/{n}": v for n, v in metrics.items() if isinstance(v, float)}
 
-    def verdict(
+    def final_scores(
         self,
         last: dict[str, Any],
         network: Network,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from methods.objective import cross_entropy
 from pipelines.data.task import Split
-from pipelines.training.cuda_graph import Taken
+from pipelines.training.cuda_graph import StepOutput
 from pipelines.trial_output import EDGES
 
 SNAPSHOTS = 12
@@ -21,17 +21,17 @@ def observed_epochs(total: int) -> set[int]:
 
 
 @torch.no_grad()
-def implicit_weights(logits: Tensor, slope: Tensor, target: Tensor) -> Tensor:
+def implicit_weights(logits: Tensor, logit_grad: Tensor, target: Tensor) -> Tensor:
     """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own
     gradient shows it.
 
-    slope [B, K]: gradient of the mean loss in the logits. For a loss g(CE) that of an example is
-    g'(CE) (p - y): the weight is its projection on p - y. NaN where p = y, since there is no
+    logit_grad [B, K]: gradient of the mean loss in the logits. For a loss g(CE) that of an example
+    is g'(CE) (p - y): the weight is its projection on p - y. NaN where p = y, since there is no
     gradient to weigh.
     """
     plain = logits.softmax(dim=1) - target
     norm = plain.square().sum(dim=1)
-    weights = len(target) * (slope * plain).sum(dim=1) / norm
+    weights = len(target) * (logit_grad * plain).sum(dim=1) / norm
     return torch.where(norm > 1e-10, weights, torch.nan)
 
 
@@ -43,10 +43,10 @@ class ExampleRecord:
         self.losses = torch.full((rows,), torch.nan, device=device)
 
     @torch.no_grad()
-    def see(self, taken: Taken) -> None:
+    def see(self, step_output: StepOutput) -> None:
         """Observe a step that was taken."""
-        logits, slope, batch = taken
-        self.weights[batch.index] = implicit_weights(logits, slope, batch.y).float()
+        logits, logit_grad, batch = step_output
+        self.weights[batch.index] = implicit_weights(logits, logit_grad, batch.y).float()
         self.losses[batch.index] = cross_entropy(logits, batch.y).float()
 
     def row(self, train: Split) -> dict[str, object]:

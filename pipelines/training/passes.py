@@ -13,17 +13,17 @@ from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
 
 
-def meta_passes(meta: Meta, per_batch: bool, batch: int, clean: int) -> int:
+def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> int:
     """Example passes of a meta step on `batch` training and `clean` clean examples.
 
     A forward counts 1, a backward 2, a forward in forward mode 3. Where only the last layers take
     part in it, what comes before them is a plain forward, and they themselves are not counted.
     """
     backward, tangents = (2, 2) if meta.last_layers is None else (0, 0)
-    taken = per_batch or meta.lookahead == "alternating"
+    taken = fresh_each_step or meta.lookahead == "alternating"
     retained = meta.graph == "retain"
     look_ahead = 0 if taken else backward + (0 if retained else 1)
-    known = retained or not per_batch
+    known = retained or not fresh_each_step
     engine = {
         "forward": 1 + tangents,
         "finite_difference": 2,
@@ -52,7 +52,7 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
 
 def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
     method = build_method(phase.method, phase.hyperparameters)
-    if not (method.per_batch or method.meta_parameters()):
+    if not (method.fresh_each_step or method.meta_parameters()):
         return 0
     clean = min(phase.meta.batch_size, meta) * steps
-    return meta_passes(phase.meta, method.per_batch, size, clean) // phase.meta.every
+    return meta_passes(phase.meta, method.fresh_each_step, size, clean) // phase.meta.every

@@ -15,14 +15,14 @@ from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.phase_rules import check_meta, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
-from pipelines.training import cuda_graph as captured
+from pipelines.training import cuda_graph
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
-from pipelines.training.cuda_graph import CapturedSteps, State, Taken
-from pipelines.training.draws import Draw, draw_epoch
+from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
 from pipelines.training.schedule import learning_rate
 from pipelines.training.snapshot import clone
+from pipelines.training.step_inputs import StepInputs, epoch_inputs
 
 
 class PhaseTraining:
@@ -71,10 +71,10 @@ class PhaseTraining:
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
-        recorder = captured.recorder(self.device) if fast.cuda_graph else None
-        self.captured = CapturedSteps(recorder) if recorder else None
+        recorder = cuda_graph.recorder(self.device) if fast.cuda_graph else None
+        self.captured_steps = CapturedSteps(recorder) if recorder else None
 
-    def draws(self, epoch: int) -> list[Draw]:
+    def epoch_inputs(self, epoch: int) -> list[StepInputs]:
         """The random choices of an epoch's batches."""
         available = len(self.task.meta)
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
@@ -82,9 +82,9 @@ class PhaseTraining:
         order = self._order(epoch)
         first = epoch * self.steps_per_epoch
         rates = [(self.rate(n), n / self.steps) for n in range(first, first + self.steps_per_epoch)]
-        if self.captured:
-            self.captured.begin_epoch(self)
-        return draw_epoch(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
+        if self.captured_steps:
+            self.captured_steps.begin_epoch(self)
+        return epoch_inputs(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
 
     def rate(self, number: int) -> float:
         """The learning rate of a step of this phase."""
@@ -107,41 +107,43 @@ class PhaseTraining:
         stored = self.task.pool(pool, 1).x.split(EVALUATION_BATCH)
         return self.network.evaluate(map(self.task.normalise, stored))
 
-    def step(self, draw: Draw, epoch: int, step: int) -> tuple[Taken, int]:
+    def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""
         number = epoch * self.steps_per_epoch + step
         meta = self.meta.active and number % self.phase.meta.every == 0
         key = self.network.key = (*self.key, epoch, step)
-        if self.captured:
-            taken = self.captured(self, draw, key, meta)
+        if self.captured_steps:
+            step_output = self.captured_steps(self, step_inputs, key, meta)
         else:
-            taken = self.take(draw, key, meta)
-        return taken, self._passes(len(draw.rows), meta)
+            step_output = self.run_step(step_inputs, key, meta)
+        return step_output, self._passes(len(step_inputs.rows), meta)
 
-    def take(self, draw: Draw, key: Key, meta: bool) -> Taken:
+    def run_step(self, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
         """The part of a step that runs on the device: what changes from step to step is in the
-        draw. key: for methods that draw for themselves."""
-        batch = self.objective.before_step(self.batch(draw, key), self.network.without_trace)
+        inputs. key: for methods that draw for themselves."""
+        batch = self.objective.before_step(
+            self.batch(step_inputs, key), self.network.without_buffer_updates
+        )
         alternating = meta and self.phase.meta.lookahead == "alternating"
         retain = self.phase.meta.graph == "retain"
         if meta and not (alternating or retain):
-            self._meta_step(batch, draw, draw.rate)
+            self._meta_step(batch, step_inputs, step_inputs.rate)
         self.network.reseed("forward")
         outputs = self.network(batch.x)
         if meta and retain:
-            self._meta_step(batch, draw, draw.rate, outputs=outputs)
+            self._meta_step(batch, step_inputs, step_inputs.rate, outputs=outputs)
         outputs.logits.retain_grad()
         losses = self.objective(outputs, batch)
-        before = self._descend(losses.mean(), draw.rate, keep=alternating)
-        slope, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
-        assert slope is not None
+        before = self._descend(losses.mean(), step_inputs.rate, keep=alternating)
+        logit_grad, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
+        assert logit_grad is not None
         if before is not None:
             # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
             # scales what does.
             scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
-            self._meta_step(batch, draw, scale * draw.rate, before, outputs)
+            self._meta_step(batch, step_inputs, scale * step_inputs.rate, before, outputs)
         self._account(outputs, losses, batch)
-        return Taken(outputs.logits, slope, batch)
+        return StepOutput(outputs.logits, logit_grad, batch)
 
     def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
         """Move the model's parameters; those before it, if they are to be kept. Gradients are gone
@@ -161,12 +163,12 @@ class PhaseTraining:
     def _meta_step(
         self,
         batch: Batch,
-        draw: Draw,
+        step_inputs: StepInputs,
         alpha: Rate,
         before: Parameters | None = None,
         outputs: Outputs | None = None,
     ) -> None:
-        clean = self.clean_batch(draw)
+        clean = self.clean_batch(step_inputs)
         self.sums["meta_norm"] += self.meta.step(batch, clean, alpha, before, outputs)
         self.sums["meta_steps"] += 1
 
@@ -179,7 +181,7 @@ class PhaseTraining:
     def _passes(self, size: int, meta: bool) -> int:
         how = self.phase.meta
         clean = min(how.batch_size, len(self.task.meta))
-        extra = meta_passes(how, self.objective.per_batch, size, clean) if meta else 0
+        extra = meta_passes(how, self.objective.fresh_each_step, size, clean) if meta else 0
         return 3 * size + extra
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -202,27 +204,31 @@ class PhaseTraining:
             found[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
         return found
 
-    def batch(self, draw: Draw, key: Key) -> Batch:
+    def batch(self, step_inputs: StepInputs, key: Key) -> Batch:
         """The training batch of a step: augmented, normalised, on the device."""
-        x, y = self._examples(self.pool, draw.rows, draw.places)
+        x, y = self._examples(self.pool, step_inputs.rows, step_inputs.crop_offsets)
         return Batch(
             x=x,
             y=y,
-            index=self.pool.index[draw.rows],
-            trusted=self.pool.trusted[draw.rows],
+            index=self.pool.index[step_inputs.rows],
+            trusted=self.pool.trusted[step_inputs.rows],
             key=key,
-            progress=draw.progress,
+            progress=step_inputs.progress,
         )
 
-    def clean_batch(self, draw: Draw) -> Clean:
+    def clean_batch(self, step_inputs: StepInputs) -> Clean:
         """The clean batch of a step, likewise."""
-        assert draw.clean_rows is not None
-        return self._examples(self.task.meta, draw.clean_rows, draw.clean_places)
+        assert step_inputs.clean_rows is not None
+        return self._examples(
+            self.task.meta, step_inputs.clean_rows, step_inputs.clean_crop_offsets
+        )
 
-    def _examples(self, split: Split, rows: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _examples(
+        self, split: Split, rows: Tensor, crop_offsets: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         x = split.x.index_select(0, rows)  # on CPUs ten times as fast as split.x[rows]
-        if places is not None:
-            x = self.crop_flip(x, places)
+        if crop_offsets is not None:
+            x = self.crop_flip(x, crop_offsets)
         return self.task.normalise(x), self.one_hot[split.y[rows]]
 
     def check_engine(self, model: torch.nn.Module, examples: int = 8) -> None:

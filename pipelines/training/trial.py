@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from methods.objective import Facts, Objective, seed_of
+from methods.objective import DataInfo, Objective, seed_of
 from pipelines.data.task import Task, prepare
 from pipelines.models.network import same_random_state
 from pipelines.models.zoo import build
 from pipelines.study.method_loading import build_method
 from pipelines.study.phases import Phase
-from pipelines.study.protocol import Protocol, varied
-from pipelines.training.evaluation import Judge
+from pipelines.study.protocol import Protocol, with_changes
+from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.phase import PhaseTraining
@@ -49,23 +49,23 @@ def trial(
 ) -> Iterator[Progress]:
     """Train and evaluate one trial.
 
-    spec: protocol, change (of the protocol, see `varied`), phases, data_seed, run_seed; plain JSON.
+    spec: protocol, change (of the protocol), phases, data_seed, run_seed; plain JSON.
     state: a snapshot to go on from. Yields after every step; the last one carries the result.
     """
-    run = Trial(spec, torch.device(device), fast)
+    run = TrainingRun(spec, torch.device(device), fast)
     if state is not None:
         run.load_state_dict(state)
     yield from run.steps()
     yield Progress(None, run.result(), run.state_dict)
 
 
-class Trial:
+class TrainingRun:
     """The state of a running trial: where it stands, what it trains, what it has seen."""
 
     def __init__(
         self, spec: dict[str, Any], device: torch.device, fast: FastPaths = ALL_FAST
     ) -> None:
-        self.protocol = varied(Protocol.model_validate(spec["protocol"]), spec["change"])
+        self.protocol = with_changes(Protocol.model_validate(spec["protocol"]), spec["change"])
         self.phases = [Phase.model_validate(phase) for phase in spec["phases"]]
         self.seed: int = spec["run_seed"]
         self.device, self.fast = device, fast
@@ -76,13 +76,13 @@ class Trial:
             max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
         ]
         selects = all(phase.pool != "meta+val" for phase in self.phases)
-        self.judge = Judge(self.task, self.protocol.metric, selects)
+        self.evaluator = Evaluator(self.task, self.protocol.metric, selects)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
         self.history: list[dict[str, Any]] = []
         self.passes = self.replayed = 0
         self.seconds, self._since = 0.0, time.perf_counter()
         self.diverged = False
-        self.record = ExampleRecord(self.task.facts["examples"], device)
+        self.record = ExampleRecord(self.task.description["examples"], device)
         self.model = self._build_model()
         self._enter_phase()
 
@@ -114,10 +114,10 @@ class Trial:
         phase = self.phases[index]
         objective = build_method(phase.method, phase.hyperparameters).to(self.device)
         pool = self.task.pool(phase.pool, 1)
-        labels = torch.full((self.task.facts["examples"],), -1, device=self.device)
+        labels = torch.full((self.task.description["examples"],), -1, device=self.device)
         labels[pool.index] = pool.y
         counts = torch.bincount(pool.y, minlength=self.classes)
-        objective.bind(Facts(len(labels), self.classes, labels, counts))
+        objective.bind(DataInfo(len(labels), self.classes, labels, counts))
         return objective
 
     def _check_engine(self) -> None:
@@ -144,10 +144,10 @@ class Trial:
 
     def _epoch(self) -> Iterator[Progress]:
         observed = self._number() in observed_epochs(sum(self.lengths))
-        for draw in self.training.draws(self.epoch)[self.step :]:
-            taken, passes = self.training.step(draw, self.epoch, self.step)
+        for step_inputs in self.training.epoch_inputs(self.epoch)[self.step :]:
+            step_output, passes = self.training.step(step_inputs, self.epoch, self.step)
             if observed:
-                self.record.see(taken)
+                self.record.see(step_output)
             self.passes += passes
             self.step += 1
             self.steps_done += 1
@@ -183,7 +183,7 @@ class Trial:
         return row
 
     def _observe(self, sums: dict[str, float], observed: bool) -> dict[str, Any]:
-        row: dict[str, Any] = self.judge.epoch(
+        row: dict[str, Any] = self.evaluator.epoch(
             self.training.network, self.objective, self._number(), self.phase_index
         )
         if sums["meta_steps"]:
@@ -193,7 +193,7 @@ class Trial:
 
     def result(self) -> dict[str, Any]:
         """The trial's record. `held_out` holds the test metrics, and is for statistics.py alone."""
-        last, best = self.history[-1], self.judge.best
+        last, best = self.history[-1], self.evaluator.best
         record: dict[str, Any] = {
             "status": "diverged" if self.diverged else "completed",
             "epochs": len(self.history),
@@ -203,23 +203,25 @@ class Trial:
             "passes": self.passes,
             "learned": {n: v for n, v in last.items() if n.startswith("learned/")},
             "weights_auroc": last.get("weights/auroc"),
-            "data": self.task.facts,
+            "data": self.task.description,
         }
         if self.diverged:
-            record |= self.judge.worst()
+            record |= self.evaluator.worst()
         else:
             network = self.training.network
-            record |= self.judge.verdict(last, network, self.objective, self._build_objective)
+            record |= self.evaluator.final_scores(
+                last, network, self.objective, self._build_objective
+            )
         self._tick()
         record["cost"] = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
-        if self.training.captured:
-            refused = self.training.captured.refused
+        if self.training.captured_steps:
+            refused = self.training.captured_steps.fallback_reason
             record["cost"] |= {"steps_replayed": self._replayed(), "not_replayed": refused}
         return record
 
     def _replayed(self) -> int:
         """Steps that were replays: of the phases before, and of this one."""
-        captured = self.training.captured
+        captured = self.training.captured_steps
         return self.replayed + (captured.replayed if captured else 0)
 
     def _peak_memory(self) -> int:
@@ -248,7 +250,7 @@ class Trial:
                 "sums": self.training.sums,
                 "example_weights": self.record.weights,
                 "example_losses": self.record.losses,
-                "best": self.judge.best,
+                "best": self.evaluator.best,
                 "history": self.history,
                 "passes": self.passes,
                 "seconds": self.seconds,
@@ -267,7 +269,7 @@ class Trial:
         self.training.meta.load_state_dict(state["meta_optimizer"])
         self.steps_done = state["steps"]
         self.record.weights, self.record.losses = state["example_weights"], state["example_losses"]
-        self.judge.best = state["best"]
+        self.evaluator.best = state["best"]
         self.training.sums = state["sums"]
         for name in ("history", "passes", "seconds", "diverged"):
             setattr(self, name, state[name])

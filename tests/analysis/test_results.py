@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.analysis.record import StudyFacts
+from pipelines.analysis.record import StudyInfo
 from pipelines.analysis.results import summarise, to_csv
 from pipelines.analysis.scenarios import summarise_scenarios
 from tests.support.synthetic import ARMS, SyntheticArm, synthetic_study
@@ -40,8 +40,8 @@ def said(results) -> str:
     return " ".join(results["headline"]["sentences"])
 
 
-def facts_with(**changes) -> StudyFacts:
-    return StudyFacts(**{**FACTS, **changes})
+def facts_with(**changes) -> StudyInfo:
+    return StudyInfo(**{**FACTS, **changes})
 
 
 def failed(record):
@@ -72,13 +72,13 @@ class TestArms:
             search = [
                 r
                 for r in RECORDS
-                if (r.arm, r.phase, r.repeat) == ("gce", "search", chosen["repeat"])
+                if (r.arm, r.role, r.repeat) == ("gce", "search", chosen["repeat"])
             ]
             assert chosen["val"] == max(r.val for r in search)
             assert chosen["config"] == search[chosen["index"]].config
 
     def test_the_first_of_several_best_is_selected(self):
-        tied = [replace(r, val=0.5) if r.phase == "search" else r for r in RECORDS]
+        tied = [replace(r, val=0.5) if r.role == "search" else r for r in RECORDS]
         arm = summarise(tied, FACTS)["arms"]["gce"]
         assert [chosen["index"] for chosen in arm["selected"]] == [0, 0, 0]
 
@@ -96,13 +96,13 @@ class TestArms:
         assert knob["gain"] == pytest.approx(np.mean(knob["gain_by_repeat"]))
 
     def test_a_sensitivity_trial_that_moves_two_hyperparameters_is_an_error(self):
-        trial = next(r for r in RECORDS if r.phase == "sensitivity")
+        trial = next(r for r in RECORDS if r.role == "sensitivity")
         with pytest.raises(ValueError, match=f"{trial.key} moves"):
             summarise([replace(trial, config={"schedule.lr": 1.0, "x": 2})], FACTS)
 
     def test_a_trial_with_two_roles_counts_once(self):
-        final = [r for r in RECORDS if r.phase == "final"]
-        double = [*final, *(replace(r, phase="default") for r in final if r.arm == "gce")]
+        final = [r for r in RECORDS if r.role == "final"]
+        double = [*final, *(replace(r, role="default") for r in final if r.arm == "gce")]
         trials = summarise(double, FACTS)["arms"]["gce"]["trials"]
         assert (trials["completed"], trials["shared"]) == (6, 6)
 
@@ -121,7 +121,7 @@ class TestBudget:
 
     def test_the_searchs_own_test_scores_are_never_used(self, results):
         lucky = [
-            replace(r, test={"last": 9.0, "selected": 9.0}) if r.phase == "search" else r
+            replace(r, test={"last": 9.0, "selected": 9.0}) if r.role == "search" else r
             for r in RECORDS
         ]
         assert summarise(lucky, FACTS) == results | {"provenance": {}}
@@ -133,7 +133,7 @@ class TestBudget:
                 for r in RECORDS
                 if r.arm == "gce"
                 and r.repeat == repeat
-                and (r.phase == "default" or (r.phase, r.index) == ("curve", 0))
+                and (r.role == "default" or (r.role, r.index) == ("curve", 0))
             ]
             for repeat in range(3)
         ]
@@ -159,7 +159,7 @@ class TestBudget:
 class TestPairs:
     def test_a_difference_is_untuned_minus_tuned_paired_by_seeds(self, results):
         pair = pair_of(results, "l2rw", "gce_plus_meta")
-        finals = {(r.arm, r.repeat, r.index): r.test["last"] for r in RECORDS if r.phase == "final"}
+        finals = {(r.arm, r.repeat, r.index): r.test["last"] for r in RECORDS if r.role == "final"}
         expected = [
             np.mean([finals["l2rw", r, s] - finals["gce_plus_meta", r, s] for s in range(2)])
             for r in range(3)
@@ -216,8 +216,8 @@ class TestHeadline:
         assert "3.0x the passes of ce" in sentence and "example passes" in sentence
 
     def test_is_plain_when_inconclusive(self):
-        records, facts = synthetic_study(ARMS, run_sd=0.05, seeds=1)
-        sentence = said(summarise(records, facts))
+        records, info = synthetic_study(ARMS, run_sd=0.05, seeds=1)
+        sentence = said(summarise(records, info))
         assert re.search(r"is inconclusive \(about \d+ repeats? more would decide\)", sentence)
 
     def test_says_when_the_default_already_does_it(self):
@@ -228,8 +228,8 @@ class TestHeadline:
 
     def test_a_control_ahead_by_luck_only_is_not_called_better(self):
         arms = (*ARMS[:3], SyntheticArm("finetune", "control", 0.93), ARMS[5])
-        records, facts = synthetic_study(arms, run_sd=0.02)
-        sentence = said(summarise(records, facts))
+        records, info = synthetic_study(arms, run_sd=0.02)
+        sentence = said(summarise(records, info))
         assert "beats" not in sentence
 
     def test_arms_are_chosen_by_val_not_by_test(self):
@@ -245,8 +245,8 @@ class TestHeadline:
         assert headline["tuned"] == "gce_plus_meta"
 
     def test_no_tuned_arm_with_the_same_clean_labels(self):
-        records, facts = synthetic_study((ARMS[1], ARMS[5]))
-        found = summarise(records, facts)
+        records, info = synthetic_study((ARMS[1], ARMS[5]))
+        found = summarise(records, info)
         assert found["headline"]["tuned"] is None
         assert "No tuned arm with 100 clean training labels" in said(found)
 
@@ -261,7 +261,7 @@ class TestPartialStudies:
         [(), ("search",), ("final",), ("search", "curve"), ("search", "final"), ("sensitivity",)],
     )
     def test_any_phases_will_do_and_gaps_are_named(self, phases):
-        found = strict(summarise([r for r in RECORDS if r.phase in phases], FACTS))
+        found = strict(summarise([r for r in RECORDS if r.role in phases], FACTS))
         assert found["missing"] and said(found)
         assert to_csv(found).count("\n") == len(ARMS) + 1
 
@@ -273,7 +273,7 @@ class TestPartialStudies:
             strict(summarise([failed(r) if i % 3 else r for i, r in enumerate(some)], FACTS))
 
     def test_failed_trials_count_as_failed(self):
-        some = [failed(r) if (r.phase, r.index) == ("final", 0) else r for r in RECORDS]
+        some = [failed(r) if (r.role, r.index) == ("final", 0) else r for r in RECORDS]
         found = strict(summarise(some, FACTS))
         arm = found["arms"]["l2rw"]
         assert (arm["test"]["last"]["n"], arm["test"]["last"]["failed"]) == (3, 3)
@@ -281,7 +281,7 @@ class TestPartialStudies:
         assert "l2rw: 3 of 6 final runs failed" in found["missing"]
 
     def test_a_failed_search_trial_spent_its_budget_at_the_price_of_the_others(self):
-        some = [failed(r) if (r.phase, r.index) == ("search", 3) else r for r in RECORDS]
+        some = [failed(r) if (r.role, r.index) == ("search", 3) else r for r in RECORDS]
         found = strict(summarise(some, FACTS))
         curve = found["arms"]["gce"]["budget"]["curve"]
         assert (len(curve), curve[-1]["repeats"]) == (21, 3)
@@ -289,7 +289,7 @@ class TestPartialStudies:
         assert found["cost"]["total"] == pytest.approx(sum(r.seconds for r in some if r.passes))
 
     def test_a_search_of_which_only_the_default_finished(self):
-        some = [failed(r) if r.phase == "search" and r.index else r for r in RECORDS]
+        some = [failed(r) if r.role == "search" and r.index else r for r in RECORDS]
         found = strict(summarise(some, FACTS))["arms"]["gce"]
         means = [point["mean"] for point in found["budget"]["curve"]]
         assert means == pytest.approx([means[0]] * 21)
@@ -306,12 +306,12 @@ class TestPartialStudies:
             (
                 r
                 for r in RECORDS
-                if (r.arm, r.phase, r.repeat) == ("gce", "search", 1) and r.index != best
+                if (r.arm, r.role, r.repeat) == ("gce", "search", 1) and r.index != best
             ),
             key=lambda r: r.val,
         )
         place = ("gce", "curve", 1, second.index)
-        some = [failed(r) if (r.arm, r.phase, r.repeat, r.index) == place else r for r in RECORDS]
+        some = [failed(r) if (r.arm, r.role, r.repeat, r.index) == place else r for r in RECORDS]
         found = summarise(some, FACTS)
         assert found["arms"]["gce"]["budget"]["curve"][0]["repeats"] == 2
         assert "gce: budget curve lacks retrained runs in repeats [1]" in found["missing"]
@@ -321,7 +321,7 @@ class TestPartialStudies:
             replace(
                 r, status="diverged", val=-math.inf, test={"last": -math.inf, "selected": -math.inf}
             )
-            if (r.arm, r.phase, r.repeat, r.index) == ("l2rw", "final", 0, 0)
+            if (r.arm, r.role, r.repeat, r.index) == ("l2rw", "final", 0, 0)
             else r
             for r in RECORDS
         ]
@@ -331,7 +331,7 @@ class TestPartialStudies:
 
     def test_final_runs_of_what_a_smaller_search_selected_are_left_out(self):
         better = replace(
-            next(r for r in RECORDS if (r.arm, r.phase, r.repeat) == ("gce", "search", 0)),
+            next(r for r in RECORDS if (r.arm, r.role, r.repeat) == ("gce", "search", 0)),
             key="gce-search-0-21",
             index=21,
             config={"q": 0.61},

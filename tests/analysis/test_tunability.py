@@ -14,7 +14,7 @@ def search_record(index, val, repeat=0, **config):
     return Record(
         key=f"arm-{repeat}-{index}",
         arm="arm",
-        phase="search",
+        role="search",
         repeat=repeat,
         index=index,
         config=config,

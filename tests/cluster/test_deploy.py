@@ -180,7 +180,15 @@ def test_every_setting_to_fill_in_is_explained():
     readme = (DEPLOY / "README.md").read_text()
     for name in ("slurm.sh", "rayjob.yaml", "cluster.yaml"):
         assert name in readme
-    for setting in ("STUDY", "STORAGE", "OPTIONS", "image", "claimName", "ImageId", "InstanceType"):
+    for setting in (
+        "STUDY",
+        "STORAGE",
+        "OPTIONS",
+        "image",
+        "claimName",
+        "ImageId",
+        "InstanceType",
+    ):
         assert f"`{setting}`" in readme
 
 

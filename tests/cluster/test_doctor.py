@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cluster.doctor import examine_here, judge, marked
-from pipelines.execution.machine import Question, examine
+from pipelines.cluster.doctor import diagnose, examine_here, marked
+from pipelines.execution.machine import NodeCheck, examine
 
 
 @pytest.fixture(scope="module")
 def healthy() -> dict:
     plenty = {"disk": 2**40, "memory": 2**40, "marker": True, "wandb": True}
-    return examine(Question()) | plenty
+    return examine(NodeCheck()) | plenty
 
 
-def findings(node: dict) -> list[tuple[str, str]]:
+def issues(node: dict) -> list[tuple[str, str]]:
     now = time.time()
-    return [(f.level, str(f)) for f in judge({"node7": node}, now - 1e4, now + 1e4)]
+    return [(f.level, str(f)) for f in diagnose({"node7": node}, now - 1e4, now + 1e4)]
 
 
 def test_a_healthy_node_needs_nothing(healthy: dict):
-    assert findings(healthy) == []
+    assert issues(healthy) == []
 
 
 @pytest.mark.parametrize(
@@ -39,46 +39,46 @@ def test_each_fault_is_found_on_its_node_with_its_remedy(
 ):
     import re
 
-    [(found, text)] = findings(healthy | change)
+    [(found, text)] = issues(healthy | change)
     assert found == level and re.search(rf"{level}: node7: {says}", text)
 
 
 @pytest.mark.parametrize("package", ["python", "torch", "numpy", "ray"])
 def test_other_versions_are_errors(healthy: dict, package: str):
     versions = healthy["versions"] | {package: "0.1"}
-    [(level, text)] = findings(healthy | {"versions": versions})
+    [(level, text)] = issues(healthy | {"versions": versions})
     assert level == "error" and f"has {package} 0.1" in text
 
 
 def test_a_clock_is_off_only_by_what_the_answer_cannot_explain(healthy: dict):
     now = time.time()
-    assert judge({"node7": healthy | {"time": now}}, now - 3, now + 3) == []
-    [late] = judge({"node7": healthy | {"time": now + 100}}, now - 3, now)
-    [early] = judge({"node7": healthy | {"time": now - 103}}, now - 3, now)
+    assert diagnose({"node7": healthy | {"time": now}}, now - 3, now + 3) == []
+    [late] = diagnose({"node7": healthy | {"time": now + 100}}, now - 3, now)
+    [early] = diagnose({"node7": healthy | {"time": now - 103}}, now - 3, now)
     assert "100 s" in str(late) and "100 s" in str(early) and late.level == "warning"
 
 
 def test_a_marker_is_seen_in_the_same_storage_and_nowhere_else(tmp_path: Path):
-    with marked(str(tmp_path / "here"), None) as question:
-        assert examine(question)["marker"] is True
+    with marked(str(tmp_path / "here"), None) as check:
+        assert examine(check)["marker"] is True
         (tmp_path / "there").mkdir()
-        other = Question(str(tmp_path / "there"), question.marker)
-        missing = Question(str(tmp_path / "nowhere"), question.marker)
+        other = NodeCheck(str(tmp_path / "there"), check.marker)
+        missing = NodeCheck(str(tmp_path / "nowhere"), check.marker)
         assert examine(other)["marker"] is examine(missing)["marker"] is False
-    assert examine(question)["marker"] is False
+    assert examine(check)["marker"] is False
 
 
 def test_a_place_that_is_not_there_is_tried_and_gone_again(tmp_path: Path):
     (tmp_path / "there").mkdir()
     for place in ("new/study", "there"):
-        with marked(str(tmp_path / place), None) as question:
-            assert examine(question)["marker"] is True
+        with marked(str(tmp_path / place), None) as check:
+            assert examine(check)["marker"] is True
     assert [f.name for f in tmp_path.iterdir()] == ["there"]
 
 
 def test_this_machine_is_examined_without_ray(tmp_path: Path):
-    facts, _ = examine_here(str(tmp_path), None)
-    [node] = facts.values()
+    nodes, _ = examine_here(str(tmp_path), None)
+    [node] = nodes.values()
     assert node["marker"] is True and node["cpus"] >= 1 and node["wandb"] is None
 
 
@@ -90,6 +90,6 @@ def test_a_server_that_answers_with_an_error_is_reachable_and_a_closed_port_is_n
         server.RequestHandlerClass.log_message = lambda *args: None
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        assert examine(Question(url=url))["wandb"] is True
+        assert examine(NodeCheck(url=url))["wandb"] is True
         server.shutdown()
-    assert examine(Question(url=url))["wandb"] is False
+    assert examine(NodeCheck(url=url))["wandb"] is False

@@ -120,18 +120,23 @@ def test_a_local_launch_ignores_addresses_that_lie_around_and_leaves_no_token(tm
 
 
 def test_a_loss_is_told_by_the_text_of_rays_error():
-    from pipelines.cluster.searcher import loss
+    from pipelines.cluster.searcher import failure_cause
 
     died = "The actor died unexpectedly before finishing this task."
-    assert loss(f"{died} The actor died because its node has died. Node Id: 1") == "node"
-    assert loss("the actor's node was terminated unexpectedly: health check failed") == "node"
+    assert failure_cause(f"{died} The actor died because its node has died. Node Id: 1") == "node"
+    assert (
+        failure_cause("the actor's node was terminated unexpectedly: health check failed") == "node"
+    )
     lost = (
         "ActorUnavailableError: The actor 641b is unavailable: The actor is temporarily unavailable"
     )
-    assert loss(f"{lost}: RpcError: RPC error: Socket closed rpc_code: 14.") == "node"
-    assert loss("Task was killed due to the node running low on memory.") == "memory"
+    assert failure_cause(f"{lost}: RpcError: RPC error: Socket closed rpc_code: 14.") == "node"
+    assert failure_cause("Task was killed due to the node running low on memory.") == "memory"
     died += " The actor is dead because its worker process has died."
-    assert loss(f"{died} Worker unexpectedly exits with a connection error code 2.") == "worker"
+    assert (
+        failure_cause(f"{died} Worker unexpectedly exits with a connection error code 2.")
+        == "worker"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,13 +239,13 @@ def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_s
     tmp_path: Path, stopping: bool, again: bool
 ):
     """Else a launch would wait for ever for a trial that nobody runs."""
-    from pipelines.cluster.searcher import CampaignSearch
-    from pipelines.execution.job_queue import Campaign
+    from pipelines.cluster.searcher import QueueSearcher
+    from pipelines.execution.job_queue import JobQueue
     from tests.conftest import small_study
 
-    drive = Campaign(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
+    drive = JobQueue(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
     asked = []
-    search = CampaignSearch(drive, lambda trial: None, lambda: bool(asked))
+    search = QueueSearcher(drive, lambda trial: None, lambda: bool(asked))
     first = search.suggest("one")
     asked += [True] * stopping
     search.on_trial_complete("one")
@@ -250,17 +255,17 @@ def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_s
     assert (second == first | {"attempt": 2}) if again else (second is None)
 
 
-def test_an_error_of_the_campaign_ends_the_experiment_and_is_kept(tmp_path: Path, monkeypatch):
+def test_an_error_of_the_job_queue_ends_the_experiment_and_is_kept(tmp_path: Path, monkeypatch):
     from ray.tune.search import Searcher
 
-    from pipelines.cluster.searcher import CampaignSearch
-    from pipelines.execution.job_queue import Campaign
+    from pipelines.cluster.searcher import QueueSearcher
+    from pipelines.execution.job_queue import JobQueue
     from tests.conftest import small_study
 
-    drive = Campaign(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
+    drive = JobQueue(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(drive, "next", lambda: (_ for _ in ()).throw(full))
-    search = CampaignSearch(drive, lambda trial: None, lambda: False)
+    search = QueueSearcher(drive, lambda trial: None, lambda: False)
     assert search.suggest("one") == Searcher.FINISHED and search.error is full
 
 
@@ -286,9 +291,9 @@ def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
             raise errors[answer]
         return answer
 
-    class Flag:
+    class StopFlag:
         class raised:
             remote = staticmethod(lambda: None)
 
     monkeypatch.setattr(module.ray, "get", get)
-    assert module.Asking(Flag())() is stops
+    assert module.StopPoller(StopFlag())() is stops

@@ -22,11 +22,11 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, socket, time
-from pipelines.cluster.watchdog import lifeline
+from pipelines.cluster.watchdog import watchdog
 
 family, host = {family}
 server = socket.create_server((host.strip("[]"), 0), family=family)
-with lifeline("%s:%d" % (host, server.getsockname()[1])):
+with watchdog("%s:%d" % (host, server.getsockname()[1])):
     {inside}
 {after}
 """

@@ -254,7 +254,7 @@ def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
         history = storage / "trials" / key / "attempts/1/history.json"
         rows = json.loads(history.read_text())["rows"]
         assert found.exit_code == 0
-        assert (found.run.run_group, found.run.job_type) == ("small", spec["phase"])
+        assert (found.run.run_group, found.run.job_type) == ("small", spec["role"])
         assert (
             found.config["config"] == spec["config"]
             and found.config["run_seed"] == spec["run_seed"]

@@ -18,11 +18,11 @@ from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
 from pipelines.ledger.lease import Holder, Lease
-from pipelines.ledger.ledger import Ledger, Trial
+from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.ledger.storage import open_storage
 from pipelines.planning.resume import plan
 from pipelines.provenance import provenance
-from pipelines.report.records import Findings, open_study
+from pipelines.report.records import StudyState, open_study
 from pipelines.study.study_file import parse_study
 from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study
@@ -36,7 +36,7 @@ def run(storage: Path, study=STUDY, **options) -> Ledger:
     return Ledger.open(str(storage))
 
 
-def results(ledger: Ledger) -> dict[str, Trial]:
+def results(ledger: Ledger) -> dict[str, TrialRecord]:
     return ledger.trials()
 
 
@@ -130,7 +130,7 @@ def test_nor_are_results_of_other_fast_paths(tmp_path: Path):
         run(tmp_path, larger, fast=fast)
     mixed = run(tmp_path, larger, fast=fast, allow_mixed=True)
     _, document, study = open_study(str(tmp_path))
-    found = Findings(study, document, results(mixed), plan(study, document["hash"], {}))
+    found = StudyState(study, document, results(mixed), plan(study, document["hash"], {}))
     assert found.mixture() == [
         "mixed results, which may not compare: without nothing (2 trials), fused (2 trials)"
     ]
@@ -227,12 +227,12 @@ def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
 
 
 def test_an_unreadable_storage_is_refused_before_the_first_trial(tmp_path: Path, monkeypatch):
-    from pipelines.cluster.doctor import Finding
+    from pipelines.cluster.doctor import HealthIssue
 
-    found = Finding("error", "node 2", "does not see the study's storage", "give another")
+    found = HealthIssue("error", "node 2", "does not see the study's storage", "give another")
     monkeypatch.setattr(module, "examine_here", lambda storage, url: ({}, [found]))
-    setting = type("Setting", (), {"storage": str(tmp_path), "tracking": "disabled"})()
+    worker_config = type("WorkerConfig", (), {"storage": str(tmp_path), "tracking": "disabled"})()
     with pytest.raises(
         UserError, match=r"\Anode 2: does not see the study's storage: give another"
     ):
-        module._examine(setting, None, Console(file=io.StringIO()))
+        module._examine(worker_config, None, Console(file=io.StringIO()))

@@ -10,7 +10,7 @@ from pipelines.commands.launch import Options, launch
 from pipelines.commands.prune import prune
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from tests.conftest import small_study
 
 
@@ -30,7 +30,7 @@ def names(storage: str, ending: str) -> list[str]:
 def test_an_unfinished_trial_keeps_its_newest_checkpoint_a_finished_one_none(study: str):
     ledger = Ledger.open(study)
     finished = next(iter(ledger.trials()))
-    spec = gather(study)[1].trials[finished].spec
+    spec = load_study_state(study)[1].trials[finished].spec
     ledger.add_trial(spec | {"key": "ce-0"})
     for key in ("ce-0", finished):
         attempt = ledger.attempt(key, ledger.new_attempt(key))
@@ -45,15 +45,15 @@ def test_an_unfinished_trial_keeps_its_newest_checkpoint_a_finished_one_none(stu
 
 def test_models_go_but_for_the_best_run_of_each_arm(study: str):
     assert len(names(study, "model.pt")) == 8
-    results = gather(study)[1].results()
+    results = load_study_state(study)[1].results()
     prune(study, models=True)
     kept = [path.split("/")[1] for path in names(study, "model.pt")]
     assert [key.split("-")[0] for key in kept] == ["ce", "l2rw"]
-    _, findings = gather(study)
+    _, study_state = load_study_state(study)
     for key in kept:
-        [mine] = [r for r in findings.records if r.key == key]
-        assert mine.val == max(r.val for r in findings.records if r.arm == mine.arm)
-    assert findings.results() == results
+        [mine] = [r for r in study_state.records if r.key == key]
+        assert mine.val == max(r.val for r in study_state.records if r.arm == mine.arm)
+    assert study_state.results() == results
 
 
 def test_a_running_study_is_left_alone(study: str):

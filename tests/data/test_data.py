@@ -69,7 +69,7 @@ def assert_partition(rows: dict[str, np.ndarray], n: int) -> None:
 def test_sizes_of_the_reference_setting():
     digits = prepare(Protocol(splits=DIGITS), 0)
     assert [len(getattr(digits, name)) for name in NAMES] == [1097, 100, 100, 500]
-    assert digits.facts["sizes"] == {"train": 1097, "meta": 100, "val": 100, "test": 500}
+    assert digits.description["sizes"] == {"train": 1097, "meta": 100, "val": 100, "test": 500}
     assert digits.input_shape == (1, 8, 8)
 
 
@@ -87,14 +87,14 @@ def test_test_is_fixed_per_study_and_the_rest_follows_the_data_seed():
     for name in ("train", "meta", "val"):
         assert index(first, name) != index(other, name)
     assert index(task(0, seed=1), "test") != index(first, "test")
-    assert first.facts["splits"] != other.facts["splits"]
+    assert first.description["splits"] != other.description["splits"]
 
 
 def test_same_seeds_same_task():
     noise = {"noise": Noise(kind="flip", rate=0.4)}
     first, again = task(3, **noise), task(3, threads=2, **noise)
     assert first is not again
-    assert first.facts == again.facts
+    assert first.description == again.description
     for name in NAMES:
         for column, values in vars(getattr(first, name)).items():
             assert torch.equal(values, getattr(getattr(again, name), column))
@@ -102,14 +102,14 @@ def test_same_seeds_same_task():
 
 def test_splits_have_the_classes_in_the_proportion_of_the_source():
     for seed in range(5):
-        counts = task(seed).facts["counts"]
+        counts = task(seed).description["counts"]
         assert counts["test"] == [60, 40, 20]
         assert counts["meta"] == counts["val"] == [15, 10, 5]
         assert counts["train"] == [210, 140, 70]
 
 
 def test_every_class_has_one_example_in_the_smallest_splits():
-    counts = task(splits=Splits(meta=3, val=4, test=120)).facts["counts"]
+    counts = task(splits=Splits(meta=3, val=4, test=120)).description["counts"]
     assert counts["meta"] == [1, 1, 1]
     assert counts["val"] == [2, 1, 1]
 
@@ -157,7 +157,7 @@ def test_only_verified_examples_are_in_meta_val_and_test():
 def test_meta_val_and_test_are_clean_and_noise_is_measured():
     noisy = task(noise=Noise(kind="symmetric", rate=0.5))
     wrong = (noisy.train.y != noisy.train.truth).double().mean().item()
-    assert noisy.facts["noise"] == {
+    assert noisy.description["noise"] == {
         "kind": "symmetric",
         "nominal": 0.5,
         "measured": {"train": wrong, "val": 0.0},
@@ -178,8 +178,8 @@ def test_noise_leaves_splits_alone_and_changes_their_hash():
     clean, noisy = task(), task(noise=Noise(kind="flip", rate=0.4))
     for name in NAMES:
         assert index(clean, name) == index(noisy, name)
-    assert clean.facts["splits"] != noisy.facts["splits"]
-    assert clean.facts["fingerprint"] == noisy.facts["fingerprint"]
+    assert clean.description["splits"] != noisy.description["splits"]
+    assert clean.description["fingerprint"] == noisy.description["fingerprint"]
 
 
 def test_corrupted_val_follows_the_law_of_train():
@@ -190,10 +190,10 @@ def test_corrupted_val_follows_the_law_of_train():
     assert {
         (a, b) for a, b in zip(both.val.truth.tolist(), both.val.y.tolist(), strict=True)
     } == law
-    assert both.facts["noise"]["measured"] == {"train": 1.0, "val": 1.0}
+    assert both.description["noise"]["measured"] == {"train": 1.0, "val": 1.0}
     assert not both.val.trusted.any()
     assert torch.equal(both.meta.y, both.meta.truth)
-    assert both.facts["val_labels"] == "corrupted"
+    assert both.description["val_labels"] == "corrupted"
 
 
 def test_which_class_a_class_turns_into_varies_with_the_data_seed():
@@ -205,7 +205,7 @@ def test_which_class_a_class_turns_into_varies_with_the_data_seed():
 
 
 def test_imbalance_thins_the_training_split_only_and_noise_comes_after():
-    counts = task(imbalance=Imbalance(kind="exponential", factor=4)).facts["counts"]
+    counts = task(imbalance=Imbalance(kind="exponential", factor=4)).description["counts"]
     assert counts["train"] == [210, 105, 52]
     assert counts["test"] == [60, 40, 20]
     both = task(
@@ -219,7 +219,7 @@ def test_measured_noise_is_over_the_examples_whose_truth_is_known():
     known = task(source=f"{__name__}:half_known")
     train = known.train
     rate = (train.truth[train.truth >= 0] != 0).double().mean().item()
-    assert known.facts["noise"]["measured"]["train"] == pytest.approx(rate)
+    assert known.description["noise"]["measured"]["train"] == pytest.approx(rate)
     assert (train.y == 0).all()
 
 
@@ -292,11 +292,11 @@ def test_task_moves_to_a_device():
     assert all(v.is_meta for name in NAMES for v in vars(getattr(moved, name)).values())
 
 
-def test_facts_are_plain_json():
-    facts = task().facts
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
-    assert facts["classes"] == ["a", "b", "c"]
-    assert facts["examples"] == 600
+def test_a_description_is_plain_json():
+    description = task().description
+    assert json.loads(json.dumps(description, allow_nan=False)) == description
+    assert description["classes"] == ["a", "b", "c"]
+    assert description["examples"] == 600
 
 
 def test_the_latest_tasks_are_kept():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.execution.job_queue import DEATHS, TRIES, Campaign, Job
+from pipelines.execution.job_queue import DEATHS, TRIES, Job, JobQueue
 from pipelines.ledger.index import read_index
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study
@@ -18,8 +18,8 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger.open(str(tmp_path))
 
 
-def campaign(ledger: Ledger, study: Study | None = None, **retry) -> Campaign:
-    return Campaign(study or small_study(), PROTOCOL, ledger, **retry)
+def queue(ledger: Ledger, study: Study | None = None, **retry) -> JobQueue:
+    return JobQueue(study or small_study(), PROTOCOL, ledger, **retry)
 
 
 def finish(ledger: Ledger, job: Job, status: str = "completed", score: float = 0.5) -> None:
@@ -27,7 +27,7 @@ def finish(ledger: Ledger, job: Job, status: str = "completed", score: float = 0
     ledger.attempt(job.spec["key"], job.attempt).finish(result, [])
 
 
-def run_all(ledger: Ledger, drive: Campaign) -> list[str]:
+def run_all(ledger: Ledger, drive: JobQueue) -> list[str]:
     """Run everything that is missing; the keys, in order."""
     keys = []
     while (job := drive.next()) is not None:
@@ -38,39 +38,39 @@ def run_all(ledger: Ledger, drive: Campaign) -> list[str]:
 
 
 def test_every_trial_runs_exactly_once_and_a_second_launch_has_nothing_to_do(ledger: Ledger):
-    first = campaign(ledger)
+    first = queue(ledger)
     keys = run_all(ledger, first)
     assert first.finished and len(keys) == len(set(keys)) == len(ledger.trials())
-    assert campaign(ledger).next() is None
+    assert queue(ledger).next() is None
 
 
 def test_a_driver_that_is_killed_leaves_an_index_of_all_but_its_last_trials(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("pipelines.execution.job_queue.INDEXED", 4)
-    keys = run_all(ledger, campaign(ledger))  # no end of launch, where the rest is written
+    keys = run_all(ledger, queue(ledger))  # no end of launch, where the rest is written
     assert list(read_index(ledger.storage)) == keys[: len(keys) // 4 * 4]
-    campaign(ledger).write_index()
+    queue(ledger).write_index()
     assert list(read_index(ledger.storage)) == keys
 
 
 def test_a_larger_request_runs_only_what_is_missing(ledger: Ledger):
-    before = run_all(ledger, campaign(ledger, small_study(trials=2)))
-    added = run_all(ledger, campaign(ledger, small_study(trials=3, arms=("ce", "gce", "l2rw"))))
+    before = run_all(ledger, queue(ledger, small_study(trials=2)))
+    added = run_all(ledger, queue(ledger, small_study(trials=3, arms=("ce", "gce", "l2rw"))))
     assert added and not set(before) & set(added)
 
 
 def test_what_a_killed_driver_had_handed_out_runs_next_under_its_own_key(ledger: Ledger):
-    killed = campaign(ledger)
+    killed = queue(ledger)
     jobs = [killed.next() for _ in range(3)]
-    successor = campaign(ledger)
+    successor = queue(ledger)
     again = [successor.next() for _ in range(3)]
     assert [j.spec for j in again if j] == [j.spec for j in jobs if j]
     assert [j.attempt for j in again if j] == [2, 2, 2]
 
 
 def test_a_lost_node_is_never_held_against_a_trial(ledger: Ledger):
-    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
     for attempt in range(1, 3 * DEATHS):
         job = drive.next()
         assert job and job.attempt == attempt
@@ -81,7 +81,7 @@ def test_a_lost_node_is_never_held_against_a_trial(ledger: Ledger):
 def test_a_trial_that_keeps_killing_its_worker_fails_and_the_others_go_on(
     ledger: Ledger, lost, error_class: str
 ):
-    drive = campaign(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
     ends = []
     for _ in range(DEATHS):
         job = drive.next()
@@ -95,7 +95,7 @@ def test_a_trial_that_keeps_killing_its_worker_fails_and_the_others_go_on(
 
 
 def test_deaths_count_only_without_progress(ledger: Ledger):
-    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
     for step in range(3 * DEATHS):
         job = drive.next()
         assert job
@@ -116,7 +116,7 @@ def test_deaths_count_only_without_progress(ledger: Ledger):
 def test_errors_that_may_pass_are_tried_again_and_errors_of_code_are_not(
     ledger: Ledger, error_class: str, attempts: int
 ):
-    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
     made = 0
     while (job := drive.next()) is not None:
         made += 1
@@ -125,7 +125,7 @@ def test_errors_that_may_pass_are_tried_again_and_errors_of_code_are_not(
     assert made == attempts and drive.finished
 
 
-def run_out_of_memory(ledger: Ledger, drive: Campaign) -> list[float]:
+def run_out_of_memory(ledger: Ledger, drive: JobQueue) -> list[float]:
     """Fail every attempt so; the GPUs that each had."""
     gpus = []
     while (job := drive.next()) is not None:
@@ -147,7 +147,7 @@ def run_out_of_memory(ledger: Ledger, drive: Campaign) -> list[float]:
 def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_whole(
     ledger: Ledger, first: float, gpus: list[float]
 ):
-    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
     drive.gpus = first
     assert run_out_of_memory(ledger, drive) == gpus and drive.finished
     [trial] = ledger.trials().values()
@@ -157,7 +157,7 @@ def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_who
 
 
 def test_a_larger_share_is_of_the_trial_that_needs_it_and_of_no_other_failure(ledger: Ledger):
-    drive = campaign(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
     drive.gpus = 0.25
     hungry, other = drive.next(), drive.next()
     assert hungry and other
@@ -169,7 +169,7 @@ def test_a_larger_share_is_of_the_trial_that_needs_it_and_of_no_other_failure(le
 
 
 def test_a_trial_that_was_asked_to_stop_is_neither_lost_nor_finished(ledger: Ledger):
-    drive = campaign(ledger, small_study(arms=("ce",), repeats=1))
+    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
     job = drive.next()
     assert job and drive.ended(job.spec["key"]) is None
     assert not drive.finished and drive.next() is None
@@ -177,28 +177,28 @@ def test_a_trial_that_was_asked_to_stop_is_neither_lost_nor_finished(ledger: Led
 
 def test_failed_trials_run_again_only_if_asked_for(ledger: Ledger):
     study = small_study(arms=("ce", "l2rw"), repeats=1)
-    first = campaign(ledger, study)
+    first = queue(ledger, study)
     job = first.next()
     assert job
     ledger.attempt(job.spec["key"], 1).fail(RuntimeError("a bug"), "code")
     first.ended(job.spec["key"])
     run_all(ledger, first)
-    assert campaign(ledger, study).finished
-    retried = campaign(ledger, study, retry=("failed",))
+    assert queue(ledger, study).finished
+    retried = queue(ledger, study, retry=("failed",))
     assert job.spec["key"] not in retried.trials
     assert run_all(ledger, retried) == [job.spec["key"]]
 
 
 def test_a_diverged_result_is_set_aside_not_lost(ledger: Ledger):
     study = small_study(arms=("ce",), repeats=1)
-    first = campaign(ledger, study)
+    first = queue(ledger, study)
     job = first.next()
     assert job
     key = job.spec["key"]
     finish(ledger, job, "diverged", 0.0)
     first.ended(key)
-    assert campaign(ledger, study, retry=("failed",)).finished
-    retried = campaign(ledger, study, retry=("diverged",))
+    assert queue(ledger, study, retry=("failed",)).finished
+    retried = queue(ledger, study, retry=("diverged",))
     again = retried.next()
     assert again and again == Job(job.spec, 2, 0.0)
     killed_here = ledger.trial(key)

@@ -48,7 +48,7 @@ def test_an_arm_without_enough_memory_is_what_the_launch_is_refused_for(gpu, mon
     def exhausted(spec, device):
         raise torch.cuda.OutOfMemoryError("2 GiB")
 
-    monkeypatch.setattr(module, "Trial", exhausted)
+    monkeypatch.setattr(module, "TrainingRun", exhausted)
     costs, total, _ = probe(probe_specs(small_study(("ce", "mw_net"))), CPU)
     with pytest.raises(UserError, match=r"arm 'ce' does not fit on the GPU of 24\.0 GiB"):
         pack(costs, total, cores=4)

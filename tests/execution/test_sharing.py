@@ -14,9 +14,9 @@ from torch import Tensor
 from methods.losses.cross_entropy import CrossEntropy
 from methods.objective import Batch, Outputs
 from pipelines.errors import UserError
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import GIB, Cost, Gpus, Probed
-from pipelines.execution.settings import Resources, Setting
+from pipelines.execution.worker_config import Resources, WorkerConfig
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study, parse_study
 from tests.conftest import DIGITS
@@ -86,7 +86,7 @@ def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
     from pipelines.cluster.sweep import run_on_ray
 
     ledger = Ledger.open(str(storage))
-    setting = Setting(
+    worker_config = WorkerConfig(
         storage=str(storage),
         study=asked.name,
         protocol=asked.protocol.model_dump(mode="json"),
@@ -95,8 +95,8 @@ def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
         tracking_dir=str(storage),
         commit=None,
     )
-    campaign = Campaign(asked, "a" * 64, ledger)
-    run_on_ray(campaign, setting, Resources(gpus=gpus), **how)
+    queue = JobQueue(asked, "a" * 64, ledger)
+    run_on_ray(queue, worker_config, Resources(gpus=gpus), **how)
     return ledger
 
 

@@ -13,21 +13,21 @@ import pipelines.execution.worker as module
 from pipelines.documents import differences
 from pipelines.errors import UserError
 from pipelines.execution.inline import run_inline
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import CONTEXT_BYTES
-from pipelines.execution.settings import Setting
 from pipelines.execution.worker import classify, run_attempt
-from pipelines.ledger.ledger import Ledger, LedgerConflict, Trial
+from pipelines.execution.worker_config import WorkerConfig
+from pipelines.ledger.ledger import Ledger, LedgerConflict, TrialRecord
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin, provenance
-from pipelines.report.records import Findings
+from pipelines.report.records import StudyState
 from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study
 
 STUDY = small_study(arms=("ce", "mw_net", "finetune"), repeats=1)
 
 
-def setting(storage: Path, **changes) -> Setting:
+def setting(storage: Path, **changes) -> WorkerConfig:
     values = {
         "storage": str(storage),
         "study": "small",
@@ -37,13 +37,15 @@ def setting(storage: Path, **changes) -> Setting:
         "tracking_dir": str(storage),
         "commit": "abc",
     }
-    return Setting(**values | changes)
+    return WorkerConfig(**values | changes)
 
 
 SPECS = {s["arm"]: s | {"key": f"{s['arm']}-0"} for s in iter(plan(STUDY, "a" * 64, {}).ask, None)}
 
 
-def run(storage: Path, arm: str, stop: Callable[[], bool] = lambda: False, **changes) -> Trial:
+def run(
+    storage: Path, arm: str, stop: Callable[[], bool] = lambda: False, **changes
+) -> TrialRecord:
     ledger = Ledger.open(str(storage))
     ledger.add_trial(SPECS[arm])
     key = f"{arm}-0"
@@ -121,7 +123,7 @@ def test_a_result_says_what_made_it(tmp_path: Path):
     assert len(made_by["code"]) == 64 and made_by["processor"]
 
 
-def attempt_on(storage: Path, gpus: float, **changes) -> Trial:
+def attempt_on(storage: Path, gpus: float, **changes) -> TrialRecord:
     ledger = Ledger.open(str(storage))
     ledger.add_trial(SPECS["ce"])
     number = ledger.new_attempt("ce-0")
@@ -176,7 +178,7 @@ def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path:
 
     monkeypatch.setattr(module, "trial", broken)
     ledger = Ledger.open(str(tmp_path))
-    drive = Campaign(STUDY, "a" * 64, ledger)
+    drive = JobQueue(STUDY, "a" * 64, ledger)
     run_inline(drive, setting(tmp_path))
     states = {t.spec["arm"]: t.state for t in ledger.trials().values()}
     assert states == {"ce": "failed", "mw_net": "completed", "finetune": "completed"}
@@ -201,8 +203,8 @@ def test_two_results_that_differ_are_an_error_that_stays_visible(tmp_path: Path,
     assert second.state == "completed" and second.result == first.result
     ledger = Ledger.open(str(tmp_path))
     assert ledger.trials()["ce-0"].conflicts == 1
-    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
-    assert findings.conflicts() == ["ce-0"] and findings.errors() == {}
+    study_state = StudyState(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
+    assert study_state.conflicts() == ["ce-0"] and study_state.errors() == {}
 
 
 def test_failures_are_counted_by_arm_and_class(tmp_path: Path):
@@ -211,8 +213,8 @@ def test_failures_are_counted_by_arm_and_class(tmp_path: Path):
         key = f"ce-{number}"
         ledger.add_trial(SPECS["ce"] | {"key": key})
         ledger.attempt(key, ledger.new_attempt(key)).fail(RuntimeError(), error_class)
-    findings = Findings(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
-    assert findings.errors() == {"ce": {"memory": 2, "code": 1}} and not findings.conflicts()
+    study_state = StudyState(STUDY, {}, ledger.trials(), plan(STUDY, "a" * 64, {}))
+    assert study_state.errors() == {"ce": {"memory": 2, "code": 1}} and not study_state.conflicts()
 
 
 @pytest.mark.parametrize(

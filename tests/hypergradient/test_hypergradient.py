@@ -63,7 +63,7 @@ def batch_norm_net():
     ).double()
 
 
-class Setting:
+class WorkerConfig:
     """One training step on random examples, of any objective, with a BatchNorm network."""
 
     def __init__(self, objective, dropout: float = 0.0):
@@ -83,7 +83,7 @@ class Setting:
             outputs=lambda theta: (self.at(theta, x),),
             losses=lambda z: objective(Outputs(z[0]), self.batch),
             clean=lambda theta: cross_entropy(self.at(theta, clean_x), y.roll(1, 0)).mean(),
-            moves=not objective.per_batch,
+            moves=not objective.fresh_each_step,
         )
 
     def at(self, theta, x):
@@ -113,24 +113,24 @@ def relative_error(found, expected):
 @objectives
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_forward_mode_equals_double_backward_on_a_batch_norm_network(name, dropout):
-    setting = Setting(OBJECTIVES[name](), dropout)
-    expected = setting.hypergradient("double_backward")
+    worker_config = WorkerConfig(OBJECTIVES[name](), dropout)
+    expected = worker_config.hypergradient("double_backward")
     assert expected.norm() > 0
-    assert relative_error(setting.hypergradient("forward"), expected) < 1e-10
+    assert relative_error(worker_config.hypergradient("forward"), expected) < 1e-10
 
 
 @objectives
 def test_finite_difference_comes_close(name):
-    setting = Setting(OBJECTIVES[name]())
-    expected = setting.hypergradient("double_backward")
-    assert relative_error(setting.hypergradient("finite_difference"), expected) < 1e-4
+    worker_config = WorkerConfig(OBJECTIVES[name]())
+    expected = worker_config.hypergradient("double_backward")
+    assert relative_error(worker_config.hypergradient("finite_difference"), expected) < 1e-4
 
 
 @objectives
 def test_a_one_sided_difference_comes_less_close(name):
-    setting = Setting(OBJECTIVES[name]())
-    expected = setting.hypergradient("double_backward")
-    assert relative_error(setting.hypergradient("one_sided_difference"), expected) < 0.03
+    worker_config = WorkerConfig(OBJECTIVES[name]())
+    expected = worker_config.hypergradient("double_backward")
+    assert relative_error(worker_config.hypergradient("one_sided_difference"), expected) < 0.03
 
 
 #: Forwards of the training batch without and with known outputs. L2RW has no look-ahead, whose
@@ -147,52 +147,58 @@ FORWARDS = {
 
 @pytest.mark.parametrize(("name", "engine"), FORWARDS)
 def test_known_outputs_save_a_forward_and_change_nothing(name, engine):
-    setting = Setting(OBJECTIVES[name]())
+    worker_config = WorkerConfig(OBJECTIVES[name]())
     calls = []
 
     def outputs(theta):
         calls.append(1)
-        return setting.problem.outputs(theta)
+        return worker_config.problem.outputs(theta)
 
-    problem = replace(setting.problem, outputs=outputs)
+    problem = replace(worker_config.problem, outputs=outputs)
     for known, forwards in zip((False, True), FORWARDS[name, engine], strict=True):
-        z = setting.problem.outputs(setting.theta) if known else None
+        z = worker_config.problem.outputs(worker_config.theta) if known else None
         calls.clear()
-        found = hypergradient(problem, setting.theta, setting.phi, ALPHA, engine, z=z)
+        found = hypergradient(problem, worker_config.theta, worker_config.phi, ALPHA, engine, z=z)
         assert len(calls) == forwards
         flat = torch.cat([g.flatten() for g in found])
-        assert relative_error(flat, setting.hypergradient(engine)) < 1e-6
+        assert relative_error(flat, worker_config.hypergradient(engine)) < 1e-6
     if z is not None:
-        torch.autograd.grad(z[0].sum(), list(setting.theta.values()))  # its graph is still there
+        torch.autograd.grad(
+            z[0].sum(), list(worker_config.theta.values())
+        )  # its graph is still there
 
 
 @objectives
 def test_restricted_to_some_parameters_it_is_exact_for_a_look_ahead_that_moves_only_these(name):
-    setting = Setting(OBJECTIVES[name]())
-    full = setting.theta
-    setting.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
-    assert 0 < len(setting.theta) < len(full)
-    expected = setting.hypergradient("double_backward")
-    assert relative_error(setting.hypergradient(), expected) < 1e-10
-    setting.theta = full
-    assert relative_error(setting.hypergradient(), expected) > 1e-3
+    worker_config = WorkerConfig(OBJECTIVES[name]())
+    full = worker_config.theta
+    worker_config.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
+    assert 0 < len(worker_config.theta) < len(full)
+    expected = worker_config.hypergradient("double_backward")
+    assert relative_error(worker_config.hypergradient(), expected) < 1e-10
+    worker_config.theta = full
+    assert relative_error(worker_config.hypergradient(), expected) > 1e-3
 
 
 @objectives
 def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
-    setting = Setting(OBJECTIVES[name]())
-    found = setting.hypergradient()
+    worker_config = WorkerConfig(OBJECTIVES[name]())
+    found = worker_config.hypergradient()
     direction = found / found.norm()
 
     def clean_after_moving(size):
-        parts = direction.split([p.numel() for p in setting.phi])
+        parts = direction.split([p.numel() for p in worker_config.phi])
         with torch.no_grad():
-            for p, d in zip(setting.phi, parts, strict=True):
+            for p, d in zip(worker_config.phi, parts, strict=True):
                 p.add_(size * d.view_as(p))
-        moving = Problem(setting.problem.outputs, setting.problem.losses, setting.problem.clean)
-        value = setting.problem.clean(look_ahead(moving, setting.theta, ALPHA)[0]).item()
+        moving = Problem(
+            worker_config.problem.outputs, worker_config.problem.losses, worker_config.problem.clean
+        )
+        value = worker_config.problem.clean(
+            look_ahead(moving, worker_config.theta, ALPHA)[0]
+        ).item()
         with torch.no_grad():
-            for p, d in zip(setting.phi, parts, strict=True):
+            for p, d in zip(worker_config.phi, parts, strict=True):
                 p.sub_(size * d.view_as(p))
         return value
 
@@ -202,38 +208,45 @@ def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_it_leaves_parameters_buffers_gradients_and_random_state_untouched(engine):
-    setting = Setting(MetaWeightNet(), dropout=0.5)
-    before = {n: t.clone() for n, t in setting.model.state_dict().items()}
+    worker_config = WorkerConfig(MetaWeightNet(), dropout=0.5)
+    before = {n: t.clone() for n, t in worker_config.model.state_dict().items()}
     state = torch.get_rng_state()
     with same_random_state(torch.device("cpu")):
-        setting.hypergradient(engine)
+        worker_config.hypergradient(engine)
     assert torch.equal(torch.get_rng_state(), state)
-    for name, tensor in setting.model.state_dict().items():
+    for name, tensor in worker_config.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert all(p.grad is None for p in [*setting.theta.values(), *setting.phi])
+    assert all(p.grad is None for p in [*worker_config.theta.values(), *worker_config.phi])
 
 
 def test_an_alternating_step_uses_the_parameters_that_were_reached():
-    setting = Setting(MetaWeightNet())
-    ahead, _ = look_ahead(setting.problem, setting.theta, ALPHA)
-    found = hypergradient(setting.problem, setting.theta, setting.phi, ALPHA, ahead=ahead)
-    assert relative_error(torch.cat([g.flatten() for g in found]), setting.hypergradient()) < 1e-12
+    worker_config = WorkerConfig(MetaWeightNet())
+    ahead, _ = look_ahead(worker_config.problem, worker_config.theta, ALPHA)
+    found = hypergradient(
+        worker_config.problem, worker_config.theta, worker_config.phi, ALPHA, ahead=ahead
+    )
+    assert (
+        relative_error(torch.cat([g.flatten() for g in found]), worker_config.hypergradient())
+        < 1e-12
+    )
 
 
 def test_l2rw_weights_follow_the_agreement_of_gradients():
     """w_i is proportional to max(0, <grad l_i, grad clean>): computed here one example at a
     time."""
-    setting = Setting(LearningToReweight())
-    theta = list(setting.theta.values())
-    clean = torch.autograd.grad(setting.problem.clean(setting.theta), theta)
-    losses = cross_entropy(setting.problem.outputs(setting.theta)[0], setting.batch.y)
+    worker_config = WorkerConfig(LearningToReweight())
+    theta = list(worker_config.theta.values())
+    clean = torch.autograd.grad(worker_config.problem.clean(worker_config.theta), theta)
+    losses = cross_entropy(
+        worker_config.problem.outputs(worker_config.theta)[0], worker_config.batch.y
+    )
     agreement = []
     for loss in losses:
         grads = torch.autograd.grad(loss, theta, retain_graph=True)
         agreement.append(sum((g * c).sum() for g, c in zip(grads, clean, strict=True)))
     positive = torch.stack(agreement).clamp_min(0)
-    setting.objective.meta_step([setting.hypergradient()], None)
-    torch.testing.assert_close(setting.objective.weights, positive / positive.sum())
+    worker_config.objective.meta_step([worker_config.hypergradient()], None)
+    torch.testing.assert_close(worker_config.objective.weights, positive / positive.sum())
 
 
 class WrongTangent(torch.autograd.Function):
@@ -291,8 +304,13 @@ def test_the_self_check_names_an_operator_without_a_rule():
 
 
 def test_double_backward_takes_its_own_look_ahead():
-    setting = Setting(MetaWeightNet())
+    worker_config = WorkerConfig(MetaWeightNet())
     with pytest.raises(ValueError, match="rollback"):
         hypergradient(
-            setting.problem, setting.theta, setting.phi, ALPHA, "double_backward", setting.theta
+            worker_config.problem,
+            worker_config.theta,
+            worker_config.phi,
+            ALPHA,
+            "double_backward",
+            worker_config.theta,
         )

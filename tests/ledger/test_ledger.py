@@ -137,7 +137,7 @@ def test_a_failure_says_what_and_where(ledger: Ledger):
 
 def test_a_spec_is_written_once(ledger: Ledger):
     assert ledger.add_trial(SPEC)
-    assert not ledger.add_trial(SPEC | {"phase": "default"})
+    assert not ledger.add_trial(SPEC | {"role": "default"})
     trial = ledger.trial(KEY)
     assert trial and trial.spec == SPEC
 

@@ -50,7 +50,7 @@ def test_at_other_parameters_it_leaves_no_trace(x):
     network = Network(model)
     before = {n: t.clone() for n, t in model.state_dict().items()}
     moved = {n: p + 1 for n, p in network.parameters().items()}
-    elsewhere = network.at(moved, x).logits
+    elsewhere = network.forward_with(moved, x).logits
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
     with torch.no_grad():
         for n, p in network.parameters().items():
@@ -74,7 +74,7 @@ def test_elsewhere_it_has_the_buffers_that_the_model_has_now():
     for _ in range(3):
         network(x)
     mean = network.model.mean
-    elsewhere = network.without_trace(x).logits
+    elsewhere = network.without_buffer_updates(x).logits
     assert network.model.mean is mean
     torch.testing.assert_close(elsewhere, network(x).logits)
 
@@ -83,8 +83,8 @@ def test_parameters_that_are_not_given_are_constants(x):
     network = Network(convolutional())
     last = network.last_parameters(1)
     assert list(last) == ["5.weight", "5.bias"]
-    logits = network.at(last, x).logits
-    torch.testing.assert_close(logits, network.at(network.parameters(), x).logits)
+    logits = network.forward_with(last, x).logits
+    torch.testing.assert_close(logits, network.forward_with(network.parameters(), x).logits)
     others = [p for n, p in network.parameters().items() if n not in last]
     grads = torch.autograd.grad(logits.sum(), [*last.values(), *others], allow_unused=True)
     assert [g is None for g in grads] == [False] * 2 + [True] * 6
@@ -111,7 +111,9 @@ def test_tied_weights_move_together():
 
     network, x = Network(Tied()), torch.eye(4)
     weight = torch.arange(16.0).view(4, 4)
-    torch.testing.assert_close(network.at({"one.weight": weight}, x).logits.T, weight @ weight)
+    torch.testing.assert_close(
+        network.forward_with({"one.weight": weight}, x).logits.T, weight @ weight
+    )
 
 
 def test_evaluation_in_batches_is_evaluation_at_once(x):

@@ -25,7 +25,7 @@ def drain(plan, score=lambda spec: spec["config"].get("q", 0.5)):
 def test_a_study_has_its_roles():
     plan = planner(small_study(["ce", "gce"], trials=3, repeats=2, seeds=2))
     drain(plan)
-    roles = Counter((role.arm, role.phase) for role, _ in plan.assigned)
+    roles = Counter((role.arm, role.role) for role, _ in plan.assigned)
     assert roles == {
         ("ce", "final"): 4,
         ("gce", "search"): 8,
@@ -39,16 +39,16 @@ def test_a_study_has_its_roles():
 def test_trial_0_is_the_published_default():
     plan = planner(small_study(["gce", "sce"]))
     specs = drain(plan)
-    first = [s for s in specs if s["phase"] == "search" and s["index"] == 0]
+    first = [s for s in specs if s["role"] == "search" and s["index"] == 0]
     assert [s["config"] for s in first] == [{"q": 0.7}, {"alpha": 0.1, "beta": 1.0}] * 2
 
 
 def test_the_final_phase_runs_the_configuration_with_the_best_val_with_fresh_seeds():
     plan = planner(small_study(["gce"], trials=4, repeats=1, seeds=2))
     specs = drain(plan, score=lambda spec: -spec["config"]["q"])
-    searched = [s for s in specs if s["phase"] == "search"]
+    searched = [s for s in specs if s["role"] == "search"]
     best = min(searched, key=lambda s: s["config"]["q"])
-    finals = [s for s in specs if s["phase"] == "final"]
+    finals = [s for s in specs if s["role"] == "final"]
     assert [s["config"] for s in finals] == [best["config"]] * 2
     assert not {s["run_seed"] for s in finals} & {s["run_seed"] for s in searched}
 
@@ -73,7 +73,7 @@ def test_every_comparison_is_paired():
     assert len(set(data.values())) == 2 and data["gce", 1] == data["l2rw", 1]
     seeds = {}
     for s in specs:
-        place = ("final" if s["phase"] == "default" else s["phase"], s["repeat"], s["index"])
+        place = ("final" if s["role"] == "default" else s["role"], s["repeat"], s["index"])
         assert seeds.setdefault(place, s["run_seed"]) == s["run_seed"]
     assert len(set(seeds.values())) == len(seeds)
 
@@ -126,7 +126,7 @@ def test_a_failed_search_trial_is_never_chosen():
 def test_an_arm_whose_search_failed_altogether_has_no_final_phase():
     plan = planner(small_study(["gce"], trials=1, repeats=1))
     specs = drain(plan, score=lambda spec: None)
-    assert not [s for s in specs if s["phase"] == "final"]
+    assert not [s for s in specs if s["role"] == "final"]
     assert plan.done == plan.planned
 
 
@@ -148,9 +148,9 @@ def test_tpe_learns_from_what_was_found():
     """With the best score at q = 0.2 the later suggestions gather there; random ones do not."""
     study = tpe_study(trials=30)
     specs = [s for s in drain(planner(study), score=lambda s: -abs(s["config"]["q"] - 0.2))]
-    late = [s["config"]["q"] for s in specs if s["phase"] == "search"][-10:]
+    late = [s["config"]["q"] for s in specs if s["role"] == "search"][-10:]
     assert sum(abs(q - 0.2) < 0.15 for q in late) >= 7
-    assert not [s for s in specs if s["phase"] == "curve"]
+    assert not [s for s in specs if s["role"] == "curve"]
 
 
 def test_an_interrupted_tpe_trial_keeps_its_configuration():
@@ -182,7 +182,7 @@ def test_a_suggestion_of_another_space_is_not_reused():
 
 def test_a_sensitivity_study_moves_one_knob_at_a_time():
     plan = planner(small_study(["gce", "mw_net"], repeats=1, sensitivity=["gce", "mw_net"]))
-    specs = [s for s in drain(plan) if s["phase"] == "sensitivity"]
+    specs = [s for s in drain(plan) if s["role"] == "sensitivity"]
     moved = {
         (s["arm"], knob, s["config"][knob]) for s in specs for knob in s["config"] if knob != "q"
     }
@@ -201,7 +201,7 @@ def test_a_sensitivity_study_moves_one_knob_at_a_time():
 
 def test_sensitivity_and_default_trials_share_the_seeds_of_final_ones():
     specs = drain(planner(small_study(["gce", "ce"], repeats=1, sensitivity=["gce"])))
-    first = {s["run_seed"] for s in specs if s["phase"] in ("default", "sensitivity")}
+    first = {s["run_seed"] for s in specs if s["role"] in ("default", "sensitivity")}
     assert first == {s["run_seed"] for s in specs if s["arm"] == "ce"}
 
 
@@ -229,7 +229,7 @@ def test_scenarios_search_the_same_configurations_and_leave_the_studys_own_trial
     searched = {
         (s["scenario"], s["repeat"], s["index"]): s["config"]
         for s in with_axes
-        if s["phase"] == "search"
+        if s["role"] == "search"
     }
     for (_, repeat, index), config in searched.items():
         assert searched["", repeat, index] == config

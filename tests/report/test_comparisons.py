@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.report.comparisons import comparisons, controls, pairs, transfer
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from tests.support.synthetic_ledger import study_of_everything, with_known_knobs, write_study
 
 Json = dict[str, Any]
@@ -131,7 +131,7 @@ def test_log_likelihoods_are_in_nats():
 
 def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
     place = write_study(tmp_path, study_of_everything(), with_known_knobs)
-    found = gather(place)[1].results()
+    found = load_study_state(place)[1].results()
     tables = {table.name: table for table in comparisons(found)}
     for table in tables.values():
         assert table.about and all(row.keys() == {c.name for c in table.columns}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.report.figures.plot import Figure, Panel
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import (
     figures_of,
@@ -22,7 +22,7 @@ def everything(tmp_path_factory) -> Everything:
     """Results and figures of a study that has all of it."""
     place = tmp_path_factory.mktemp("everything")
     write_study(place, study_of_everything(), with_known_knobs)
-    return gather(str(place))[1].results(), figures_of(str(place))
+    return load_study_state(str(place))[1].results(), figures_of(str(place))
 
 
 def points(panel: Panel, mode: str, label: str) -> list[float]:

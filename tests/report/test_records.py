@@ -6,26 +6,26 @@ import pytest
 from rich.console import Console
 
 from pipelines.commands.launch import Options, launch
-from pipelines.report.records import clean_labels, gather
+from pipelines.report.records import clean_labels, load_study_state
 from tests.conftest import small_study
 
 ARMS = ["ce", "gce", "gce_plus_meta", "clean_only_all", "l2rw"]
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory):
+def study_state(tmp_path_factory):
     """A finished study with an axis and a sensitivity arm."""
     storage = str(tmp_path_factory.mktemp("records") / "study")
     study = small_study(ARMS, trials=1, repeats=2, axes={"splits.meta": [20]}, sensitivity=["l2rw"])
     options = Options(storage=storage, executor="inline", wandb="disabled", device="cpu")
     launch(study, options, Console(quiet=True))
-    return gather(storage)[1]
+    return load_study_state(storage)[1]
 
 
-def test_every_role_has_its_record(findings):
-    counts = {(r.arm, r.phase): 0 for r in findings.records}
-    for record in findings.records:
-        counts[record.arm, record.phase] += 1
+def test_every_role_has_its_record(study_state):
+    counts = {(r.arm, r.role): 0 for r in study_state.records}
+    for record in study_state.records:
+        counts[record.arm, record.role] += 1
     assert counts == {
         ("ce", "final"): 2,
         ("clean_only_all", "final"): 2,
@@ -36,8 +36,8 @@ def test_every_role_has_its_record(findings):
     }
 
 
-def test_clean_labels_are_counted_for_training_and_for_selection(findings):
-    used = {r.arm: (r.clean_train, r.clean_select) for r in findings.records}
+def test_clean_labels_are_counted_for_training_and_for_selection(study_state):
+    used = {r.arm: (r.clean_train, r.clean_select) for r in study_state.records}
     assert used == {
         "ce": (0, 0),
         "gce": (0, 50),
@@ -45,7 +45,7 @@ def test_clean_labels_are_counted_for_training_and_for_selection(findings):
         "clean_only_all": (100, 0),
         "l2rw": (50, 0),
     }
-    smaller = {r.arm: r.clean_train for r in findings.records_in["splits.meta=20"]}
+    smaller = {r.arm: r.clean_train for r in study_state.records_in["splits.meta=20"]}
     assert smaller == {"ce": 0, "gce": 0, "gce_plus_meta": 20, "clean_only_all": 70, "l2rw": 20}
 
 
@@ -56,12 +56,12 @@ def test_corrupted_val_labels_are_not_clean_labels():
     assert clean_labels(protocol, study.arm("clean_only_all").resolve({})) == 50
 
 
-def test_an_arm_without_val_has_none(findings):
-    assert all(math.isnan(r.val) for r in findings.records if r.arm == "clean_only_all")
+def test_an_arm_without_val_has_none(study_state):
+    assert all(math.isnan(r.val) for r in study_state.records if r.arm == "clean_only_all")
 
 
-def test_results_hold_sensitivity_and_scenarios(findings):
-    results = findings.results()
+def test_results_hold_sensitivity_and_scenarios(study_state):
+    results = study_state.results()
     knobs = {row["knob"]: row for row in results["arms"]["l2rw"]["sensitivity"]}
     assert set(knobs) == {"schedule.lr", "schedule.weight_decay", "meta.batch_size"}
     factors = [value["factor"] for value in knobs["schedule.lr"]["values"]]
@@ -69,17 +69,17 @@ def test_results_hold_sensitivity_and_scenarios(findings):
     assert set(results["scenarios"]["scenarios"]) == {"", "splits.meta=20"}
 
 
-def test_provenance_counts_versions_and_tells_the_noise(findings):
-    found = findings.results()["provenance"]
-    assert sum(found["code"].values()) == len({t for t in findings.trials})
+def test_provenance_counts_versions_and_tells_the_noise(study_state):
+    found = study_state.results()["provenance"]
+    assert sum(found["code"].values()) == len({t for t in study_state.trials})
     places = [(n["scenario"], n["repeat"]) for n in found["noise"]]
     assert places == [("", 0), ("", 1), ("splits.meta=20", 0), ("splits.meta=20", 1)]
     assert all(n["measured"]["train"] == pytest.approx(0.4, abs=0.1) for n in found["noise"])
     assert len({n["data_seed"] for n in found["noise"]}) == 4
 
 
-def test_the_headline_tells_of_the_scenarios_and_of_the_arms_own_knobs(findings):
-    results = findings.results()
+def test_the_headline_tells_of_the_scenarios_and_of_the_arms_own_knobs(study_state):
+    results = study_state.results()
     sentences = results["headline"]["sentences"]
     [whole] = [s for s in sentences if s.startswith("Over all 2 scenarios")]
     [mean] = [

@@ -15,9 +15,9 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from pipelines.errors import UserError
-from pipelines.report.figures.inputs import collect
+from pipelines.report.figures.inputs import load_inputs
 from pipelines.report.pages import json_script, markdown_cell, page, write_report
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.report.study_report import study_report
 from pipelines.report.tables import columns, rows, score, terminal_table
 from pipelines.study.study_file import parse_study
@@ -57,7 +57,7 @@ def test_four_files_lie_in_the_study_s_directory(tmp_path):
 
 
 def test_results_json_holds_the_results(finished):
-    assert json.loads(read(finished, "results.json")) == gather(finished)[1].results()
+    assert json.loads(read(finished, "results.json")) == load_study_state(finished)[1].results()
 
 
 def test_a_place_without_a_study_is_the_user_s_mistake(tmp_path):
@@ -84,7 +84,7 @@ def test_tables_show_the_numbers_of_results_json(finished):
 
 
 def test_break_even_stands_beside_the_arms_it_is_about(finished):
-    results = gather(finished)[1].results()
+    results = load_study_state(finished)[1].results()
     ours, theirs = results["headline"]["untuned"], results["headline"]["tuned"]
     pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
     shown = {row["arm"].text: row["break_even"].text for row in rows(results)}
@@ -101,7 +101,7 @@ def test_an_estimate_without_interval_says_so():
 
 
 def test_the_terminal_s_table_fits_in_100_columns(finished):
-    results = gather(finished)[1].results()
+    results = load_study_state(finished)[1].results()
     output = io.StringIO()
     Console(width=100, file=output).print(terminal_table(results))
     lines = output.getvalue().splitlines()
@@ -126,7 +126,7 @@ def test_captions_give_n_and_speak_of_intervals(finished):
 
 
 def test_the_budget_figure_draws_the_curves_of_results_json(finished):
-    results = gather(finished)[1].results()
+    results = load_study_state(finished)[1].results()
     for unit in ("trials", "passes"):
         (panel,) = figures_of(finished)["budget"].views[unit]
         drawn = {t["name"]: t for t in panel.data if "fill" not in t}
@@ -144,14 +144,14 @@ def test_the_budget_figure_draws_the_curves_of_results_json(finished):
 
 
 def test_the_budget_figure_opens_with_the_two_arms_of_the_verdict(finished):
-    headline = gather(finished)[1].results()["headline"]
+    headline = load_study_state(finished)[1].results()["headline"]
     (panel,) = figures_of(finished)["budget"].views["trials"]
     visible = {trace["name"] for trace in panel.data if trace["visible"]}
     assert visible == {headline["untuned"], headline["tuned"]}
 
 
 def test_epochs_are_drawn_as_the_median_over_final_runs(finished):
-    material = collect(*(found := gather(finished)), found[1].results())
+    material = load_inputs(*(found := load_study_state(finished)), found[1].results())
     runs = [material.histories[r.key] for r in material.finals("l2rw")]
     fifth = sorted(rows[4]["val/accuracy"] for rows in runs)
     (panel,) = figures_of(finished)["epochs"].views["all arms"]
@@ -162,8 +162,8 @@ def test_epochs_are_drawn_as_the_median_over_final_runs(finished):
 
 
 def test_every_search_trial_is_a_point_at_its_val(finished):
-    _, findings = gather(finished)
-    trials = [r for r in findings.records if r.arm == "sce_plus_meta" and r.phase == "search"]
+    _, study_state = load_study_state(finished)
+    trials = [r for r in study_state.records if r.arm == "sce_plus_meta" and r.role == "search"]
     panels = figures_of(finished)["hyperparameters"].views["sce_plus_meta"]
     assert [p.layout["xaxis"]["title"]["text"] for p in panels] == ["alpha", "beta", "meta_repeat"]
     points = [xy for t in panels[0].data for xy in zip(t["x"], t["y"], strict=True)]
@@ -192,7 +192,7 @@ def test_weight_histograms_are_shares_of_all_final_runs(finished):
 
 
 def test_learned_hyperparameters_stand_beside_what_tuning_selected(finished):
-    results = gather(finished)[1].results()
+    results = load_study_state(finished)[1].results()
     (panel,) = figures_of(finished)["learned"].views[""]
     levels = [t["y"][0] for t in panel.data if t["name"] == "gce, selected"]
     assert panel.title == "gce_learned: q"
@@ -206,7 +206,7 @@ def test_confusion_matrices_are_shares_of_the_true_class(finished):
 
 
 def test_cost_counts_the_search(finished):
-    results = gather(finished)[1].results()
+    results = load_study_state(finished)[1].results()
     (panel,) = figures_of(finished)["cost"].views["passes"]
     drawn = {trace["name"]: trace["x"] for trace in panel.data}
     assert drawn["gce"] == [3000 * 7, 3000]  # default, 5 random trials, and the run; the run alone
@@ -311,7 +311,7 @@ def test_failures_are_listed_with_their_error_and_their_file(tmp_path):
 
 def test_diverged_runs_are_listed_and_lie_on_the_floor(tmp_path):
     def outcome(spec):
-        bad = spec["arm"] == "gce" and spec["config"]["q"] != 0.7 and spec["phase"] == "search"
+        bad = spec["arm"] == "gce" and spec["config"]["q"] != 0.7 and spec["role"] == "search"
         return diverged(spec) if bad else completed(spec)
 
     place = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), outcome)

@@ -51,7 +51,7 @@ class CpuRecorder:
     def __init__(self):
         self.recorded = []
 
-    def aside(self, work):
+    def on_capture_stream(self, work):
         return work()
 
     def record(self, work):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.analysis.record import Range, Record, StudyFacts
+from pipelines.analysis.record import Range, Record, StudyInfo
 
 LR: dict[str, Any] = {"schedule.lr": 0.1}
 
@@ -49,26 +49,26 @@ def synthetic_study(
     val_sd: float = 0.01,
     data_sd: float = 0.01,
     seed: int = 0,
-) -> tuple[list[Record], StudyFacts]:
-    """All records of a finished study and its facts; `data_sd` is shared by the arms of a repeat.
+) -> tuple[list[Record], StudyInfo]:
+    """All records of a finished study and its info; `data_sd` is shared by the arms of a repeat.
 
-    Tuned arms have a search, curve, default and final phase; every arm's `schedule.lr` has
+    Tuned arms have a search, curve, default and final runs; every arm's `schedule.lr` has
     sensitivity runs at x1/4, 1/2, 2, 4 that lose 0.01 per doubling.
     """
     rng = np.random.default_rng(seed)
     shifts = rng.normal(0, data_sd, repeats)
     records: list[Record] = []
 
-    def run(arm: SyntheticArm, phase: str, repeat: int, index: int, **changes: Any) -> Record:
+    def run(arm: SyntheticArm, role: str, repeat: int, index: int, **changes: Any) -> Record:
         default = {"q": arm.default} if arm.tuned else {}
         config = default | changes
         lr = config.get("schedule.lr", 0.1)
         truth = arm.truth(config.get("q", arm.best)) + shifts[repeat]
         test = truth - 0.01 * abs(np.log2(lr / 0.1)) + rng.normal(0, run_sd)
         record = Record(
-            key=f"{arm.name}-{phase}-{repeat}-{index}",
+            key=f"{arm.name}-{role}-{repeat}-{index}",
             arm=arm.name,
-            phase=phase,
+            role=role,
             repeat=repeat,
             index=index,
             config=config,
@@ -103,7 +103,7 @@ def synthetic_study(
     return records, synthetic_facts(arms)
 
 
-def synthetic_facts(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyFacts:
+def synthetic_facts(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyInfo:
     """What a study file would say of these arms."""
     space: dict[str, Range] = {"q": {"low": 0.0, "high": 1.0, "log": False, "int": False}}
     return {

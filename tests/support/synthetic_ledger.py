@@ -6,11 +6,11 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from pipelines.execution.job_queue import Campaign
+from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study
 from pipelines.trial_output import EDGES
@@ -37,8 +37,8 @@ def write_study(
 
 def figures_of(place: str) -> dict[str, Figure]:
     """The figures of the study at a place, by name."""
-    ledger, findings = gather(place)
-    return {f.name: f for f in study_figures(ledger, findings, findings.results())}
+    ledger, study_state = load_study_state(place)
+    return {f.name: f for f in study_figures(ledger, study_state, study_state.results())}
 
 
 def large_study() -> Study:
@@ -78,15 +78,15 @@ def _run(ledger: Ledger, study: Study, outcome: Outcome, limit: int | None) -> N
     )
     request = study.model_dump(mode="json", include={"about", "request"})
     ledger.write_request(request | {"arms": study.own_arms})
-    campaign, done = Campaign(study, digest, ledger), 0
-    while done != limit and (job := campaign.next()) is not None:
+    queue, done = JobQueue(study, digest, ledger), 0
+    while done != limit and (job := queue.next()) is not None:
         attempt = ledger.attempt(job.spec["key"], job.attempt)
         found = outcome(job.spec | {"protocol": protocol})
         if isinstance(found, Exception):
             attempt.fail(found, "code")
         else:
             attempt.finish(*found)
-        campaign.ended(job.spec["key"])
+        queue.ended(job.spec["key"])
         done += 1
 
 

@@ -17,7 +17,7 @@ import pipelines.suspects.ranking as module
 from pipelines.commands.launch import Options, launch
 from pipelines.data.dataset import make_dataset
 from pipelines.errors import UserError
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.suspects.contact_sheet import contact_sheet, evidence, to_csv, write_suspects
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects, margins, ranking_quality
 from tests.commands.test_commands import run
@@ -57,16 +57,16 @@ def storage(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(storage):
-    return gather(storage)
+    return load_study_state(storage)
 
 
 def test_the_arm_with_the_highest_val_finds_the_wrong_labels(study):
-    ledger, findings = study
-    found = find_suspects(ledger, findings)
-    val = {arm: [r.val for r in findings.records if r.arm == arm] for arm in ARMS}
+    ledger, study_state = study
+    found = find_suspects(ledger, study_state)
+    val = {arm: [r.val for r in study_state.records if r.arm == arm] for arm in ARMS}
     assert found.arm == max(ARMS, key=lambda arm: np.mean(val[arm])) != "ce"
     assert found.quality is not None
-    plain = find_suspects(ledger, findings, "ce").quality
+    plain = find_suspects(ledger, study_state, "ce").quality
     assert found.quality["auroc"].mean > 0.9 > plain["auroc"].mean
     assert found.quality["auroc"].repeats == 2 and found.quality["precision_at_all"].mean > 0.8
     assert found.known == 1797 - 50 - 50 - 1400 and found.wrong / found.known == pytest.approx(
@@ -75,8 +75,8 @@ def test_the_arm_with_the_highest_val_finds_the_wrong_labels(study):
 
 
 def test_the_score_beats_the_weights(storage, study):
-    ledger, findings = study
-    found = find_suspects(ledger, findings, "l2rw")
+    ledger, study_state = study
+    found = find_suspects(ledger, study_state, "l2rw")
     wrong = np.array([s.true != s.given for s in found.ranking])
     by_score = ranking_quality(np.array([s.score for s in found.ranking]), wrong)
     by_weight = ranking_quality(np.array([-s.weight for s in found.ranking]), wrong)
@@ -91,8 +91,8 @@ def test_an_arm_that_never_trained_on_the_examples_ranks_them(study):
 
 def test_examples_that_the_models_do_not_know_are_not_ranked(study):
     """Rows that have changed since would be judged as if they were the old ones."""
-    ledger, findings = study
-    changed = replace(findings, document=findings.document | {"fingerprint": "another"})
+    ledger, study_state = study
+    changed = replace(study_state, document=study_state.document | {"fingerprint": "another"})
     with pytest.raises(UserError, match=r"\Astudy 'small': the content of the data has changed"):
         find_suspects(ledger, changed)
 
@@ -188,4 +188,4 @@ def test_a_study_without_final_trials(storage, tmp_path, capsys):
     for result in copy.glob("trials/*/result.json"):
         result.unlink()
     with pytest.raises(UserError, match="no completed final trial"):
-        find_suspects(*gather(str(copy)))
+        find_suspects(*load_study_state(str(copy)))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipelines.commands.launch import Options, launch
 from pipelines.errors import UserError
-from pipelines.report.records import gather
+from pipelines.report.records import load_study_state
 from pipelines.tracking import run as tracking
 from pipelines.tracking.publish import publish
 from tests.commands.test_commands import run
@@ -54,8 +54,8 @@ def server(tmp_path: Path, monkeypatch) -> Iterator[StandIn]:
 
 def trials(storage: Path) -> dict[str, list[dict]]:
     """Rows of the finished trials' histories, by key."""
-    ledger, findings = gather(str(storage))
-    return ledger.histories(findings.trials.values())
+    ledger, study_state = load_study_state(str(storage))
+    return ledger.histories(study_state.trials.values())
 
 
 def test_a_study_is_published_whole(storage: Path, server: StandIn):

@@ -24,7 +24,7 @@ KEY = "gce-0f3a"
 SPEC = {
     "key": KEY,
     "arm": "gce",
-    "phase": "search",
+    "role": "search",
     "repeat": 1,
     "index": 7,
     "config": {"method.q": 0.7},

@@ -14,11 +14,11 @@ import torch
 from methods.losses.cross_entropy import CrossEntropy
 from methods.objective import generator, seed_of
 from pipelines.study.arms import known_arms
-from pipelines.training import cuda_graph as captured
+from pipelines.training import cuda_graph
 from pipelines.training.cuda_graph import WARM_UP, deviation
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.snapshot import clone
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 from tests.conftest import small_study, trial_spec
 from tests.support.replay import CpuRecorder
 
@@ -29,7 +29,7 @@ PLAIN = FastPaths(cuda_graph=False)
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> CpuRecorder:
     found = CpuRecorder()
-    monkeypatch.setattr(captured, "recorder", lambda device: found)
+    monkeypatch.setattr(cuda_graph, "recorder", lambda device: found)
     return found
 
 
@@ -45,7 +45,7 @@ def spec_of(arm, **meta):
 
 def run(spec, device=CPU, fast=ALL_FAST):
     """Rows and held-out metrics of the trial, and its steps' recorder."""
-    trial = Trial(spec, device, fast)
+    trial = TrainingRun(spec, device, fast)
     list(trial.steps())
     result = trial.result()
     return [trial.history, result["val"], result["held_out"], result["passes"]], trial.training
@@ -66,7 +66,7 @@ def test_all_is_as_it_was_before_a_recording_and_done_by_its_replay():
 def test_a_replayed_trial_is_the_plain_one(arm, recorder):
     expected, _ = run(spec_of(arm), fast=PLAIN)
     found, training = run(spec_of(arm))
-    assert training.captured.refused is None and training.captured.replayed > 0
+    assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 0
     assert found == expected
 
 
@@ -86,7 +86,7 @@ OPTIONS = [
 def test_so_it_is_in_every_way_to_meta_learn(meta, recorder):
     expected, _ = run(spec_of("mw_net", **meta), fast=PLAIN)
     found, training = run(spec_of("mw_net", **meta))
-    assert training.captured.refused is None and training.captured.replayed > 2
+    assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 2
     assert found == expected
 
 
@@ -96,19 +96,19 @@ def test_so_it_is_with_convolutions_crops_clipping_and_nesterov(recorder):
     spec["protocol"]["schedule"] |= {"clip": 1.0, "nesterov": True, "epochs": 3}
     (expected, *_), _ = run(spec, fast=PLAIN)
     (found, *_), training = run(spec)
-    assert training.captured.replayed > 0
+    assert training.captured_steps.replayed > 0
     for row, plain in zip(found, expected, strict=True):  # convolutions round by where memory lies
         assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=1e-3)
 
 
 def test_a_trial_that_goes_on_records_anew(recorder):
     expected, _ = run(spec_of("mw_net"), fast=PLAIN)
-    first = Trial(spec_of("mw_net"), CPU)
+    first = TrainingRun(spec_of("mw_net"), CPU)
     state = [progress.snapshot for progress, _ in zip(first.steps(), range(11), strict=False)][-1]()
-    second = Trial(spec_of("mw_net"), CPU)
+    second = TrainingRun(spec_of("mw_net"), CPU)
     second.load_state_dict(state)
     list(second.steps())
-    assert first.training.captured.replayed > 0 < second.training.captured.replayed
+    assert first.training.captured_steps.replayed > 0 < second.training.captured_steps.replayed
     assert second.history == expected[0]
 
 
@@ -253,7 +253,7 @@ def test_what_a_recording_would_freeze_runs_the_plain_way(method, reason, record
     expected, _ = run(spec, fast=PLAIN)
     with pytest.warns(UserWarning, match=reason):
         found, training = run(spec)
-    assert training.captured.refused and found == expected
+    assert training.captured_steps.fallback_reason and found == expected
 
 
 class ByTheEpoch(CrossEntropy):
@@ -301,7 +301,7 @@ def test_what_changes_between_epochs_is_recorded_anew(method, recorder):
     spec = spec_of("ce")
     spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
     found, training = run(spec)
-    assert found == run(spec, fast=PLAIN)[0] and training.captured.replayed > 5
+    assert found == run(spec, fast=PLAIN)[0] and training.captured_steps.replayed > 5
 
 
 class ReadsTheKeyLater(CrossEntropy):
@@ -359,8 +359,8 @@ class Adversarial(CrossEntropy):
 class AdversarialToo(Adversarial):
     def before_step(self, batch, model):
         x = batch.x.clone().requires_grad_()
-        [slope] = torch.autograd.grad(self(model(x), batch).mean(), x)
-        return replace(batch, x=batch.x + 0.01 * slope.sign())
+        [logit_grad] = torch.autograd.grad(self(model(x), batch).mean(), x)
+        return replace(batch, x=batch.x + 0.01 * logit_grad.sign())
 
 
 @pytest.mark.parametrize("method", [Shows, HoldsFacts, Adversarial])
@@ -368,7 +368,7 @@ def test_what_a_method_may_do_is_replayed(method, recorder):
     spec = spec_of("ce")
     spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
     found, training = run(spec)
-    assert training.captured.refused is None and training.captured.replayed > 5
+    assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 5
     assert found == run(spec, fast=PLAIN)[0]
 
 
@@ -400,7 +400,7 @@ def test_a_model_may_have_parameters_that_nothing_uses(recorder):
     spec = spec_of("ce")
     spec["protocol"]["model"] = {"name": f"{__name__}:with_a_spare"}
     found, training = run(spec)
-    assert training.captured.replayed > 5 and found == run(spec, fast=PLAIN)[0]
+    assert training.captured_steps.replayed > 5 and found == run(spec, fast=PLAIN)[0]
 
 
 @pytest.mark.parametrize("meta", [{}, *OPTIONS])
@@ -408,8 +408,8 @@ def test_a_recording_changes_nothing_that_may_be_gone(meta, recorder):
     """All that it writes and did not make itself is state, which stays."""
     _, training = run(spec_of("mw_net", **meta))
     own = [tensor for tensors in training.state().values() for tensor in tensors]
-    places = {tensor.untyped_storage().data_ptr() for tensor in own}
-    assert recorder.recorded and all(o.written <= places for o in recorder.recorded)
+    crop_offsets = {tensor.untyped_storage().data_ptr() for tensor in own}
+    assert recorder.recorded and all(o.written <= crop_offsets for o in recorder.recorded)
     assert all(tensor.grad is None for tensor in own)
 
 
@@ -442,7 +442,7 @@ def test_attention_without_dropout_is_replayed(recorder):
     spec = spec_of("l2rw")
     spec["protocol"]["model"] = {"name": f"{__name__}:Attending"}
     found, training = run(spec)
-    assert training.captured.refused is None and training.captured.replayed > 5
+    assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 5
     assert found == run(spec, fast=PLAIN)[0]
 
 
@@ -492,7 +492,7 @@ def test_nor_needs_it_memory_for_the_copies_that_are_compared(copy, recorder, mo
             raise torch.OutOfMemoryError("2 GiB")
         return clone(values)
 
-    monkeypatch.setattr(captured, "clone", exhausted)
+    monkeypatch.setattr(cuda_graph, "clone", exhausted)
     with pytest.warns(UserWarning, match="not enough memory for a recording"):
         found, _ = run(spec_of("mw_net"))
     assert found == run(spec_of("mw_net"), fast=PLAIN)[0]
@@ -505,15 +505,15 @@ def test_a_replay_of_a_frozen_draw_is_far_off():
 
 
 def test_the_result_says_how_many_steps_of_all_phases_were_replays(recorder):
-    trial = Trial(spec_of("finetune"), CPU)
+    trial = TrainingRun(spec_of("finetune"), CPU)
     list(trial.steps())
     cost = trial.result()["cost"]
-    assert cost["steps_replayed"] > trial.training.captured.replayed > 0
+    assert cost["steps_replayed"] > trial.training.captured_steps.replayed > 0
     assert cost["not_replayed"] is None
 
 
 def test_nothing_keeps_a_trial_in_memory(recorder):
-    trial = Trial(spec_of("l2rw"), CPU)
+    trial = TrainingRun(spec_of("l2rw"), CPU)
     list(trial.steps())
     training = weakref.ref(trial.training)
     del trial
@@ -521,16 +521,16 @@ def test_nothing_keeps_a_trial_in_memory(recorder):
 
 
 def test_each_kind_of_step_is_first_taken_plainly(recorder, monkeypatch):
-    taken = []
-    original = captured.CapturedSteps._watched
+    step_output = []
+    original = cuda_graph.CapturedSteps._watched
 
-    def watched(self, steps, draw, key, meta):
-        taken.append((len(draw.rows), meta))
-        return original(self, steps, draw, key, meta)
+    def watched(self, steps, step_inputs, key, meta):
+        step_output.append((len(step_inputs.rows), meta))
+        return original(self, steps, step_inputs, key, meta)
 
-    monkeypatch.setattr(captured.CapturedSteps, "_watched", watched)
+    monkeypatch.setattr(cuda_graph.CapturedSteps, "_watched", watched)
     run(spec_of("mw_net", every=2))
-    assert {kind: taken.count(kind) for kind in taken} == {
+    assert {kind: step_output.count(kind) for kind in step_output} == {
         kind: WARM_UP for kind in [(75, True), (74, True), (74, False)]
     }
 
@@ -552,6 +552,6 @@ def test_a_cuda_graph_does_what_the_steps_do(arm, meta, precision):
     cuda = torch.device("cuda")
     (expected, *_), _ = run(spec, cuda, PLAIN)
     (found, *_), training = run(spec, cuda)
-    assert training.captured.refused is None and training.captured.replayed > 0
+    assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 0
     for row, plain in zip(found[:2], expected[:2], strict=True):  # later, rounding has grown
         assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=0.02)

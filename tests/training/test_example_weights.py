@@ -30,9 +30,9 @@ def test_the_implicit_weight_of_gce_is_p_to_the_q():
     y = F.one_hot(torch.arange(8) % 4, 4).double()
     flags = torch.zeros(8, dtype=torch.bool)
     batch = Batch(z, y, torch.arange(8), flags, (0,), torch.tensor(0.0))
-    [slope] = torch.autograd.grad(GeneralizedCrossEntropy(0.7)(Outputs(z), batch).mean(), z)
+    [logit_grad] = torch.autograd.grad(GeneralizedCrossEntropy(0.7)(Outputs(z), batch).mean(), z)
     p = (z.softmax(1) * y).sum(1).detach()
-    torch.testing.assert_close(implicit_weights(z, slope, y), p**0.7)
+    torch.testing.assert_close(implicit_weights(z, logit_grad, y), p**0.7)
 
 
 def test_a_row_counts_clean_and_corrupted_examples_in_units_of_the_mean_weight():

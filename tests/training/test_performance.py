@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines.errors import UserError
 from pipelines.study.arms import known_arms
-from pipelines.training.cuda_graph_checks import Watch
+from pipelines.training.capture_checks import Watch
 from pipelines.training.fast_paths import FastPaths
-from pipelines.training.trial import Trial
+from pipelines.training.trial import TrainingRun
 from tests.conftest import small_study, trial_spec
 
 CPU = torch.device("cpu")
@@ -35,8 +35,8 @@ def second_step(arm, watch, epoch=1, **meta):
     """A step inside `watch`; the first makes the optimizers' state."""
     spec = trial_spec(arm, small_study([arm]))
     spec["phases"][0]["meta"] |= meta
-    training = Trial(spec, CPU).training
-    draws = training.draws(epoch)
+    training = TrainingRun(spec, CPU).training
+    draws = training.epoch_inputs(epoch)
     training.step(draws[0], epoch, 0)
     with watch:
         training.step(draws[-1], epoch, len(draws) - 1)
@@ -109,10 +109,10 @@ def test_a_step_costs_the_same_in_every_epoch(arm):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fast_path_can_be_left_out(name):
     """Of a convolutional network with crops and a meta-learned loss. (The GPU's own: see
-    test_captured.py.)"""
+    test_cuda_graph.py.)"""
     spec = trial_spec("mw_net", small_study(["mw_net"]))
     spec["protocol"] |= {"model": {"name": "cnn"}, "augment": "crop_flip"}
-    fast, plain = Trial(spec, CPU), Trial(spec, CPU, FastPaths.without([name]))
+    fast, plain = TrainingRun(spec, CPU), TrainingRun(spec, CPU, FastPaths.without([name]))
     for trial in (fast, plain):
         list(trial.steps())
     for row, expected in zip(fast.history, plain.history, strict=True):
@@ -129,7 +129,9 @@ def test_what_is_left_out_does_not_run(name):
         "fused": lambda trial: trial.training.optimizer.defaults["fused"],
         "gather": lambda trial: trial.training.crop_flip.__name__ == "crop_flip_gather",
     }[name]
-    assert shown(Trial(spec, CPU)) and not shown(Trial(spec, CPU, FastPaths.without([name])))
+    assert shown(TrainingRun(spec, CPU)) and not shown(
+        TrainingRun(spec, CPU, FastPaths.without([name]))
+    )
 
 
 def test_an_unknown_fast_path_is_refused():

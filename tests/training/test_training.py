@@ -17,7 +17,7 @@ from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import parse_study
 from pipelines.training.passes import passes_of
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.trial import Trial, trial
+from pipelines.training.trial import TrainingRun, trial
 from tests.conftest import DIGITS, small_study, trial_spec
 
 NOT_COMPARED = ("cost",)
@@ -95,7 +95,7 @@ def batches_seen(arm, study, monkeypatch):
 def test_all_arms_see_the_same_batches_and_start_from_the_same_weights(study, monkeypatch):
     seen = {arm: batches_seen(arm, study, monkeypatch) for arm in ("ce", "gce", "l2rw", "mw_net")}
     assert all(batches == seen["ce"] for batches in seen.values())
-    starts = [Trial(trial_spec(arm, study), torch.device("cpu")) for arm in ("ce", "mw_net")]
+    starts = [TrainingRun(trial_spec(arm, study), torch.device("cpu")) for arm in ("ce", "mw_net")]
     for a, b in zip(starts[0].model.parameters(), starts[1].model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -133,11 +133,11 @@ COUNTS = [
 def test_counted_passes_of_each_way_to_meta_learn(arm, meta, count, study):
     spec = trial_spec(arm, study)
     spec["phases"][0]["meta"] |= meta | {"batch_size": 50}
-    training = Trial(spec, torch.device("cpu")).training
-    draw = training.draws(0)[0]
-    _, passes = training.step(draw, 0, 0)
+    training = TrainingRun(spec, torch.device("cpu")).training
+    step_inputs = training.epoch_inputs(0)[0]
+    _, passes = training.step(step_inputs, 0, 0)
     clean = 1 if "last_layers" in meta else 3
-    assert passes == (count - clean) * len(draw.rows) + clean * 50
+    assert passes == (count - clean) * len(step_inputs.rows) + clean * 50
 
 
 def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
@@ -209,10 +209,10 @@ def test_phases_follow_each_other_on_the_same_model(study):
 def test_a_fresh_phase_starts_from_new_weights(study):
     spec = trial_spec("finetune", study)
     spec["phases"][1]["start"] = "fresh"
-    run_ = Trial(spec, torch.device("cpu"))
+    run_ = TrainingRun(spec, torch.device("cpu"))
     first = next(run_.model.parameters()).clone()
     list(run_.steps())
-    fresh = Trial(spec, torch.device("cpu"))
+    fresh = TrainingRun(spec, torch.device("cpu"))
     fresh.phase_index = 1
     fresh._enter_phase()
     assert not torch.equal(first, next(fresh.model.parameters()))
@@ -269,7 +269,7 @@ def test_gradient_clipping_bounds_the_step():
     raw = DIGITS | {"schedule": {"epochs": 1, "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}}
     raw["schedule"]["clip"] = 1e-3
     study = parse_study({"name": "clip", "protocol": raw, "request": {"arms": ["ce"]}}, "clip")
-    run_ = Trial(trial_spec("ce", study), torch.device("cpu"))
+    run_ = TrainingRun(trial_spec("ce", study), torch.device("cpu"))
     before = [p.detach().clone() for p in run_.model.parameters()]
     next(run_.steps())
     moved = math.sqrt(
@@ -328,7 +328,7 @@ def test_hooks_are_called_and_their_state_resumes_exactly(study):
     more, again = run(spec, through_a_file(events[-1].snapshot()))
     assert [e.row for e in events if e.row] + more == rows
     assert comparable(again) == comparable(result)
-    finished = Trial(spec, torch.device("cpu"))
+    finished = TrainingRun(spec, torch.device("cpu"))
     list(finished.steps())
     assert finished.objective.bias.abs().max() > 0
     seen = finished.objective.memory.sum(1) > 0
@@ -347,7 +347,7 @@ def test_a_model_is_checked_before_the_first_step_of_a_meta_learned_arm(study, m
 def test_threads_of_the_protocol_are_set():
     raw = DIGITS | {"threads": 2}
     study = parse_study({"name": "two", "protocol": raw, "request": {"arms": ["ce"]}}, "two")
-    Trial(trial_spec("ce", study), torch.device("cpu"))
+    TrainingRun(trial_spec("ce", study), torch.device("cpu"))
     assert torch.get_num_threads() == Protocol.model_validate(raw).threads == 2
 
 

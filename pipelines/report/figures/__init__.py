@@ -6,25 +6,25 @@ from typing import Any
 
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures import across, cost, learned, scores, search, sensitivity, training
-from pipelines.report.figures.inputs import collect
+from pipelines.report.figures.inputs import load_inputs
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import Findings
+from pipelines.report.records import StudyState
 
 
-def study_figures(ledger: Ledger, findings: Findings, results: dict[str, Any]) -> list[Figure]:
+def study_figures(ledger: Ledger, study_state: StudyState, results: dict[str, Any]) -> list[Figure]:
     """All figures of a study; those without data say why instead."""
-    material = collect(ledger, findings, results)
+    inputs = load_inputs(ledger, study_state, results)
     return [
-        scores.accuracy(material),
-        cost.budget(material),
-        sensitivity.sensitivity(material),
-        training.epochs(material),
-        across.axes(material),
-        search.hyperparameters(material),
-        search.parallel(material),
-        learned.weight_function(material),
-        learned.weights(material),
-        learned.learned(material),
-        training.confusion(material),
-        cost.cost(material),
+        scores.accuracy(inputs),
+        cost.budget(inputs),
+        sensitivity.sensitivity(inputs),
+        training.epochs(inputs),
+        across.axes(inputs),
+        search.hyperparameters(inputs),
+        search.parallel(inputs),
+        learned.weight_function(inputs),
+        learned.weights(inputs),
+        learned.learned(inputs),
+        training.confusion(inputs),
+        cost.cost(inputs),
     ]

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.documents import lookup
-from pipelines.report.figures.inputs import Material, counts
-from pipelines.report.figures.plot import Figure, Panel, axis, intervals, line, plain, styles
-from pipelines.report.records import Findings
+from pipelines.report.figures.inputs import FigureInputs, counts
+from pipelines.report.figures.plot import Figure, Panel, axis, escape, intervals, line, styles
+from pipelines.report.records import StudyState
 from pipelines.report.tables import METRICS, scale
 
 Json = dict[str, Any]
-Member = tuple[Findings, Json]  # a study and its results
+Member = tuple[StudyState, Json]  # a study and its results
 Point = tuple[Any, Json]  # a value on an axis, and the results there
 #: What several studies are compared along, by the address in the protocol.
 ADDRESSES = {"splits.meta": "Clean labels", "noise.rate": "Noise rate"}
 
 
-def axes(material: Material) -> Figure:
+def axes(inputs: FigureInputs) -> Figure:
     """Test score along the axes of one study."""
-    study = material.findings.study
+    study = inputs.study_state.study
     title = "Clean labels, noise rates and other axes"
     if not study.request.axes:
         noise = study.protocol.noise
@@ -32,17 +32,17 @@ def axes(material: Material) -> Figure:
             f"({study.protocol.splits.meta} to train with) and one noise rate ({noise.kind}, "
             f"{noise.rate:.0%}).",
         )
-    found = material.results.get("scenarios", {"scenarios": {"": material.results}})["scenarios"]
+    found = inputs.results.get("scenarios", {"scenarios": {"": inputs.results}})["scenarios"]
     protocol = study.protocol.model_dump(mode="json")
     groups = {}
     for address in study.request.axes:
         own = (lookup(protocol, address), found[""])
-        varied = [
+        with_changes = [
             (change[address], found[name])
             for name, change in study.scenarios.items()
             if address in change
         ]
-        groups[address] = _ordered([own, *varied])
+        groups[address] = _ordered([own, *with_changes])
     return _figure("axes", title, "over the study's scenarios", groups)
 
 
@@ -110,17 +110,17 @@ def _panel(points: list[Point], label: str) -> Panel:
     metric = points[0][1]["metric"]
     kinds = {name: arm["kind"] for _, results in points for name, arm in results["arms"].items()}
     data = []
-    for name, look in styles(kinds).items():
+    for name, style in styles(kinds).items():
         found = [(x, test) for x, results in points for arm, test in _tests(results) if arm == name]
         if found:
             data.append(
                 line(
-                    [x if isinstance(x, int | float) else plain(x) for x, _ in found],
+                    [x if isinstance(x, int | float) else escape(x) for x, _ in found],
                     [scale(metric) * test["mean"] for _, test in found],
                     name,
-                    look,
+                    style,
                     mode="lines+markers",
-                    marker={"size": 8, "color": look.colour, "symbol": look.symbol},
+                    marker={"size": 8, "color": style.colour, "symbol": style.symbol},
                     error_y=intervals((test for _, test in found), scale(metric)),
                 )
             )

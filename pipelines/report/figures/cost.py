@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.report.figures.inputs import Material, counts
+from pipelines.report.figures.inputs import FigureInputs, counts
 from pipelines.report.figures.plot import Figure, Panel, axis, band, intervals, line, rounded
 
 Json = dict[str, Any]
@@ -16,11 +16,11 @@ COST_AXES = {
 }
 
 
-def budget(material: Material) -> Figure:
+def budget(inputs: FigureInputs) -> Figure:
     """Expected test score against the cost of tuning; what needs no tuning is a level band."""
     curves = {
         name: arm["budget"]["curve"]
-        for name, arm in material.results["arms"].items()
+        for name, arm in inputs.results["arms"].items()
         if arm["tuned"] and len(arm["budget"]["curve"]) > 1
     }
     title = "What tuning buys"
@@ -38,57 +38,57 @@ def budget(material: Material) -> Figure:
         f"(n = {' or '.join(map(str, searches))} searches), against what it costs; shaded: 95 % "
         "intervals, which one search does not give. Level bands: arms without tuning. The legend "
         "shows and hides arms; the verdict's two come first.",
-        {unit: [_budget_panel(material, curves, unit)] for unit in COST_AXES},
+        {unit: [_budget_panel(inputs, curves, unit)] for unit in COST_AXES},
     )
 
 
-def _budget_panel(material: Material, curves: dict[str, list[Json]], unit: str) -> Panel:
-    positions = {name: _tuning_cost(material, name, curves[name], unit) for name in curves}
+def _budget_panel(inputs: FigureInputs, curves: dict[str, list[Json]], unit: str) -> Panel:
+    positions = {name: _tuning_cost(inputs, name, curves[name], unit) for name in curves}
     end = max(x[-1] for x in positions.values())
-    headline = material.results["headline"]
+    headline = inputs.results["headline"]
     pair = (headline["untuned"], headline["tuned"])
     bands, lines = [], []
-    for name, arm in material.results["arms"].items():
-        test, look = arm["test"][material.epoch], material.looks[name]
+    for name, arm in inputs.results["arms"].items():
+        test, style = arm["test"][inputs.epoch], inputs.styles[name]
         if name not in curves and (arm["tuned"] or test["mean"] is None):
             continue
         points = curves.get(name, [test, test])
         x = positions.get(name, [0, end])
         low, mean, high = (
-            [None if p[part] is None else material.factor * p[part] for p in points]
+            [None if p[part] is None else inputs.factor * p[part] for p in points]
             for part in ("low", "mean", "high")
         )
         shown = not any(pair) or name in pair
         if any(value is not None for value in low):
-            bands.append(band(x, low, high, name, look) | {"visible": shown})
-        lines.append(line(x, mean, name, look, visible=shown))
+            bands.append(band(x, low, high, name, style) | {"visible": shown})
+        lines.append(line(x, mean, name, style, visible=shown))
     layout = {
         "xaxis": axis(f"tuning cost: {COST_AXES[unit]}", rangemode="tozero"),
-        "yaxis": axis(f"expected test {material.unit}"),
+        "yaxis": axis(f"expected test {inputs.unit}"),
         "height": 440,
     }
     return Panel("", bands + lines, layout)
 
 
-def _tuning_cost(material: Material, name: str, curve: list[Json], unit: str) -> list[float]:
+def _tuning_cost(inputs: FigureInputs, name: str, curve: list[Json], unit: str) -> list[float]:
     """Cost of a search at each point of its budget curve."""
     if unit == "seconds":
-        return material.runs[name].budget_cost("seconds")[: len(curve)]
+        return inputs.runs[name].budget_cost("seconds")[: len(curve)]
     return [point["budget" if unit == "trials" else "passes"] for point in curve]
 
 
-def cost(material: Material) -> Figure:
+def cost(inputs: FigureInputs) -> Figure:
     """Test score against all that was spent to get there."""
     arms = {
         name: arm
-        for name, arm in material.results["arms"].items()
-        if arm["test"][material.epoch]["mean"] is not None
+        for name, arm in inputs.results["arms"].items()
+        if arm["test"][inputs.epoch]["mean"] is not None
     }
     title = "Cost and score"
     if not arms:
         return Figure("cost", title, "Left out: no final run has finished.")
-    found = {name: arm["test"][material.epoch] for name, arm in arms.items()}
-    seconds = material.results["cost"]["arms"]
+    found = {name: arm["test"][inputs.epoch] for name, arm in arms.items()}
+    seconds = inputs.results["cost"]["arms"]
     views: dict[str, Callable[[str], Json]] = {
         "passes": lambda name: arms[name]["passes"],
         "seconds": lambda name: seconds[name],
@@ -99,12 +99,12 @@ def cost(material: Material) -> Figure:
         "Test score against the cost of one final run and, for tuned arms, the whole search "
         "before it; hollow: the published default, which costs one run. "
         f"{counts(found.values())}; bars: 95 % intervals.",
-        {unit: [_cost_panel(material, arms, unit, of)] for unit, of in views.items()},
+        {unit: [_cost_panel(inputs, arms, unit, of)] for unit, of in views.items()},
     )
 
 
 def _cost_panel(
-    material: Material, arms: dict[str, Json], unit: str, spent: Callable[[str], Json]
+    inputs: FigureInputs, arms: dict[str, Json], unit: str, spent: Callable[[str], Json]
 ) -> Panel:
     data = []
     for name, arm in arms.items():
@@ -112,12 +112,12 @@ def _cost_panel(
         if arm["tuned"]:
             points.append((spent(name)["run"], arm["default"]["test"], True))
         shown = [
-            (x, test[material.epoch], hollow)
+            (x, test[inputs.epoch], hollow)
             for x, test, hollow in points
-            if test[material.epoch]["mean"] is not None
+            if test[inputs.epoch]["mean"] is not None
         ]
-        look = material.looks[name]
-        symbols = [f"{look.symbol}-open" if hollow else look.symbol for *_, hollow in shown]
+        style = inputs.styles[name]
+        symbols = [f"{style.symbol}-open" if hollow else style.symbol for *_, hollow in shown]
         data.append(
             {
                 "type": "scatter",
@@ -125,15 +125,15 @@ def _cost_panel(
                 "name": name,
                 "legendgroup": name,
                 "x": rounded(float(x) for x, *_ in shown),
-                "y": rounded(material.factor * e["mean"] for _, e, _ in shown),
-                "error_y": intervals((e for _, e, _ in shown), material.factor),
-                "line": {"color": look.colour, "width": 1, "dash": "dot"},
-                "marker": {"size": 10, "color": look.colour, "symbol": symbols},
+                "y": rounded(inputs.factor * e["mean"] for _, e, _ in shown),
+                "error_y": intervals((e for _, e, _ in shown), inputs.factor),
+                "line": {"color": style.colour, "width": 1, "dash": "dot"},
+                "marker": {"size": 10, "color": style.colour, "symbol": symbols},
             }
         )
     layout = {
         "xaxis": axis(f"{COST_AXES[unit]}, tuning included", type="log", dtick="D2"),
-        "yaxis": axis(f"test {material.unit}"),
+        "yaxis": axis(f"test {inputs.unit}"),
         "height": 440,
     }
     return Panel("", data, layout)

@@ -11,21 +11,21 @@ from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.record import Record
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures.plot import Style, styles
-from pipelines.report.records import Findings
+from pipelines.report.records import StudyState
 from pipelines.report.tables import METRICS, scale
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Material:
-    """`histories` holds the rows of final runs by key; `looks` how each arm is drawn."""
+class FigureInputs:
+    """`histories` holds the rows of final runs by key; `styles` how each arm is drawn."""
 
-    findings: Findings
+    study_state: StudyState
     results: Json
     histories: dict[str, list[Json]]
     runs: dict[str, ArmRuns]
-    looks: dict[str, Style]
+    styles: dict[str, Style]
 
     @property
     def metric(self) -> str:
@@ -70,18 +70,20 @@ class Material:
         return found
 
 
-def collect(ledger: Ledger, findings: Findings, results: Json) -> Material:
+def load_inputs(ledger: Ledger, study_state: StudyState, results: Json) -> FigureInputs:
     """All that the figures of a study need; only final runs' histories are read."""
     runs = {
         name: ArmRuns(
-            name, [r for r in findings.records if r.arm == name], findings.study.protocol.epoch
+            name,
+            [r for r in study_state.records if r.arm == name],
+            study_state.study.protocol.epoch,
         )
         for name in results["arms"]
     }
     finals = {r.key for arm in runs.values() for r in arm.final_runs}
-    histories = ledger.histories(findings.trials[key] for key in sorted(finals))
+    histories = ledger.histories(study_state.trials[key] for key in sorted(finals))
     looks = styles({name: arm["kind"] for name, arm in results["arms"].items()})
-    return Material(findings, results, histories, runs, looks)
+    return FigureInputs(study_state, results, histories, runs, looks)
 
 
 def sizes(counts: Counter[int]) -> str:

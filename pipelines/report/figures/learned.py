@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.analysis.intervals import estimate
-from pipelines.report.figures.inputs import Material, sizes
+from pipelines.report.figures.inputs import FigureInputs, sizes
 from pipelines.report.figures.plot import STEPS, Figure, Panel, Style, axis, faint, line, rounded
 from pipelines.trial_output import EDGES
 
@@ -18,13 +18,13 @@ WEIGHT_FUNCTION, LEARNED = "learned/weight_function", "learned/"
 LARGEST_LOSS = 10.0  # nats; where the weight function's grid ends
 
 
-def weight_function(material: Material) -> Figure:
+def weight_function(inputs: FigureInputs) -> Figure:
     """The learned weight of an example by its loss, over time."""
     views, counts = {}, Counter()
-    for arm in material.results["arms"]:
+    for arm in inputs.results["arms"]:
         histories = [
-            [row for row in material.histories.get(r.key, []) if WEIGHT_FUNCTION in row]
-            for r in material.finals(arm)
+            [row for row in inputs.histories.get(r.key, []) if WEIGHT_FUNCTION in row]
+            for r in inputs.finals(arm)
         ]
         histories = [rows for rows in histories if rows]
         if histories:
@@ -60,13 +60,13 @@ def _weight_function_panel(histories: list[list[Json]]) -> Panel:
     return Panel("", data, layout)
 
 
-def weights(material: Material) -> Figure:
+def weights(inputs: FigureInputs) -> Figure:
     """Who gets weight: clean and corrupted training examples, per arm."""
     views: dict[str, list[Panel]] = {}
     counts: Counter[int] = Counter()
-    kinds = sorted(material.kinds, key=lambda kind: not kind.startswith("meta-learned"))
-    for kind, arm in ((k, arm) for k in kinds for arm in material.kinds[k]):
-        pairs = material.of_last_rows(
+    kinds = sorted(inputs.kinds, key=lambda kind: not kind.startswith("meta-learned"))
+    for kind, arm in ((k, arm) for k in kinds for arm in inputs.kinds[k]):
+        pairs = inputs.of_last_rows(
             arm,
             lambda row: (
                 row.get("weights/clean") and (row["weights/clean"], row["weights/corrupted"])
@@ -74,7 +74,7 @@ def weights(material: Material) -> Figure:
         )
         if pairs:
             counts[len(pairs)] += 1
-            aurocs = material.of_last_rows(arm, lambda row: row.get("weights/auroc"))
+            aurocs = inputs.of_last_rows(arm, lambda row: row.get("weights/auroc"))
             views.setdefault(kind, []).append(_weights_panel(arm, pairs, aurocs))
     title = "Weights of clean and of corrupted examples"
     if not views:
@@ -126,11 +126,11 @@ def _weights_panel(
     return Panel(f"{arm}: AUROC {auroc}", data, layout)
 
 
-def learned(material: Material) -> Figure:
+def learned(inputs: FigureInputs) -> Figure:
     """Trajectories of learned hyperparameters, beside what tuning selected."""
     panels, counts = [], Counter()
-    for arm in material.results["arms"]:
-        rows = [row for r in material.finals(arm) for row in material.histories.get(r.key, [])[:1]]
+    for arm in inputs.results["arms"]:
+        rows = [row for r in inputs.finals(arm) for row in inputs.histories.get(r.key, [])[:1]]
         names = dict.fromkeys(
             n
             for row in rows
@@ -138,7 +138,7 @@ def learned(material: Material) -> Figure:
             if n.startswith(LEARNED) and not isinstance(v, list)
         )
         for name in names:
-            panel, runs = _learned_panel(material, arm, name)
+            panel, runs = _learned_panel(inputs, arm, name)
             panels.append(panel)
             counts[runs] += 1
     title = "Learned hyperparameters"
@@ -156,26 +156,26 @@ def learned(material: Material) -> Figure:
     )
 
 
-def _learned_panel(material: Material, arm: str, name: str) -> tuple[Panel, int]:
-    knob, look = name.removeprefix(LEARNED), material.looks[arm]
+def _learned_panel(inputs: FigureInputs, arm: str, name: str) -> tuple[Panel, int]:
+    knob, style = name.removeprefix(LEARNED), inputs.styles[arm]
     runs = [
-        [row[name] for row in material.histories.get(r.key, []) if name in row]
-        for r in material.finals(arm)
+        [row[name] for row in inputs.histories.get(r.key, []) if name in row]
+        for r in inputs.finals(arm)
     ]
     runs = [run for run in runs if run]
     at = list(range(1, max(map(len, runs)) + 1))
-    thin = {"color": faint(look.colour, 0.45), "width": 1}
+    thin = {"color": faint(style.colour, 0.45), "width": 1}
     data = [
-        line(at, run, "single run", look, line=thin, legendgroup="single run", showlegend=not i)
+        line(at, run, "single run", style, line=thin, legendgroup="single run", showlegend=not i)
         for i, run in enumerate(runs)
     ]
     middle = [
         float(np.median([v for v in values if v is not None])) for values in zip_longest(*runs)
     ]
-    data.append(line(at, middle, "median", look))
-    for tuned, values in _selected(material, arm, knob).items():
+    data.append(line(at, middle, "median", style))
+    for tuned, values in _selected(inputs, arm, knob).items():
         for i, value in enumerate(values):
-            style = material.looks[tuned]
+            style = inputs.styles[tuned]
             data.append(
                 line([1, at[-1]], [value] * 2, f"{tuned}, selected", style, showlegend=not i)
             )
@@ -183,12 +183,12 @@ def _learned_panel(material: Material, arm: str, name: str) -> tuple[Panel, int]
     return Panel(f"{arm}: {knob}", data, layout), len(runs)
 
 
-def _selected(material: Material, arm: str, knob: str) -> dict[str, list[float]]:
+def _selected(inputs: FigureInputs, arm: str, knob: str) -> dict[str, list[float]]:
     """What the searches of arms with the same method selected for a hyperparameter."""
-    arms = material.findings.study.arms
+    arms = inputs.study_state.study.arms
     methods = {phase.method for phase in arms[arm].phases}
     return {
         name: [chosen["config"][knob] for chosen in entry["selected"]]
-        for name, entry in material.results["arms"].items()
+        for name, entry in inputs.results["arms"].items()
         if knob in entry["space"] and methods & {phase.method for phase in arms[name].phases}
     }

@@ -82,7 +82,7 @@ def faint(colour: str, alpha: float = 0.15) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def plain(text: Any) -> str:
+def escape(text: Any) -> str:
     """Text that plotly shows as it is: it would take tags and entities for markup."""
     return html.escape(str(text), quote=False)
 
@@ -94,7 +94,7 @@ def line(x: Sequence[Any], y: Sequence[Any], name: str, style: Style, **more: An
         "mode": "lines",
         "x": x,
         "y": rounded(y),
-        "name": plain(name),
+        "name": escape(name),
         "legendgroup": name,
         "line": {"color": style.colour, "dash": style.dash, "width": 2},
         **more,
@@ -123,7 +123,7 @@ def band(
         "hoverinfo": "skip",
         "showlegend": False,
         "legendgroup": name,
-        "name": plain(name),
+        "name": escape(name),
     }
 
 
@@ -146,7 +146,7 @@ def intervals(estimates: Iterable[Json], factor: float) -> Json:
 
 def axis(title: str, **more: Any) -> Json:
     """An axis with a title."""
-    return {"title": {"text": plain(title)}, **more}
+    return {"title": {"text": escape(title)}, **more}
 
 
 def rounded(values: Iterable[Any]) -> list[Any]:

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.report.figures.inputs import Material, counts
+from pipelines.report.figures.inputs import FigureInputs, counts
 from pipelines.report.figures.plot import Figure, Panel, axis, intervals, rounded
 from pipelines.report.tables import number
 
 Json = dict[str, Any]
 
 
-def accuracy(material: Material) -> Figure:
+def accuracy(inputs: FigureInputs) -> Figure:
     """Final test score of every arm, with its interval."""
     found = {
-        name: arm["test"][material.epoch]
-        for name, arm in material.results["arms"].items()
-        if arm["test"][material.epoch]["mean"] is not None
+        name: arm["test"][inputs.epoch]
+        for name, arm in inputs.results["arms"].items()
+        if arm["test"][inputs.epoch]["mean"] is not None
     }
     title = "Final test score"
     if not found:
         return Figure("test", title, "Left out: no final run has finished.")
     names = sorted(found, key=lambda name: found[name]["mean"])
     data = []
-    for kind, arms in material.kinds.items():
+    for kind, arms in inputs.kinds.items():
         shown = [name for name in arms if name in found]
         if shown:
-            data.append(_points(material, kind, shown, found))
+            data.append(_points(inputs, kind, shown, found))
     layout = {
-        "xaxis": axis(f"test {material.unit}"),
+        "xaxis": axis(f"test {inputs.unit}"),
         "yaxis": {"categoryorder": "array", "categoryarray": names, "automargin": True},
         "height": 90 + 26 * len(names),
     }
@@ -36,24 +36,22 @@ def accuracy(material: Material) -> Figure:
         "test",
         title,
         f"Mean over repeats of the final runs ({counts(found.values())}) with 95 % intervals, "
-        f"{material.epoch} epoch; no bar where there is no interval.",
+        f"{inputs.epoch} epoch; no bar where there is no interval.",
         {"": [Panel("", data, layout)]},
     )
 
 
-def _points(material: Material, kind: str, names: list[str], found: dict[str, Json]) -> Json:
+def _points(inputs: FigureInputs, kind: str, names: list[str], found: dict[str, Json]) -> Json:
     """Mean and interval of the arms of one kind."""
     return {
         "type": "scatter",
         "mode": "markers",
         "name": kind,
         "legendgroup": kind,
-        "x": rounded(material.factor * found[name]["mean"] for name in names),
+        "x": rounded(inputs.factor * found[name]["mean"] for name in names),
         "y": names,
-        "error_x": intervals((found[name] for name in names), material.factor),
-        "marker": {"size": 10, "color": material.looks[names[0]].colour},
-        "text": [
-            f"{number(material.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names
-        ],
+        "error_x": intervals((found[name] for name in names), inputs.factor),
+        "marker": {"size": 10, "color": inputs.styles[names[0]].colour},
+        "text": [f"{number(inputs.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names],
         "hovertemplate": "%{y}: %{text}<extra></extra>",
     }

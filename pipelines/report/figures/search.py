@@ -8,18 +8,18 @@ from typing import Any
 
 from pipelines.analysis.record import Record
 from pipelines.analysis.tunability import MIN_TRIALS_FOR_IMPORTANCE
-from pipelines.report.figures.inputs import Material
-from pipelines.report.figures.plot import STEPS, Figure, Panel, axis, plain, rounded
+from pipelines.report.figures.inputs import FigureInputs
+from pipelines.report.figures.plot import STEPS, Figure, Panel, axis, escape, rounded
 
 Json = dict[str, Any]
 
 
-def hyperparameters(material: Material) -> Figure:
+def hyperparameters(inputs: FigureInputs) -> Figure:
     """Every tuned hyperparameter against val, per arm."""
     views = {
-        name: [*(_scatter(material, name, knob, found) for knob in arm["space"]), *_shares(arm)]
-        for name, arm in material.results["arms"].items()
-        if arm["tuned"] and (found := _finished(material, name))
+        name: [*(_scatter(inputs, name, knob, found) for knob in arm["space"]), *_shares(arm)]
+        for name, arm in inputs.results["arms"].items()
+        if arm["tuned"] and (found := _finished(inputs, name))
     }
     title = "Hyperparameters and validation score"
     if not views:
@@ -27,7 +27,7 @@ def hyperparameters(material: Material) -> Figure:
     return Figure(
         "hyperparameters",
         title,
-        f"One point per search trial ({_trials(material, views)}), all repeats together; single "
+        f"One point per search trial ({_trials(inputs, views)}), all repeats together; single "
         "runs, so no interval. Star: the published default. Crosses on the floor: diverged. Bars: "
         "each one's share in reaching the best quarter of the random trials (PED-ANOVA, Watanabe "
         f"et al. 2023), from {MIN_TRIALS_FOR_IMPORTANCE} trials on, for two hyperparameters or "
@@ -47,7 +47,7 @@ def _shares(arm: Json) -> list[Panel]:
             "orientation": "h",
             "name": "importance",
             "x": rounded(100 * shares[knob] for knob in ranked),
-            "y": [plain(knob) for knob in ranked],
+            "y": [escape(knob) for knob in ranked],
             "marker": {"color": STEPS[1]},
             "hovertemplate": "%{y}: %{x:.0f} %<extra></extra>",
         }
@@ -60,20 +60,20 @@ def _shares(arm: Json) -> list[Panel]:
     return [Panel("Importance", data, layout)]
 
 
-def _finished(material: Material, arm: str) -> list[Record]:
-    return [r for r in material.runs[arm].phase("search") if r.status != "failed"]
+def _finished(inputs: FigureInputs, arm: str) -> list[Record]:
+    return [r for r in inputs.runs[arm].in_role("search") if r.status != "failed"]
 
 
-def _trials(material: Material, arms: Any) -> str:
-    counts = {len(_finished(material, arm)) for arm in arms}
+def _trials(inputs: FigureInputs, arms: Any) -> str:
+    counts = {len(_finished(inputs, arm)) for arm in arms}
     return f"n = {' or '.join(map(str, sorted(counts)))} per arm"
 
 
-def _scatter(material: Material, arm: str, knob: str, found: list[Record]) -> Panel:
-    space = material.results["arms"][arm]["space"][knob]
-    scores = [material.factor * r.val for r in found if r.status == "completed"]
+def _scatter(inputs: FigureInputs, arm: str, knob: str, found: list[Record]) -> Panel:
+    space = inputs.results["arms"][arm]["space"][knob]
+    scores = [inputs.factor * r.val for r in found if r.status == "completed"]
     floor = min(scores, default=0.0)
-    colour = material.looks[arm].colour
+    colour = inputs.styles[arm].colour
     groups = {
         "random trial": ("circle", 7, [r for r in found if r.status == "completed" and r.index]),
         "default": ("star", 13, [r for r in found if r.status == "completed" and not r.index]),
@@ -86,7 +86,7 @@ def _scatter(material: Material, arm: str, knob: str, found: list[Record]) -> Pa
             "name": name,
             "legendgroup": name,
             "x": rounded(_shown(r.config[knob], space) for r in records),
-            "y": rounded(floor if name == "diverged" else material.factor * r.val for r in records),
+            "y": rounded(floor if name == "diverged" else inputs.factor * r.val for r in records),
             "text": [f"repeat {r.repeat}, trial {r.index}" for r in records],
             "hovertemplate": "%{text}<br>%{x}: %{y}<extra></extra>",
             "marker": {"symbol": symbol, "size": size, "color": colour, "opacity": 0.75},
@@ -99,23 +99,23 @@ def _scatter(material: Material, arm: str, knob: str, found: list[Record]) -> Pa
         scale = {"type": "category"}
     layout = {
         "xaxis": axis(knob, **scale),
-        "yaxis": axis(f"val {material.unit}"),
+        "yaxis": axis(f"val {inputs.unit}"),
         "height": 300,
     }
     return Panel("", data, layout)
 
 
 def _shown(value: Any, space: Json) -> Any:
-    return plain(value) if "choices" in space else value
+    return escape(value) if "choices" in space else value
 
 
-def parallel(material: Material) -> Figure:
+def parallel(inputs: FigureInputs) -> Figure:
     """All hyperparameters of a search trial as one line, coloured by its score."""
     views = {
-        name: [_parallel_panel(material, name, found)]
-        for name, arm in material.results["arms"].items()
+        name: [_parallel_panel(inputs, name, found)]
+        for name, arm in inputs.results["arms"].items()
         if len(arm["space"]) > 1
-        and (found := [r for r in _finished(material, name) if r.status == "completed"])
+        and (found := [r for r in _finished(inputs, name) if r.status == "completed"])
     }
     title = "Configurations side by side"
     if not views:
@@ -127,17 +127,17 @@ def parallel(material: Material) -> Figure:
     return Figure(
         "parallel",
         title,
-        f"One line per finished search trial ({_trials(material, views)}), through its "
+        f"One line per finished search trial ({_trials(inputs, views)}), through its "
         "hyperparameters to its validation score, and coloured by fifths of that; single runs, "
         "so no interval.",
         views,
     )
 
 
-def _parallel_panel(material: Material, arm: str, found: list[Record]) -> Panel:
-    space = material.results["arms"][arm]["space"]
+def _parallel_panel(inputs: FigureInputs, arm: str, found: list[Record]) -> Panel:
+    space = inputs.results["arms"][arm]["space"]
     ranked = sorted(found, key=lambda r: r.val)
-    scores = [material.factor * r.val for r in ranked]
+    scores = [inputs.factor * r.val for r in ranked]
     goal = {"low": scores[0], "high": scores[-1]}
     axes = [*space.items(), ("val", goal)]
     data = []
@@ -146,7 +146,7 @@ def _parallel_panel(material: Material, arm: str, found: list[Record]) -> Panel:
         x: list[float | None] = []
         y: list[float | None] = []
         for record in part:
-            values = [*(record.config[knob] for knob in space), material.factor * record.val]
+            values = [*(record.config[knob] for knob in space), inputs.factor * record.val]
             x += [*map(float, range(len(axes))), None]
             y += [*(_height(v, s) for v, (_, s) in zip(values, axes, strict=True)), None]
         if part:
@@ -166,7 +166,7 @@ def _parallel_panel(material: Material, arm: str, found: list[Record]) -> Panel:
     layout = {
         "xaxis": {
             "tickvals": list(range(len(axes))),
-            "ticktext": [plain(name) for name, _ in axes],
+            "ticktext": [escape(name) for name, _ in axes],
             "range": [-0.2, len(axes) - 0.8],
         },
         "yaxis": {"visible": False, "range": [-0.1, 1.1]},
@@ -201,7 +201,7 @@ def _ends(place: int, space: Json) -> list[Json]:
             "x": place,
             "y": y,
             "yanchor": anchor,
-            "text": plain(f"{end:.4g}" if isinstance(end, float) else end),
+            "text": escape(f"{end:.4g}" if isinstance(end, float) else end),
             "showarrow": False,
         }
         for end, y, anchor in zip(ends, (-0.02, 1.02), ("top", "bottom"), strict=True)

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.report.figures.inputs import Material, sizes
-from pipelines.report.figures.plot import Figure, Panel, axis, band, line, plain, rounded
+from pipelines.report.figures.inputs import FigureInputs, sizes
+from pipelines.report.figures.plot import Figure, Panel, axis, band, escape, line, rounded
 
 Json = dict[str, Any]
 LETTERED_CLASSES = 20  # up to as many, cells of a confusion matrix show their numbers
 
 
-def epochs(material: Material) -> Figure:
+def epochs(inputs: FigureInputs) -> Figure:
     """Validation score per epoch of the final runs, tuned and untuned arms alike."""
-    name = f"val/{material.metric}"
-    sign = -1 if material.metric == "nll" else 1
+    name = f"val/{inputs.metric}"
+    sign = -1 if inputs.metric == "nll" else 1
     curves = {
         arm: curve
-        for arm in material.results["arms"]
-        if (curve := _over_runs(material, arm, name, sign * material.factor))
+        for arm in inputs.results["arms"]
+        if (curve := _over_runs(inputs, arm, name, sign * inputs.factor))
     }
     title = "Validation score by epoch"
     if not curves:
@@ -29,7 +29,7 @@ def epochs(material: Material) -> Figure:
     counts = Counter(runs for _, _, runs in curves.values())
     groups = {"all arms": list(curves)} | {
         kind: shown
-        for kind, arms in material.kinds.items()
+        for kind, arms in inputs.kinds.items()
         if (shown := [arm for arm in arms if arm in curves])
     }
     return Figure(
@@ -38,9 +38,7 @@ def epochs(material: Material) -> Figure:
         f"Median over the final runs (n = {sizes(counts)} per arm); for a single kind, shaded from "
         "the lowest to the highest run, which is no interval of the median.",
         {
-            label: [
-                _epochs_panel(material, {arm: curves[arm] for arm in arms}, label != "all arms")
-            ]
+            label: [_epochs_panel(inputs, {arm: curves[arm] for arm in arms}, label != "all arms")]
             for label, arms in groups.items()
         },
     )
@@ -49,15 +47,11 @@ def epochs(material: Material) -> Figure:
 Curve = tuple[list[int], list[list[float]], int]  # epochs, scores by epoch and run, number of runs
 
 
-def _over_runs(material: Material, arm: str, name: str, factor: float) -> Curve | None:
+def _over_runs(inputs: FigureInputs, arm: str, name: str, factor: float) -> Curve | None:
     """A row's number over all final runs of an arm, where any has it."""
     runs = [
-        {
-            row["epoch"]: factor * row[name]
-            for row in material.histories.get(r.key, [])
-            if name in row
-        }
-        for r in material.finals(arm)
+        {row["epoch"]: factor * row[name] for row in inputs.histories.get(r.key, []) if name in row}
+        for r in inputs.finals(arm)
     ]
     runs = [run for run in runs if run]
     if not runs:
@@ -66,27 +60,27 @@ def _over_runs(material: Material, arm: str, name: str, factor: float) -> Curve 
     return at, [[run[epoch] for run in runs if epoch in run] for epoch in at], len(runs)
 
 
-def _epochs_panel(material: Material, curves: dict[str, Curve], shaded: bool) -> Panel:
+def _epochs_panel(inputs: FigureInputs, curves: dict[str, Curve], shaded: bool) -> Panel:
     data = []
     for arm, (at, scores, _) in curves.items():
         if shaded:
             low, high = [min(s) for s in scores], [max(s) for s in scores]
-            data.append(band(at, low, high, arm, material.looks[arm]))
+            data.append(band(at, low, high, arm, inputs.styles[arm]))
     for arm, (at, scores, _) in curves.items():
-        data.append(line(at, [float(np.median(s)) for s in scores], arm, material.looks[arm]))
-    layout = {"xaxis": axis("epoch"), "yaxis": axis(f"val {material.unit}"), "height": 440}
+        data.append(line(at, [float(np.median(s)) for s in scores], arm, inputs.styles[arm]))
+    layout = {"xaxis": axis("epoch"), "yaxis": axis(f"val {inputs.unit}"), "height": 440}
     return Panel("", data, layout)
 
 
-def confusion(material: Material) -> Figure:
+def confusion(inputs: FigureInputs) -> Figure:
     """Which classes are taken for which, per arm."""
     views, counts = {}, Counter()
-    for arm in material.results["arms"]:
-        results = [material.findings.trials[r.key].result for r in material.finals(arm)]
-        found = [r for r in results if r and material.epoch in r["held_out"]]
+    for arm in inputs.results["arms"]:
+        results = [inputs.study_state.trials[r.key].result for r in inputs.finals(arm)]
+        found = [r for r in results if r and inputs.epoch in r["held_out"]]
         if found:
             counts[len(found)] += 1
-            views[arm] = [_confusion_panel(material, arm, found)]
+            views[arm] = [_confusion_panel(inputs, arm, found)]
     title = "Confusion matrices"
     if not views:
         return Figure("confusion", title, "Left out: no final run has finished without diverging.")
@@ -99,15 +93,15 @@ def confusion(material: Material) -> Figure:
     )
 
 
-def _confusion_panel(material: Material, arm: str, found: list[Json]) -> Panel:
-    matrix = np.sum([r["held_out"][material.epoch]["confusion"] for r in found], axis=0)
+def _confusion_panel(inputs: FigureInputs, arm: str, found: list[Json]) -> Panel:
+    matrix = np.sum([r["held_out"][inputs.epoch]["confusion"] for r in found], axis=0)
     share = 100 * matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-    classes = [plain(name) for name in found[0]["data"]["classes"]]
-    colour = material.looks[arm].colour
-    places = list(range(len(classes)))
+    classes = [escape(name) for name in found[0]["data"]["classes"]]
+    colour = inputs.styles[arm].colour
+    positions = list(range(len(classes)))
     ticks: Json = {"showgrid": False, "zeroline": False}
     if len(classes) <= LETTERED_CLASSES:
-        ticks |= {"tickvals": places, "ticktext": classes}
+        ticks |= {"tickvals": positions, "ticktext": classes}
     data = [
         {
             "type": "heatmap",

@@ -12,24 +12,24 @@ import torch
 from torch import Tensor
 
 from methods.objective import Key, generator
-from pipelines.training.augmentation import draw_places
+from pipelines.training.augmentation import draw_crop_offsets
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One step's choices: rows of the pool [B], places of its crops [3, B]; the same of the clean
-    batch; learning rate and share of the phase that is over, scalars. None where nothing is
+class StepInputs:
+    """One step's choices: rows of the pool [B], offsets of its crops [3, B]; the same of the
+    clean batch; learning rate and share of the phase that is over, scalars. None where nothing is
     cropped, or no clean examples are wanted."""
 
     rows: Tensor
-    places: Tensor | None
+    crop_offsets: Tensor | None
     clean_rows: Tensor | None
-    clean_places: Tensor | None
+    clean_crop_offsets: Tensor | None
     rate: Tensor
     progress: Tensor
 
 
-def draw_epoch(
+def epoch_inputs(
     order: Tensor,
     steps: int,
     key: Key,
@@ -37,7 +37,7 @@ def draw_epoch(
     clean: tuple[int, int],
     rates: list[tuple[float, float]],
     device: torch.device,
-) -> list[Draw]:
+) -> list[StepInputs]:
     """The draws of all steps of an epoch.
 
     order: rows of the pool, split into `steps` batches; key: of the epoch, to which each step adds
@@ -48,16 +48,18 @@ def draw_epoch(
     sizes = [len(rows) for rows in order.tensor_split(steps)]
     keys = [(*key, step) for step in range(steps)]
     nothing: list[None] = [None] * steps
-    places = clean_rows = clean_places = nothing
+    crop_offsets = clean_rows = clean_crop_offsets = nothing
     if crops:
-        draws = [draw_places(n, generator(*k, "augment")) for n, k in zip(sizes, keys, strict=True)]
-        places = torch.cat(draws, dim=1).to(device).split(sizes, dim=1)
+        draws = [
+            draw_crop_offsets(n, generator(*k, "augment")) for n, k in zip(sizes, keys, strict=True)
+        ]
+        crop_offsets = torch.cat(draws, dim=1).to(device).split(sizes, dim=1)
     if take:
         draws = [torch.randperm(available, generator=generator(*k, "meta"))[:take] for k in keys]
         clean_rows = torch.stack(draws).to(device)
     if crops and take:
-        draws = [draw_places(take, generator(*k, "augment meta")) for k in keys]
-        clean_places = torch.stack(draws).to(device)
+        draws = [draw_crop_offsets(take, generator(*k, "augment meta")) for k in keys]
+        clean_crop_offsets = torch.stack(draws).to(device)
     rows = order.to(device).split(sizes)
     rate, progress = torch.tensor(rates, dtype=torch.float32).to(device).unbind(1)
-    return list(map(Draw, rows, places, clean_rows, clean_places, rate, progress))
+    return list(map(StepInputs, rows, crop_offsets, clean_rows, clean_crop_offsets, rate, progress))

@@ -33,7 +33,9 @@ class Watch(TorchDispatchMode):
     def __init__(self, device: torch.device, tensors: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self._device = device
-        self._names = {_place(t): name for name, t in (tensors or {}).items() if _place(t)}
+        self._names = {
+            _storage_of(t): name for name, t in (tensors or {}).items() if _storage_of(t)
+        }
         self.reasons: list[str] = []
         self.touched: set[str] = set()
 
@@ -47,7 +49,9 @@ class Watch(TorchDispatchMode):
             self.reasons.append(f"{name} draws random numbers")
         elif self._device.type != "cpu" and any(_on_host(name, t) for t in given + _tensors(found)):
             self.reasons.append(f"{name} copies to or from the host's memory")
-        self.touched |= {self._names[_place(t)] for t in given if _place(t) in self._names}
+        self.touched |= {
+            self._names[_storage_of(t)] for t in given if _storage_of(t) in self._names
+        }
         return found
 
 
@@ -73,7 +77,7 @@ def _on_host(name: str, tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and (tensor.dim() > 0 or name in COPIES)
 
 
-def _place(tensor: Tensor) -> int:
+def _storage_of(tensor: Tensor) -> int:
     """Zeros that only autograd knows of have no memory; nor has what is empty."""
     return 0 if tensor._is_zerotensor() else tensor.untyped_storage().data_ptr()
 
@@ -162,25 +166,25 @@ def _same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, PLAIN) and type(one) is type(other) and one == other)
 
 
-class WatchedKey(tuple[int | str, ...]):
+class ReadRecordingKey(tuple[int | str, ...]):
     """A step's key. read: whether anybody has looked at its parts."""
 
     read = False
 
 
 def _noting(name: str) -> Callable[..., Any]:
-    def method(key: WatchedKey, *args: Any) -> Any:
+    def method(key: ReadRecordingKey, *args: Any) -> Any:
         key.read = True
         return getattr(tuple(tuple.__iter__(key)), name)(*args)
 
     return method
 
 
-def _behind(key: WatchedKey, before: tuple[Any, ...]) -> tuple[Any, ...]:
+def _behind(key: ReadRecordingKey, before: tuple[Any, ...]) -> tuple[Any, ...]:
     key.read = True
     return before + tuple(tuple.__iter__(key))
 
 
-setattr(WatchedKey, "__radd__", _behind)  # noqa: B010  # a tuple has none
+setattr(ReadRecordingKey, "__radd__", _behind)  # noqa: B010  # a tuple has none
 for _name in ("iter", "getitem", "add", "mul", "rmul", "contains", "repr", "hash", "eq", "ne"):
-    setattr(WatchedKey, f"__{_name}__", _noting(f"__{_name}__"))
+    setattr(ReadRecordingKey, f"__{_name}__", _noting(f"__{_name}__"))

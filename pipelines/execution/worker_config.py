@@ -11,7 +11,7 @@ from pipelines.training.fast_paths import ALL_FAST, FastPaths
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerConfig:
     """What all trials of a launch have in common; travels to every worker."""
 
     storage: str
