@@ -29,6 +29,7 @@ from pipelines.models.network import Network
 from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
+from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.trial import TrainingRun
 
@@ -67,13 +68,8 @@ def gradient(
 
 def measure(arm: str) -> list[Record]:
     """Each option of that arm, over the steps of a training run."""
-    spec = {
-        "protocol": Protocol.model_validate(PROTOCOL).model_dump(mode="json"),
-        "change": {},
-        "phases": [phase.model_dump() for phase in resolve_arm(arm, {}).resolve({})],
-        "data_seed": 0,
-        "run_seed": 0,
-    }
+    phases = tuple(resolve_arm(arm, {}).resolve({}))
+    spec = TrainingSpec(Protocol.model_validate(PROTOCOL), phases, data_seed=0, run_seed=0)
     training = TrainingRun(spec, torch.device("cpu")).training
     found: list[list[tuple[float, ...]]] = [[] for _ in OPTIONS]
     for epoch in range(EPOCHS):

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 import typer
@@ -30,6 +30,7 @@ from pipelines.ledger.ledger import Ledger
 from pipelines.planning.specs import default_spec
 from pipelines.study.study_file import Study, load_study
 from pipelines.training.trial import TrainingRun
+from pipelines.trial_documents import TrialResult
 
 CPU = torch.device("cpu")
 ARMS = ("ce", "l2rw", "mw_net")
@@ -123,7 +124,7 @@ def _job(queue: JobQueue, ledger: Ledger, result: Record) -> float:
     asked = time.process_time() - began
     assert job is not None
     key = job.spec["key"]
-    ledger.attempt(key, job.attempt).finish(result, [])  # a worker does this
+    ledger.attempt(key, job.attempt).finish(cast(TrialResult, result), [])  # a worker does this
     began = time.process_time()
     queue.ended(key)
     return asked + time.process_time() - began

@@ -36,6 +36,7 @@ from pipelines.ledger.storage import open_storage
 from pipelines.planning.planner import Planner
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study, parse_study
+from pipelines.trial_documents import TrialSpec
 from tests.support.object_store import BUCKET, object_store
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def fill(location: str, study: Study) -> int:
     return len(specs)
 
 
-def _finish_all(planner: Planner) -> Iterator[dict[str, Any]]:
+def _finish_all(planner: Planner) -> Iterator[TrialSpec]:
     while (spec := planner.ask()) is not None:
         planner.tell(spec["key"], spec["run_seed"] % 1000 / 1000)
         yield spec

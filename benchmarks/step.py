@@ -33,6 +33,7 @@ from pipelines.models.network import same_random_state
 from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
+from pipelines.study.training_spec import TrainingSpec
 from pipelines.training import cuda_graph
 from pipelines.training.cuda_graph import CapturedSteps
 from pipelines.training.fast_paths import FastPaths
@@ -224,13 +225,8 @@ def make_trial(
     shape: Shape, arm: str, device: torch.device, without: tuple[str, ...] = ()
 ) -> TrainingRun:
     """A trial of an arm on that shape, before its first step."""
-    spec = {
-        "protocol": shape.protocol().model_dump(mode="json"),
-        "change": {},
-        "phases": [phase.model_dump() for phase in resolve_arm(arm, {}).resolve({})],
-        "data_seed": 0,
-        "run_seed": 0,
-    }
+    phases = tuple(resolve_arm(arm, {}).resolve({}))
+    spec = TrainingSpec(shape.protocol(), phases, data_seed=0, run_seed=0)
     with same_random_state(device):
         return TrainingRun(spec, device, FastPaths.without(without))
 

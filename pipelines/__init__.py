@@ -1,4 +1,4 @@
-"""How it runs: packages in layers, of which each imports those below it, never upwards or in a circle.
+"""How it runs: packages in layers; each imports those below it, never upwards or in a circle.
 
     study  ledger  analysis       what is compared; what has run; pure statistics
     data  models  planning        examples and labels; networks; what runs next
@@ -8,6 +8,6 @@
     cluster                       Ray
     commands                      one file a command
 
-`errors`, `documents`, `provenance` and `trial_output` are below all of them. `make lint` holds the
-layers (import-linter's contract in pyproject.toml).
+`errors`, `documents`, `provenance` and `trial_documents` are below all of them. `make lint` holds
+the layers (import-linter's contract in pyproject.toml).
 """

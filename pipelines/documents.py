@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 Json = dict[str, Any]
 NOT_COMPARED = ("attempt", "cost", "provenance")  # parts of a result that differ from run to run
 
 
-def encode(document: Json) -> bytes:
+def encode(document: Mapping[str, object]) -> bytes:
     """As it is stored."""
     return json.dumps(document, indent=1).encode()
 
@@ -66,7 +67,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def differences(one: Json, other: Json) -> list[str]:
+def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
     """Names of what two results do not share; what differs from run to run does not count."""
     return sorted(
         name

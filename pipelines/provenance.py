@@ -29,7 +29,7 @@ SAME_NUMBERS = {
 def provenance(modules: tuple[str, ...] = ()) -> dict[str, Any]:
     """Versions, git commit, processor and code digests of this process; plain JSON values.
 
-    modules: those that a trial names (`modules_named`).
+    modules: those that a trial names (`TrainingSpec.modules`).
     """
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
@@ -66,13 +66,6 @@ def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:
 
 def _code_now(digest: str) -> str:
     return code_digest() if digest in SAME_NUMBERS else digest
-
-
-def modules_named(spec: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
-    """The modules that a trial names: its methods, and a user's own model or source of data."""
-    named = [protocol["model"]["name"], protocol["data"]["source"], *spec["change"].values()]
-    named += [phase["method"] for phase in spec["phases"]]
-    return tuple(sorted({n.partition(":")[0] for n in named if isinstance(n, str) and ":" in n}))
 
 
 @cache

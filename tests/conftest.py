@@ -2,6 +2,7 @@
 tmp_path."""
 
 import os
+from dataclasses import replace
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -9,7 +10,10 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import pytest
 import torch
 
+from pipelines.study.phases import Phase
+from pipelines.study.protocol import with_changes
 from pipelines.study.study_file import Study, parse_study
+from pipelines.study.training_spec import TrainingSpec
 
 torch.set_num_threads(1)
 
@@ -35,13 +39,22 @@ def small_study(arms=("ce", "gce", "l2rw"), **request) -> Study:
     return parse_study({"name": "small", "protocol": DIGITS, "request": wanted}, "small")
 
 
-def trial_spec(arm: str, study: Study | None = None, **config) -> dict:
-    """What `trial` takes, for one arm of the small study."""
+def training_spec(arm: str, study: Study | None = None, **config) -> TrainingSpec:
+    """What `run_trial` takes, for one arm of the small study."""
     study = study or small_study()
-    return {
-        "protocol": study.protocol.model_dump(mode="json"),
-        "phases": [phase.model_dump() for phase in study.arm(arm).resolve(config)],
-        "change": {},
-        "data_seed": 1,
-        "run_seed": 2,
-    }
+    phases = tuple(study.arm(arm).resolve(config))
+    return TrainingSpec(study.protocol, phases, data_seed=1, run_seed=2)
+
+
+def under(spec: TrainingSpec, changes: dict, group: str = "") -> TrainingSpec:
+    """The same under a protocol with entries changed: all of one group, or by address."""
+    values = {f"{group}.{name}" if group else name: value for name, value in changes.items()}
+    return replace(spec, protocol=with_changes(spec.protocol, values))
+
+
+def in_phase(spec: TrainingSpec, number: int = 0, **changes) -> TrainingSpec:
+    """The same with fields of one phase changed; those of its `meta` are merged."""
+    phases = [phase.model_dump() for phase in spec.phases]
+    meta = phases[number]["meta"] | changes.pop("meta", {})
+    phases[number] |= changes | {"meta": meta}
+    return replace(spec, phases=tuple(map(Phase.model_validate, phases)))

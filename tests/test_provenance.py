@@ -10,12 +10,11 @@ from pipelines.provenance import (
     code_digest,
     differing,
     module_digest,
-    modules_named,
 )
 
 PIPELINES = Path(provenance.__file__).parent
 #: What training uses, and no number depends on.
-APART = {"errors", "documents", "trial_output"}
+APART = {"errors", "documents", "trial_documents"}
 
 
 def imported(module):
@@ -35,15 +34,6 @@ def test_all_that_training_uses_is_in_the_digest():
         reached.add(module)
         waiting |= imported(module) - reached - APART
     assert reached == set(COMPUTING)
-
-
-def test_the_modules_of_a_trial_are_its_methods_and_a_users_own_model_and_source():
-    protocol = {"model": {"name": "nets.wide:make"}, "data": {"source": "digits"}}
-    spec = {
-        "phases": [{"method": "methods.losses.focal:Focal"}, {"method": "mine:Loss"}],
-        "change": {"data.source": "theirs:load", "noise.rate": 0.2},
-    }
-    assert modules_named(spec, protocol) == ("methods.losses.focal", "mine", "nets.wide", "theirs")
 
 
 def test_a_modules_digest_covers_what_it_imports_from_beside_itself(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines.execution.packing import Probed
 from pipelines.execution.worker_config import WorkerConfig
+from pipelines.study.training_spec import TrainingSpec
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
 
@@ -66,7 +67,7 @@ class StopPoller:
         return self._answer
 
 
-def probe_node(specs: dict[str, list[dict[str, Any]]], device: str) -> Probed:
+def probe_node(specs: dict[str, list[TrainingSpec]], device: str) -> Probed:
     """`probe`, in a worker."""
     import torch
 

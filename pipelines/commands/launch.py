@@ -69,7 +69,7 @@ def launch(study: Study, options: Options, console: Console) -> str:
         worker_config = WorkerConfig(
             storage=_absolute(storage),
             study=study.name,
-            protocol=document["protocol"],
+            protocols=study.protocols,
             device=device,
             tracking=mode,
             tracking_dir=str(Path(tracking_dir).resolve()),

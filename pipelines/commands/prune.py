@@ -14,7 +14,7 @@ from pipelines.ledger.layout import CHECKPOINT
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.ledger.storage import File
 from pipelines.report.records import load_study_state
-from pipelines.trial_output import EXAMPLES, MODEL
+from pipelines.trial_documents import EXAMPLES, MODEL
 
 
 def prune(storage: str, models: bool) -> tuple[int, int]:

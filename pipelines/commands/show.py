@@ -18,7 +18,7 @@ from pipelines.study.arms import Arm, known_arms, resolve_arm
 from pipelines.study.method_loading import method_class
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import load_study, studies
-from pipelines.trial_output import MODEL
+from pipelines.trial_documents import MODEL
 
 
 def show_plan(name: str, console: Console) -> None:

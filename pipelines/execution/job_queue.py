@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pipelines.execution.packing import grown
 from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.planning.resume import plan, score_of
 from pipelines.study.study_file import Study
+from pipelines.trial_documents import TrialSpec
 
 FailureCause = Literal[
     "node", "memory", "worker"
@@ -33,7 +34,7 @@ class LostAttempt(Exception):
 class Job(NamedTuple):
     """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
 
-    spec: dict[str, Any]
+    spec: TrialSpec
     attempt: int
     gpus: float
 

@@ -15,9 +15,10 @@ from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed
-from pipelines.provenance import differing, modules_named, origin, provenance
+from pipelines.provenance import differing, origin, provenance
 from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.study_file import Study
+from pipelines.study.training_spec import TrainingSpec
 
 
 def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig) -> None:
@@ -31,7 +32,8 @@ def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig)
     for trial in finished:
         if trial.result is None:
             continue
-        made_by = provenance(modules_named(trial.spec, worker_config.protocol))
+        protocol = with_changes(worker_config.protocols[""], trial.spec["change"])
+        made_by = provenance(TrainingSpec.of(trial.spec, protocol).modules)
         here = origin(made_by | {"without": worker_config.fast.left_out()})
         there = origin(trial.result["provenance"])
         names = differing(there, here)
@@ -52,8 +54,7 @@ def check(study: Study) -> str:
 
     Returns the fingerprint of the data.
     """
-    for scenario, change in study.scenarios.items():
-        protocol = with_changes(study.protocol, change)
+    for scenario, protocol in study.protocols.items():
         for repeat in range(study.request.repeats):
             task = prepare(protocol, data_seed(study, repeat, scenario))
         _check_model(protocol, task)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
-from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -15,6 +15,7 @@ from pipelines.execution.packing import Cost, Probed
 from pipelines.models.network import EVALUATION_BATCH
 from pipelines.planning.specs import default_spec
 from pipelines.study.study_file import Study
+from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.cuda_graph import WARM_UP
 from pipelines.training.trial import TrainingRun
 
@@ -22,16 +23,16 @@ WARM_STEPS = WARM_UP + 2  # the last is a replay
 TIMED_STEPS = 10
 
 
-def probe_specs(study: Study) -> dict[str, list[dict[str, Any]]]:
+def probe_specs(study: Study) -> dict[str, list[TrainingSpec]]:
     """By arm: each phase of its default configuration, as a trial of its own."""
     found = {}
     for name, arm in study.arms.items():
         spec = default_spec(study, arm)
-        found[name] = [spec | {"phases": [phase]} for phase in spec["phases"]]
+        found[name] = [replace(spec, phases=(phase,)) for phase in spec.phases]
     return found
 
 
-def probe(specs: dict[str, list[dict[str, Any]]], device: torch.device) -> Probed:
+def probe(specs: dict[str, list[TrainingSpec]], device: torch.device) -> Probed:
     """What each arm takes in some steps of each of its phases, and the bytes of the GPU.
 
     An arm that fails otherwise than for want of memory is not measured; its trials will fail too.
@@ -49,7 +50,7 @@ def probe(specs: dict[str, list[dict[str, Any]]], device: torch.device) -> Probe
     return Probed(costs, total, unmeasured)
 
 
-def _cost(arm: str, spec: dict[str, Any], device: torch.device) -> Cost:
+def _cost(arm: str, spec: TrainingSpec, device: torch.device) -> Cost:
     gc.collect()  # what the last one left would count as this one's
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)

@@ -15,12 +15,13 @@ from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.ledger import Attempt, Ledger, LedgerConflict
-from pipelines.provenance import differing, modules_named, origin, provenance
-from pipelines.study.protocol import Protocol
+from pipelines.provenance import differing, origin, provenance
+from pipelines.study.training_spec import TrainingSpec
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
 from pipelines.tracking.run import tracker
 from pipelines.training.artifacts import artifacts
-from pipelines.training.trial import Progress, trial
+from pipelines.training.trial import run_trial
+from pipelines.trial_documents import TrialResult, TrialSpec
 
 
 class Stopped(Exception):
@@ -29,7 +30,7 @@ class Stopped(Exception):
 
 def run_attempt(
     worker_config: WorkerConfig,
-    spec: Json,
+    spec: TrialSpec,
     number: int,
     stop: Callable[[], bool] = lambda: False,
     gpus: float = 0.0,
@@ -52,33 +53,42 @@ def run_attempt(
 
 def _run(
     worker_config: WorkerConfig,
-    spec: Json,
+    spec: TrialSpec,
     attempt: Attempt,
     stop: Callable[[], bool],
     gpus: float,
 ) -> None:
-    made_by = _made_by(worker_config, spec)
+    training_spec = TrainingSpec.of(spec, worker_config.protocols[spec["scenario"]])
+    made_by = _made_by(worker_config, training_spec)
     state = _load(attempt, origin(made_by))
     history = list(state["history"]) if state else []
     with tracker(
         spec,
         study=worker_config.study,
-        protocol=worker_config.protocol,
+        protocol=worker_config.protocols[""].model_dump(mode="json"),
         directory=Path(worker_config.tracking_dir),
         mode=worker_config.tracking,
         history=map(tracked_row, history),
     ) as run:
         saved = time.monotonic()
-        whole = spec | {"protocol": worker_config.protocol}
-        for progress in trial(whole, state, worker_config.device, worker_config.fast):
+        for progress in run_trial(training_spec, state, worker_config.device, worker_config.fast):
             if progress.row is not None:
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
             if progress.result is not None:
-                result = progress.result | {"attempt": attempt.number, "provenance": made_by}
-                result["cost"] = result["cost"] | {"gpus": gpus}
+                result: TrialResult = {
+                    **progress.result,
+                    "cost": progress.result["cost"] | {"gpus": gpus},
+                    "attempt": attempt.number,
+                    "provenance": made_by,
+                }
                 run.summarize(tracked_summary(result))
-                for name, data in _artifacts(worker_config, spec, result, progress).items():
+                keeps_model = spec["role"] in ("final", "default")
+                if keeps_model and result["status"] == "completed":
+                    files = artifacts(training_spec, progress.snapshot())
+                else:
+                    files = {}
+                for name, data in files.items():
                     attempt.write(name, data)
                 attempt.finish(result, history)
                 return
@@ -101,23 +111,14 @@ def _prepare_gpu(gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
 
 
-def _made_by(worker_config: WorkerConfig, spec: Json) -> Json:
-    made_by = provenance(modules_named(spec, worker_config.protocol)) | {
+def _made_by(worker_config: WorkerConfig, spec: TrainingSpec) -> Json:
+    made_by = provenance(spec.modules) | {
         "commit": worker_config.commit,
         "without": worker_config.fast.left_out(),
     }
     if worker_config.device == "cuda":
         made_by["processor"] = torch.cuda.get_device_name()
     return made_by
-
-
-def _artifacts(
-    worker_config: WorkerConfig, spec: Json, result: Json, progress: Progress
-) -> dict[str, bytes]:
-    """Models of the final phase are kept: the report, `best` and `suspects` use them."""
-    if spec["role"] not in ("final", "default") or result["status"] != "completed":
-        return {}
-    return artifacts(spec, Protocol.model_validate(worker_config.protocol), progress.snapshot())
 
 
 def _load(attempt: Attempt, here: Json) -> Json | None:

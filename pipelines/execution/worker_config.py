@@ -3,10 +3,12 @@ that takes time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pipelines.execution.packing import Gpus
+from pipelines.study.protocol import Protocol
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 
 
@@ -16,7 +18,7 @@ class WorkerConfig:
 
     storage: str
     study: str
-    protocol: dict[str, Any]
+    protocols: Mapping[str, Protocol]  # by scenario; "" is the study's own
     device: str
     tracking: Literal["online", "offline", "disabled"]
     tracking_dir: str

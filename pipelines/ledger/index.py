@@ -7,10 +7,10 @@ few requests. Never the truth: a row counts only while it was made from the file
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from pipelines.documents import Json, sha256
+from pipelines.documents import sha256
 from pipelines.ledger.storage import Storage
 
 FOLDER = "index"
@@ -21,8 +21,8 @@ class Row(NamedTuple):
 
     key: str
     versions: list[str | None]
-    spec: Json
-    result: Json
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any]
 
 
 def read_index(storage: Storage) -> dict[str, Row]:

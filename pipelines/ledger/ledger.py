@@ -22,9 +22,9 @@ hurts nobody. A file that cannot be parsed counts as not written. See docs/ledge
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from pipelines.documents import Json, canonical, decode, differences, encode, sha256
 from pipelines.errors import UserError
@@ -45,6 +45,7 @@ from pipelines.ledger.layout import (
 from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
 from pipelines.ledger.migration import current_spec
 from pipelines.ledger.storage import Storage, open_storage
+from pipelines.trial_documents import HistoryRow, TrialResult, TrialSpec
 
 State = Literal["planned", "started", "failed", "completed", "diverged"]
 KEPT_CHECKPOINTS = 2
@@ -59,8 +60,8 @@ class TrialRecord:
     """What the ledger knows about one trial; `attempts` is the number of its newest attempt."""
 
     key: str
-    spec: Json
-    result: Json | None
+    spec: TrialSpec
+    result: TrialResult | None
     error: Json | None  # of the newest attempt
     attempts: int
     history_path: str | None
@@ -124,7 +125,7 @@ class Ledger:
 
     # Trials
 
-    def add_trial(self, spec: Json) -> bool:
+    def add_trial(self, spec: TrialSpec) -> bool:
         """Write a trial's spec; False if it has one. `ValueError` if its key is malformed."""
         return self._create(f"{_folder(spec['key'])}/spec.json", spec) is None
 
@@ -140,7 +141,7 @@ class Ledger:
         """One trial, or None if it was never planned."""
         return self._load(self._listings(_folder(key)), {}).get(key)
 
-    def histories(self, trials: Iterable[TrialRecord]) -> dict[str, list[Json]]:
+    def histories(self, trials: Iterable[TrialRecord]) -> dict[str, list[HistoryRow]]:
         """The rows of those trials that have a history, by key."""
         paths = {t.key: t.history_path for t in trials if t.history_path}
         documents = map(decode, self.storage.read_many(paths.values()))
@@ -212,7 +213,7 @@ class Ledger:
                 trials[key] = TrialRecord(
                     key=key,
                     spec=spec,
-                    result=result,
+                    result=cast(TrialResult | None, result),
                     error=documents.get(f"{folder}/{_error_name(newest[key])}"),
                     attempts=newest[key],
                     history_path=_history_path(key, files, newest[key]),
@@ -225,7 +226,7 @@ class Ledger:
     def _read(self, path: str) -> Json | None:
         return decode(self.storage.read(path))
 
-    def _create(self, path: str, document: Json) -> Json | None:
+    def _create(self, path: str, document: Mapping[str, object]) -> Json | None:
         """Write a file once: None if this call wrote it, else what it holds."""
         data = encode(document)
         if self.storage.create_once(path, data):
@@ -284,7 +285,7 @@ class Attempt:
         name = "conflict.json" if isinstance(error, LedgerConflict) else "error.json"
         self.write(name, encode({"type": kind, "message": message, "class": error_class}))
 
-    def finish(self, result: Json, history: list[Json]) -> None:
+    def finish(self, result: TrialResult, history: list[HistoryRow]) -> None:
         """Record the trial's result: durable on return.
 
         Raises `LedgerConflict` if the trial has another result, apart from the entries `attempt`,
@@ -308,7 +309,7 @@ class Attempt:
         return found
 
 
-def _check_equal(key: str, attempt: int, existing: Json, result: Json) -> None:
+def _check_equal(key: str, attempt: int, existing: Json, result: Mapping[str, object]) -> None:
     if differing := differences(existing, result):
         name = differing[0]
         raise LedgerConflict(

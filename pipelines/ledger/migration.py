@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pipelines.documents import Json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pipelines.trial_documents import TrialSpec
 
 
-def current_spec(spec: Json) -> Json:
+def current_spec(spec: Mapping[str, Any]) -> TrialSpec:
     """A trial's spec in today's words: its role was called `phase` until version 0.1."""
     if "role" in spec or "phase" not in spec:
-        return spec
-    return {"role" if name == "phase" else name: value for name, value in spec.items()}
+        return cast(TrialSpec, spec)
+    renamed = {"role" if name == "phase" else name: value for name, value in spec.items()}
+    return cast(TrialSpec, renamed)

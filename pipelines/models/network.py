@@ -126,7 +126,7 @@ class Network:
         """Dropout and the like draw from this step's key and purpose at the next forward."""
         seed = seed_of(*self.key, purpose)
         torch.default_generator.manual_seed(seed)
-        # While a step is recorded, nothing draws on the GPU (training/cuda_graph.py), nor may it be seeded.
+        # While a step is recorded, nothing draws on the GPU, nor may it be seeded.
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 

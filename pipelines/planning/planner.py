@@ -28,9 +28,16 @@ from pipelines.planning.suggestions import _ask, space_digest
 from pipelines.study.arms import Arm
 from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
+from pipelines.trial_documents import Role, TrialSpec
 
 Search = tuple[str, str, int]  # scenario, arm, repeat
-ROLES = ("search", "final", "default", "curve", "sensitivity")  # in the order of their urgency
+ROLES: tuple[Role, ...] = (
+    "search",
+    "final",
+    "default",
+    "curve",
+    "sensitivity",
+)  # in the order of their urgency
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 
 
@@ -44,7 +51,7 @@ class Assignment(NamedTuple):
     place: int  # of the arm in the request
     scenario: str
     arm: str
-    role: str
+    role: Role
 
 
 class Planner:
@@ -65,8 +72,8 @@ class Planner:
         self.study, self.protocol = study, protocol
         self.arms = study.arms
         self.outcomes, self.suggested = dict(outcomes), dict(suggested)
-        self.assigned: list[tuple[Assignment, dict[str, Any]]] = []
-        self.running: dict[str, dict[str, Any]] = {}
+        self.assigned: list[tuple[Assignment, TrialSpec]] = []
+        self.running: dict[str, TrialSpec] = {}
         self._waiting: dict[str, list[Assignment]] = defaultdict(list)
         self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
         self._chosen: dict[Search, Config] = {}
@@ -80,7 +87,7 @@ class Planner:
                 for name in self.arms:
                     self._open((scenario, name, repeat))
 
-    def ask(self) -> dict[str, Any] | None:
+    def ask(self) -> TrialSpec | None:
         """The spec of a trial to run now; None if there is none, or none before another one
         ends."""
         while self._skip_known():
@@ -155,7 +162,7 @@ class Planner:
         """Budget curves are drawn for random search only: its trials are exchangeable."""
         return self.study.request.curve and self.study.protocol.search == "random"
 
-    def _push(self, search: Search, role: str, count: int, planned: bool = True) -> None:
+    def _push(self, search: Search, role: Role, count: int, planned: bool = True) -> None:
         scenario, name, repeat = search
         places = list(self.scenarios).index(scenario), list(self.arms).index(name)
         for index in range(count):
@@ -196,7 +203,7 @@ class Planner:
 
     # ---- specs
 
-    def _spec(self, assignment: Assignment) -> dict[str, Any]:
+    def _spec(self, assignment: Assignment) -> TrialSpec:
         arm, config = self.arms[assignment.arm], self._config(assignment)
         change = self.scenarios[assignment.scenario]
         seed = self.study.protocol.seed
@@ -206,7 +213,11 @@ class Planner:
             "sensitivity": ("final", 0),
         }.get(assignment.role, (assignment.role, assignment.index))
         phases, phase_identities = self._phases(assignment.arm, config)
-        spec: dict[str, Any] = {
+        data = data_seed(self.study, assignment.repeat, assignment.scenario)
+        run = seed_of(seed, "run", stem, assignment.repeat, number)
+        identity = digest([self.protocol, change, phase_identities, data, run])[:16]
+        return {
+            "key": f"{assignment.arm}-{identity}",
             "arm": assignment.arm,
             "role": assignment.role,
             "repeat": assignment.repeat,
@@ -214,13 +225,11 @@ class Planner:
             "config": config,
             "scenario": assignment.scenario,
             "change": change,
-            "data_seed": data_seed(self.study, assignment.repeat, assignment.scenario),
-            "run_seed": seed_of(seed, "run", stem, assignment.repeat, number),
+            "data_seed": data,
+            "run_seed": run,
             "phases": phases,
             "space": space_digest(arm),
         }
-        identity = [self.protocol, change, phase_identities, spec["data_seed"], spec["run_seed"]]
-        return {"key": f"{assignment.arm}-{digest(identity)[:16]}"} | spec
 
     def _phases(self, name: str, config: Config) -> tuple[list[Json], list[Json]]:
         """The arm's phases under a configuration, which up to three trials share, and their

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from methods.objective import seed_of
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
-
-
-def default_spec(study: Study, arm: Arm) -> dict[str, Any]:
-    """A trial of an arm in its default configuration, to measure what it takes."""
-    return {
-        "protocol": study.protocol.model_dump(mode="json"),
-        "phases": [phase.model_dump() for phase in arm.resolve({})],
-        "change": {},
-        "data_seed": data_seed(study, 0),
-        "run_seed": 0,
-    }
-
+from pipelines.study.training_spec import TrainingSpec
 
 Config = dict[str, Value]
+
+
+def default_spec(study: Study, arm: Arm) -> TrainingSpec:
+    """A trial of an arm in its default configuration, to measure what it takes."""
+    return TrainingSpec(study.protocol, tuple(arm.resolve({})), data_seed(study, 0), run_seed=0)
 
 
 def data_seed(study: Study, repeat: int, scenario: str = "") -> int:

@@ -16,7 +16,7 @@ from pipelines.provenance import origin
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import build_method
 from pipelines.study.phases import Phase
-from pipelines.study.protocol import Protocol, with_changes
+from pipelines.study.protocol import Protocol
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study, parse_study
 
@@ -37,9 +37,7 @@ class StudyState:
     def records_in(self) -> dict[str, list[Record]]:
         """The records of finished trials, by scenario: a trial with two roles makes two."""
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
-        protocols = {
-            name: with_changes(self.study.protocol, c) for name, c in self.study.scenarios.items()
-        }
+        protocols = self.study.protocols
         for assignment, spec in self.planner.assigned:
             trial = self.trials.get(spec["key"])
             if trial is not None and trial.state in ("completed", "diverged", "failed"):
@@ -145,8 +143,13 @@ class StudyState:
                 value = trial.result["provenance"][name]
                 text = value if isinstance(value, str) else _versions(value)
                 counts[text] = counts.get(text, 0) + 1
-            place = {name: trial.spec[name] for name in ("scenario", "repeat", "data_seed")}
-            noise[place["scenario"], place["repeat"]] = place | trial.result["data"]["noise"]
+            spec = trial.spec
+            noise[spec["scenario"], spec["repeat"]] = {
+                "scenario": spec["scenario"],
+                "repeat": spec["repeat"],
+                "data_seed": spec["data_seed"],
+                **trial.result["data"]["noise"],
+            }
         return found | {
             "errors": self.errors(),
             "conflicts": self.conflicts(),

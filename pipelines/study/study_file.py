@@ -98,6 +98,11 @@ class Study(Strict):
         return found
 
     @property
+    def protocols(self) -> dict[str, Protocol]:
+        """The protocol of each scenario."""
+        return {n: with_changes(self.protocol, change) for n, change in self.scenarios.items()}
+
+    @property
     def arms(self) -> dict[str, Arm]:
         """The requested arms, in order."""
         return {name: self.arm(name) for name in self.request.arms}
@@ -152,9 +157,8 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
         raise UserError(f"{origin}: {describe(error)}") from None
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
         raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
-    _ = study.scenarios  # every value on an axis must be allowed
-    protocols = [with_changes(study.protocol, change) for change in study.scenarios.values()]
-    for name, protocol in product(study.request.arms, protocols):
+    # Every value on an axis must be allowed, whichever arm meets it.
+    for name, protocol in product(study.request.arms, study.protocols.values()):
         for config in study.arm(name).extreme_configs():
             try:
                 for phase in study.arm(name).resolve(config):

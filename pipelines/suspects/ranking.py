@@ -30,7 +30,7 @@ from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
 from pipelines.models.classifier import Classifier, load_model
 from pipelines.report.records import StudyState
-from pipelines.trial_output import EXAMPLES, MODEL
+from pipelines.trial_documents import EXAMPLES, MODEL
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.trial_output import EDGES, LOSS_GRID
+from pipelines.trial_documents import EDGES, LOSS_GRID, TrialResult
 
 Json = dict[str, Any]
 
@@ -21,7 +21,7 @@ def tracked_row(row: Json) -> Json:
     return shown
 
 
-def tracked_summary(result: Json) -> Json:
+def tracked_summary(result: TrialResult) -> Json:
     """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects
     by them."""
     val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}

@@ -22,6 +22,7 @@ from typing import Any
 import wandb
 
 from pipelines.tracking.mode import Mode
+from pipelines.trial_documents import TrialSpec
 
 Row = dict[str, Any]
 
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def tracker(
-    spec: Row,
+    spec: TrialSpec,
     *,
     study: str,
     protocol: dict[str, Any],
@@ -181,7 +182,7 @@ def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
     return run
 
 
-def _description(spec: Row, study: str, protocol: dict[str, Any]) -> Row:
+def _description(spec: TrialSpec, study: str, protocol: dict[str, Any]) -> Row:
     """What W&B can filter and group runs by."""
     tags = [spec["arm"], spec["role"], f"repeat {spec['repeat']}"]
     return {

@@ -9,19 +9,19 @@ from typing import Any
 import torch
 
 from pipelines.data.task import prepare
-from pipelines.study.protocol import Protocol, with_changes
-from pipelines.trial_output import EXAMPLES, MODEL
+from pipelines.study.training_spec import TrainingSpec
+from pipelines.trial_documents import EXAMPLES, MODEL
 
 
-def artifacts(spec: dict[str, Any], protocol: Protocol, state: dict[str, Any]) -> dict[str, bytes]:
+def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
     """Files of a final trial by name, from its last state.
 
     model.pt: the weights of the study's epoch rule, and what is needed to use them. examples.pt:
     rows of the training split in the data set, with label as given, true label (-1: unknown), and
     loss and weight when last observed.
     """
-    protocol = with_changes(protocol, spec["change"])
-    task = prepare(protocol, spec["data_seed"])
+    protocol = spec.protocol
+    task = prepare(protocol, spec.data_seed)
     best = state["best"] if protocol.epoch == "selected" else None
     model = {
         "weights": {n: w.cpu() for n, w in (best or state)["model"].items()},

@@ -10,6 +10,7 @@ from pipelines.data.task import Split, Task
 from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.training.metrics import evaluate, score, worst_score
 from pipelines.training.snapshot import clone
+from pipelines.trial_documents import FinalScores, Scores
 
 
 class Evaluator:
@@ -46,8 +47,8 @@ class Evaluator:
         network: Network,
         objective: Objective,
         rebuild: Callable[[int], Objective],
-    ) -> dict[str, Any]:
-        """A finished trial's scores. `held_out` is of test, and for statistics.py alone.
+    ) -> FinalScores:
+        """A finished trial's scores.
 
         last: the history's last row; rebuild: a phase's objective, to load selected state into.
         """
@@ -55,13 +56,13 @@ class Evaluator:
         if self.best is None:
             return {"val": None, "held_out": held_out}
         val = {n.removeprefix("val/"): v for n, v in last.items() if n.startswith("val/")}
-        scores = {"last": score(val, self.metric), "selected": self.best["score"]}
+        scores: Scores = {"last": score(val, self.metric), "selected": self.best["score"]}
         return {"val": scores, "held_out": held_out}
 
-    def worst(self) -> dict[str, Any]:
+    def worst(self) -> FinalScores:
         """The scores of a trial that diverged."""
         value = worst_score(self.metric)
-        scores = {"last": value, "selected": value}
+        scores: Scores = {"last": value, "selected": value}
         return {"val": scores, "held_out": {"score": scores}}
 
     def _held_out(

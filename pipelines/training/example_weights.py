@@ -9,7 +9,7 @@ from torch import Tensor
 from methods.objective import cross_entropy
 from pipelines.data.task import Split
 from pipelines.training.cuda_graph import StepOutput
-from pipelines.trial_output import EDGES
+from pipelines.trial_documents import EDGES
 
 SNAPSHOTS = 12
 

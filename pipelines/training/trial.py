@@ -1,9 +1,9 @@
 """One trial, from its plain configuration to its result: the one training loop.
 
-`trial` is a generator; Ray, a plain loop and the tests only consume it. It needs torch and nothing
-else: no Ray, no W&B, no files. All randomness is keyed by (run seed, purpose, phase, epoch, step),
-so a trial that goes on from a snapshot is bit-identical to one that was never interrupted (on a
-CPU, at the protocol's number of threads). Nothing inside an epoch waits for the device.
+`run_trial` is a generator; Ray, a plain loop and the tests only consume it. It needs torch and
+nothing else: no Ray, no W&B, no files. All randomness is keyed by (run seed, purpose, phase, epoch,
+step), so a trial that goes on from a snapshot is bit-identical to one that was never interrupted
+(on a CPU, at the protocol's number of threads). Nothing inside an epoch waits for the device.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import torch
 
 from methods.objective import DataInfo, Objective, seed_of
 from pipelines.data.task import Task, prepare
+from pipelines.documents import Json
 from pipelines.models.network import same_random_state
 from pipelines.models.zoo import build
 from pipelines.study.method_loading import build_method
-from pipelines.study.phases import Phase
-from pipelines.study.protocol import Protocol, with_changes
+from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.snapshot import clone
+from pipelines.trial_documents import HistoryRow, Outcome
 
 State = dict[str, Any]
 
@@ -36,21 +37,20 @@ class Progress(NamedTuple):
     """What a trial yields after each step: a row at the end of an epoch, the result at its end, and
     a way to its state."""
 
-    row: dict[str, Any] | None
-    result: dict[str, Any] | None
+    row: HistoryRow | None
+    result: Outcome | None
     snapshot: Callable[[], State]
 
 
-def trial(
-    spec: dict[str, Any],
+def run_trial(
+    spec: TrainingSpec,
     state: State | None = None,
     device: str = "cpu",
     fast: FastPaths = ALL_FAST,
 ) -> Iterator[Progress]:
-    """Train and evaluate one trial.
+    """Train and evaluate one trial. Yields after every step; the last one carries the result.
 
-    spec: protocol, change (of the protocol), phases, data_seed, run_seed; plain JSON.
-    state: a snapshot to go on from. Yields after every step; the last one carries the result.
+    state: a snapshot to go on from.
     """
     run = TrainingRun(spec, torch.device(device), fast)
     if state is not None:
@@ -63,14 +63,12 @@ class TrainingRun:
     """The state of a running trial: where it stands, what it trains, what it has seen."""
 
     def __init__(
-        self, spec: dict[str, Any], device: torch.device, fast: FastPaths = ALL_FAST
+        self, spec: TrainingSpec, device: torch.device, fast: FastPaths = ALL_FAST
     ) -> None:
-        self.protocol = with_changes(Protocol.model_validate(spec["protocol"]), spec["change"])
-        self.phases = [Phase.model_validate(phase) for phase in spec["phases"]]
-        self.seed: int = spec["run_seed"]
+        self.protocol, self.phases, self.seed = spec.protocol, spec.phases, spec.run_seed
         self.device, self.fast = device, fast
         torch.set_num_threads(self.protocol.threads)
-        self.task: Task = prepare(self.protocol, spec["data_seed"]).to(device)
+        self.task: Task = prepare(self.protocol, spec.data_seed).to(device)
         self.classes = len(self.task.classes)
         self.lengths = [
             max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
@@ -191,33 +189,35 @@ class TrainingRun:
         row |= {f"learned/{n}": v.tolist() for n, v in self.objective.learned().items()}
         return row | self.record.row(self.task.train) if observed else row
 
-    def result(self) -> dict[str, Any]:
-        """The trial's record. `held_out` holds the test metrics, and is for statistics.py alone."""
+    def result(self) -> Outcome:
+        """What the trial came to."""
         last, best = self.history[-1], self.evaluator.best
-        record: dict[str, Any] = {
+        if self.diverged:
+            scores = self.evaluator.worst()
+        else:
+            network = self.training.network
+            scores = self.evaluator.final_scores(
+                last, network, self.objective, self._build_objective
+            )
+        return {
             "status": "diverged" if self.diverged else "completed",
             "epochs": len(self.history),
             "selected_epoch": best["epoch"] if best else None,
-            "val": None,
-            "held_out": None,
+            **scores,
             "passes": self.passes,
             "learned": {n: v for n, v in last.items() if n.startswith("learned/")},
             "weights_auroc": last.get("weights/auroc"),
             "data": self.task.description,
+            "cost": self._cost(),
         }
-        if self.diverged:
-            record |= self.evaluator.worst()
-        else:
-            network = self.training.network
-            record |= self.evaluator.final_scores(
-                last, network, self.objective, self._build_objective
-            )
+
+    def _cost(self) -> Json:
         self._tick()
-        record["cost"] = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
+        cost: Json = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
         if self.training.captured_steps:
-            refused = self.training.captured_steps.fallback_reason
-            record["cost"] |= {"steps_replayed": self._replayed(), "not_replayed": refused}
-        return record
+            reason = self.training.captured_steps.fallback_reason
+            cost |= {"steps_replayed": self._replayed(), "not_replayed": reason}
+        return cost
 
     def _replayed(self) -> int:
         """Steps that were replays: of the phases before, and of this one."""

@@ -52,16 +52,16 @@ def assert_same(one: Ledger, other: Ledger) -> None:
 def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch, number: signal.Signals
 ):
-    real = pipelines.execution.worker.trial
+    real = pipelines.execution.worker.run_trial
 
     def interrupted(spec, state, device, fast):
         for step, progress in enumerate(real(spec, state, device, fast)):
-            if spec["arm"] == "mw_net" and step == 3:
+            if spec.phases[0].method.endswith("MetaWeightNet") and step == 3:
                 os.kill(os.getpid(), number)
             yield progress
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(pipelines.execution.worker, "trial", interrupted)
+    monkeypatch.setattr(pipelines.execution.worker, "run_trial", interrupted)
     with pytest.raises(Interrupted, match=number.name) as stopped:
         run(tmp_path / "stopped")
     assert stopped.value.status == 128 + number and signal.getsignal(number) is before
@@ -182,14 +182,14 @@ def test_a_full_disk_ends_the_launch_in_one_line(tmp_path: Path, monkeypatch):
 
 def test_a_driver_whose_lease_was_taken_hands_out_nothing_more(tmp_path: Path, monkeypatch):
     handed_out = []
-    real = pipelines.execution.worker.trial
+    real = pipelines.execution.worker.run_trial
 
     def watched(spec, state, device, fast):
-        handed_out.append(spec["key"])
+        handed_out.append(spec)
         monkeypatch.setattr(Lease, "lost", property(lambda self: True))
         yield from real(spec, state, device, fast)
 
-    monkeypatch.setattr(pipelines.execution.worker, "trial", watched)
+    monkeypatch.setattr(pipelines.execution.worker, "run_trial", watched)
     with pytest.raises(UserError, match="another driver has taken the study over"):
         run(tmp_path)
     assert len(handed_out) == 1

@@ -8,7 +8,7 @@ from pipelines.errors import UserError
 from pipelines.execution.packing import Cost, pack
 from pipelines.execution.probe import TIMED_STEPS, probe, probe_specs
 from pipelines.study.arms import known_arms
-from tests.conftest import small_study
+from tests.conftest import in_phase, small_study
 
 CPU, GIB = torch.device("cpu"), 2**30
 
@@ -56,7 +56,8 @@ def test_an_arm_without_enough_memory_is_what_the_launch_is_refused_for(gpu, mon
 
 def test_an_arm_with_a_mistake_in_its_code_is_named_and_left_to_its_trials(gpu: list[int]):
     specs = probe_specs(small_study(("ce", "l2rw")))
-    specs["ce"][0]["phases"][0]["method"] = "methods.losses.cross_entropy:Missing"
+    missing = "methods.losses.cross_entropy:Missing"
+    specs["ce"] = [in_phase(spec, method=missing) for spec in specs["ce"]]
     costs, _, [line] = probe(specs, CPU)
     assert [cost.arm for cost in costs] == ["l2rw"]
     assert line.startswith("GPU: arm 'ce' could not be measured (UserError: method")

@@ -24,6 +24,7 @@ from pipelines.report.records import StudyState
 from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study
 
+CE = "methods.losses.cross_entropy:CrossEntropy"
 STUDY = small_study(arms=("ce", "mw_net", "finetune"), repeats=1)
 
 
@@ -31,7 +32,7 @@ def setting(storage: Path, **changes) -> WorkerConfig:
     values = {
         "storage": str(storage),
         "study": "small",
-        "protocol": STUDY.protocol.model_dump(mode="json"),
+        "protocols": STUDY.protocols,
         "device": "cpu",
         "tracking": "disabled",
         "tracking_dir": str(storage),
@@ -100,13 +101,13 @@ def test_a_checkpoint_is_made_whenever_the_interval_has_passed(tmp_path: Path, m
 def test_a_checkpoint_of_another_origin_is_not_continued(tmp_path: Path, monkeypatch, changed: str):
     run(tmp_path, "ce", after(4))
     states = []
-    real = module.trial
+    real = module.run_trial
 
     def watched(spec, state, device, fast):
         states.append(state)
         return real(spec, state, device, fast)
 
-    monkeypatch.setattr(module, "trial", watched)
+    monkeypatch.setattr(module, "run_trial", watched)
     if changed == "fast paths":
         run(tmp_path, "ce", fast=FastPaths.without(["fused"]))
     else:
@@ -155,7 +156,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_attempt_keeps_to_its_share_of_a_gpus_memory(
     tmp_path: Path, monkeypatch, limits: list[float], gpus: float, limit: list[float]
 ):
-    monkeypatch.setattr(module, "trial", lambda *_: iter(()))
+    monkeypatch.setattr(module, "run_trial", lambda *_: iter(()))
     attempt_on(tmp_path, gpus, device="cuda")
     assert limits == pytest.approx(limit)
 
@@ -169,14 +170,14 @@ def test_a_share_too_small_for_cuda_fails_the_attempt_as_a_users_mistake(
 
 
 def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path: Path, monkeypatch):
-    real = module.trial
+    real = module.run_trial
 
     def broken(spec, state, device, fast):
-        if spec["arm"] == "ce":
+        if [phase.method for phase in spec.phases] == [CE]:
             raise ValueError("no such label")
         return real(spec, state, device, fast)
 
-    monkeypatch.setattr(module, "trial", broken)
+    monkeypatch.setattr(module, "run_trial", broken)
     ledger = Ledger.open(str(tmp_path))
     drive = JobQueue(STUDY, "a" * 64, ledger)
     run_inline(drive, setting(tmp_path))
@@ -190,14 +191,14 @@ def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path:
 
 def test_two_results_that_differ_are_an_error_that_stays_visible(tmp_path: Path, monkeypatch):
     first = run(tmp_path, "ce")
-    real = module.trial
+    real = module.run_trial
 
     def another(spec, state, device, fast):
         for progress in real(spec, state, device, fast):
             result = progress.result and progress.result | {"passes": -1}
             yield progress._replace(result=result)
 
-    monkeypatch.setattr(module, "trial", another)
+    monkeypatch.setattr(module, "run_trial", another)
     second = run(tmp_path, "ce")
     assert (first.conflicts, second.conflicts) == (0, 1)
     assert second.state == "completed" and second.result == first.result

@@ -13,7 +13,7 @@ from pipelines.report.figures.plot import Figure
 from pipelines.report.records import load_study_state
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study
-from pipelines.trial_output import EDGES
+from pipelines.trial_documents import EDGES
 from tests.conftest import small_study
 
 Json = dict[str, Any]

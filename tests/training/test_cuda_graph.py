@@ -19,7 +19,7 @@ from pipelines.training.cuda_graph import WARM_UP, deviation
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.snapshot import clone
 from pipelines.training.trial import TrainingRun
-from tests.conftest import small_study, trial_spec
+from tests.conftest import in_phase, small_study, training_spec, under
 from tests.support.replay import CpuRecorder
 
 CPU = torch.device("cpu")
@@ -35,11 +35,11 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> CpuRecorder:
 
 def spec_of(arm, **meta):
     """Six epochs of four batches, of two sizes; the learning rate changes at every step."""
-    spec = trial_spec(arm, small_study([arm]))
+    spec = training_spec(arm, small_study([arm]))
     schedule = {"epochs": 6, "batch_size": 80, "decay": "cosine"}
-    spec["protocol"]["schedule"] |= schedule
-    for phase in spec["phases"]:
-        phase["meta"] |= meta
+    spec = under(spec, schedule, "schedule")
+    for number in range(len(spec.phases)):
+        spec = in_phase(spec, number, meta=meta)
     return spec
 
 
@@ -92,8 +92,8 @@ def test_so_it_is_in_every_way_to_meta_learn(meta, recorder):
 
 def test_so_it_is_with_convolutions_crops_clipping_and_nesterov(recorder):
     spec = spec_of("l2rw")
-    spec["protocol"] |= {"model": {"name": "cnn"}, "augment": "crop_flip"}
-    spec["protocol"]["schedule"] |= {"clip": 1.0, "nesterov": True, "epochs": 3}
+    spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip"})
+    spec = under(spec, {"clip": 1.0, "nesterov": True, "epochs": 3}, "schedule")
     (expected, *_), _ = run(spec, fast=PLAIN)
     (found, *_), training = run(spec)
     assert training.captured_steps.replayed > 0
@@ -249,7 +249,7 @@ REFUSED = [
 @pytest.mark.parametrize(("method", "reason"), REFUSED)
 def test_what_a_recording_would_freeze_runs_the_plain_way(method, reason, recorder):
     spec = spec_of("ce")
-    spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
+    spec = in_phase(spec, method=f"{__name__}:{method.__name__}")
     expected, _ = run(spec, fast=PLAIN)
     with pytest.warns(UserWarning, match=reason):
         found, training = run(spec)
@@ -299,7 +299,7 @@ BETWEEN = [ByTheEpoch, ByAnObject, ByATensor]
 @pytest.mark.parametrize("method", BETWEEN)
 def test_what_changes_between_epochs_is_recorded_anew(method, recorder):
     spec = spec_of("ce")
-    spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
+    spec = in_phase(spec, method=f"{__name__}:{method.__name__}")
     found, training = run(spec)
     assert found == run(spec, fast=PLAIN)[0] and training.captured_steps.replayed > 5
 
@@ -315,7 +315,7 @@ class ReadsTheKeyLater(CrossEntropy):
 
 def test_what_is_recorded_anew_is_watched_anew(recorder):
     spec = spec_of("ce")
-    spec["phases"][0]["method"] = f"{__name__}:ReadsTheKeyLater"
+    spec = in_phase(spec, method=f"{__name__}:ReadsTheKeyLater")
     with pytest.warns(UserWarning, match=r"reads batch\.key"):
         found, _ = run(spec)
     assert found == run(spec, fast=PLAIN)[0]
@@ -366,7 +366,7 @@ class AdversarialToo(Adversarial):
 @pytest.mark.parametrize("method", [Shows, HoldsFacts, Adversarial])
 def test_what_a_method_may_do_is_replayed(method, recorder):
     spec = spec_of("ce")
-    spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
+    spec = in_phase(spec, method=f"{__name__}:{method.__name__}")
     found, training = run(spec)
     assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 5
     assert found == run(spec, fast=PLAIN)[0]
@@ -376,7 +376,7 @@ def test_gradients_that_a_method_leaves_are_not_part_of_the_step():
     rows = []
     for method in (Adversarial, AdversarialToo):
         spec = spec_of("ce")
-        spec["phases"][0]["method"] = f"{__name__}:{method.__name__}"
+        spec = in_phase(spec, method=f"{__name__}:{method.__name__}")
         rows.append(run(spec)[0])
     assert rows[0] == rows[1]
 
@@ -398,7 +398,7 @@ def with_a_spare(input_shape, classes):
 
 def test_a_model_may_have_parameters_that_nothing_uses(recorder):
     spec = spec_of("ce")
-    spec["protocol"]["model"] = {"name": f"{__name__}:with_a_spare"}
+    spec = under(spec, {"model": {"name": f"{__name__}:with_a_spare"}})
     found, training = run(spec)
     assert training.captured_steps.replayed > 5 and found == run(spec, fast=PLAIN)[0]
 
@@ -425,7 +425,7 @@ def test_a_recording_that_does_something_else_is_not_used(recorder, monkeypatch)
 
 def test_dropout_runs_the_plain_way(recorder):
     spec = spec_of("l2rw")
-    spec["protocol"]["model"] = {"name": f"{__name__}:with_dropout"}
+    spec = under(spec, {"model": {"name": f"{__name__}:with_dropout"}})
     expected, _ = run(spec, fast=PLAIN)
     with pytest.warns(UserWarning, match="draws random numbers"):
         found, _ = run(spec)
@@ -440,7 +440,7 @@ def with_dropout(input_shape, classes):
 
 def test_attention_without_dropout_is_replayed(recorder):
     spec = spec_of("l2rw")
-    spec["protocol"]["model"] = {"name": f"{__name__}:Attending"}
+    spec = under(spec, {"model": {"name": f"{__name__}:Attending"}})
     found, training = run(spec)
     assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 5
     assert found == run(spec, fast=PLAIN)[0]
@@ -475,8 +475,8 @@ def test_a_trial_that_has_no_memory_for_a_recording_goes_on(recorder, monkeypatc
 
     monkeypatch.setattr(recorder, "record", exhausted)
     spec = spec_of("ce")
-    spec["phases"][0]["method"] = f"{__name__}:Shows"  # what it shows is the step's, too
-    spec["protocol"]["splits"]["test"] = 1401  # four batches of one size: the last is recorded
+    spec = in_phase(spec, method=f"{__name__}:Shows")  # what it shows is the step's, too
+    spec = under(spec, {"splits.test": 1401})  # four batches of one size: the last is recorded
     with pytest.warns(UserWarning, match="not enough memory for a recording"):
         found, _ = run(spec)
     assert found == run(spec, fast=PLAIN)[0]
@@ -546,9 +546,9 @@ def test_a_cuda_graph_does_what_the_steps_do(arm, meta, precision):
         pytest.skip("refused: finite differences are useless under bfloat16")
     spec = spec_of(arm, **meta)
     if meta.get("lookahead") != "alternating":
-        spec["protocol"]["schedule"] |= {"clip": 5.0}
-    spec["protocol"] |= {"model": {"name": "resnet32"}, "augment": "crop_flip"}
-    spec["protocol"]["precision"] = precision
+        spec = under(spec, {"clip": 5.0}, "schedule")
+    spec = under(spec, {"model": {"name": "resnet32"}, "augment": "crop_flip"})
+    spec = under(spec, {"precision": precision})
     cuda = torch.device("cuda")
     (expected, *_), _ = run(spec, cuda, PLAIN)
     (found, *_), training = run(spec, cuda)

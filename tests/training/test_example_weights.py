@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Batch, Outputs
 from pipelines.training.example_weights import auroc, implicit_weights, observed_epochs, weight_row
-from pipelines.trial_output import EDGES
+from pipelines.trial_documents import EDGES
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 12, 60, 200])

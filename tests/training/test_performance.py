@@ -13,7 +13,7 @@ from pipelines.study.arms import known_arms
 from pipelines.training.capture_checks import Watch
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.trial import TrainingRun
-from tests.conftest import small_study, trial_spec
+from tests.conftest import in_phase, small_study, training_spec, under
 
 CPU = torch.device("cpu")
 NAMES = [field.name for field in fields(FastPaths)]
@@ -33,8 +33,8 @@ class Operators(TorchDispatchMode):
 
 def second_step(arm, watch, epoch=1, **meta):
     """A step inside `watch`; the first makes the optimizers' state."""
-    spec = trial_spec(arm, small_study([arm]))
-    spec["phases"][0]["meta"] |= meta
+    spec = training_spec(arm, small_study([arm]))
+    spec = in_phase(spec, meta=meta)
     training = TrainingRun(spec, CPU).training
     draws = training.epoch_inputs(epoch)
     training.step(draws[0], epoch, 0)
@@ -110,8 +110,8 @@ def test_a_step_costs_the_same_in_every_epoch(arm):
 def test_every_fast_path_can_be_left_out(name):
     """Of a convolutional network with crops and a meta-learned loss. (The GPU's own: see
     test_cuda_graph.py.)"""
-    spec = trial_spec("mw_net", small_study(["mw_net"]))
-    spec["protocol"] |= {"model": {"name": "cnn"}, "augment": "crop_flip"}
+    spec = training_spec("mw_net", small_study(["mw_net"]))
+    spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip"})
     fast, plain = TrainingRun(spec, CPU), TrainingRun(spec, CPU, FastPaths.without([name]))
     for trial in (fast, plain):
         list(trial.steps())
@@ -122,8 +122,8 @@ def test_every_fast_path_can_be_left_out(name):
 
 @pytest.mark.parametrize("name", ["channels_last", "fused", "gather"])
 def test_what_is_left_out_does_not_run(name):
-    spec = trial_spec("ce", small_study(["ce"]))
-    spec["protocol"] |= {"model": {"name": "cnn"}, "augment": "crop_flip"}
+    spec = training_spec("ce", small_study(["ce"]))
+    spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip"})
     shown = {
         "channels_last": lambda trial: trial.training.network.channels_last,
         "fused": lambda trial: trial.training.optimizer.defaults["fused"],

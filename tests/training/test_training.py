@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -17,15 +18,15 @@ from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import parse_study
 from pipelines.training.passes import passes_of
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.trial import TrainingRun, trial
-from tests.conftest import DIGITS, small_study, trial_spec
+from pipelines.training.trial import TrainingRun, run_trial
+from tests.conftest import DIGITS, in_phase, small_study, training_spec, under
 
 NOT_COMPARED = ("cost",)
 
 
 def run(spec, state=None):
     """The rows and the result of a trial."""
-    events = list(trial(spec, state))
+    events = list(run_trial(spec, state))
     return [e.row for e in events if e.row], events[-1].result
 
 
@@ -48,11 +49,11 @@ def study():
 
 @pytest.mark.parametrize("arm", known_arms())
 def test_a_trial_that_is_interrupted_anywhere_ends_bit_identically(arm, study):
-    spec = trial_spec(arm, study)
+    spec = training_spec(arm, study)
     rows, result = run(spec)
-    total = sum(1 for _ in trial(spec))
+    total = sum(1 for _ in run_trial(spec))
     for steps in {1, total // 2, total - 2}:
-        interrupted = list(islice(trial(spec), steps))
+        interrupted = list(islice(run_trial(spec), steps))
         seen = [e.row for e in interrupted if e.row]
         state = through_a_file(interrupted[-1].snapshot())
         torch.rand(3)  # whatever else the process does with the global generator
@@ -63,13 +64,13 @@ def test_a_trial_that_is_interrupted_anywhere_ends_bit_identically(arm, study):
 
 def test_another_run_seed_gives_another_result(study):
     """The negative control of the test above."""
-    spec = trial_spec("ce", study)
-    assert run(spec)[0] != run(spec | {"run_seed": 3})[0]
-    assert run(spec)[0] != run(spec | {"data_seed": 3})[0]
+    spec = training_spec("ce", study)
+    assert run(spec)[0] != run(replace(spec, run_seed=3))[0]
+    assert run(spec)[0] != run(replace(spec, data_seed=3))[0]
 
 
 def test_a_snapshot_is_not_changed_by_later_steps(study):
-    events = trial(trial_spec("mw_net", study))
+    events = run_trial(training_spec("mw_net", study))
     state = next(events).snapshot()
     before = {name: tensor.clone() for name, tensor in state["model"].items()}
     list(events)
@@ -88,14 +89,16 @@ def batches_seen(arm, study, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(PhaseTraining, "batch", record)
-        list(trial(trial_spec(arm, study)))
+        list(run_trial(training_spec(arm, study)))
     return seen
 
 
 def test_all_arms_see_the_same_batches_and_start_from_the_same_weights(study, monkeypatch):
     seen = {arm: batches_seen(arm, study, monkeypatch) for arm in ("ce", "gce", "l2rw", "mw_net")}
     assert all(batches == seen["ce"] for batches in seen.values())
-    starts = [TrainingRun(trial_spec(arm, study), torch.device("cpu")) for arm in ("ce", "mw_net")]
+    starts = [
+        TrainingRun(training_spec(arm, study), torch.device("cpu")) for arm in ("ce", "mw_net")
+    ]
     for a, b in zip(starts[0].model.parameters(), starts[1].model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -103,16 +106,16 @@ def test_all_arms_see_the_same_batches_and_start_from_the_same_weights(study, mo
 def test_pools_with_the_training_split_take_the_same_number_of_steps(study):
     """However often the clean examples are repeated: their share grows, the cost does not."""
     lengths = {
-        repeat: sum(1 for _ in trial(trial_spec("ce_plus_meta", study, meta_repeat=repeat)))
+        repeat: sum(1 for _ in run_trial(training_spec("ce_plus_meta", study, meta_repeat=repeat)))
         for repeat in (1, 30)
     }
-    assert set(lengths.values()) == {sum(1 for _ in trial(trial_spec("ce", study)))}
+    assert set(lengths.values()) == {sum(1 for _ in run_trial(training_spec("ce", study)))}
 
 
 @pytest.mark.parametrize("arm", known_arms())
 def test_counted_passes_are_those_that_arithmetic_predicts(arm, study):
-    spec = trial_spec(arm, study)
-    task = prepare(study.protocol, spec["data_seed"])
+    spec = training_spec(arm, study)
+    task = prepare(study.protocol, spec.data_seed)
     assert run(spec)[1]["passes"] == passes_of(resolve_arm(arm, {}), {}, study, task)
 
 
@@ -131,8 +134,8 @@ COUNTS = [
 
 @pytest.mark.parametrize(("arm", "meta", "count"), COUNTS)
 def test_counted_passes_of_each_way_to_meta_learn(arm, meta, count, study):
-    spec = trial_spec(arm, study)
-    spec["phases"][0]["meta"] |= meta | {"batch_size": 50}
+    spec = training_spec(arm, study)
+    spec = in_phase(spec, meta=meta | {"batch_size": 50})
     training = TrainingRun(spec, torch.device("cpu")).training
     step_inputs = training.epoch_inputs(0)[0]
     _, passes = training.step(step_inputs, 0, 0)
@@ -143,8 +146,8 @@ def test_counted_passes_of_each_way_to_meta_learn(arm, meta, count, study):
 def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
     rows = {}
     for graph in ("retain", "recompute"):
-        spec = trial_spec("mw_net", study)
-        spec["phases"][0]["meta"] |= {"graph": graph}
+        spec = training_spec("mw_net", study)
+        spec = in_phase(spec, meta={"graph": graph})
         rows[graph], _ = run(spec)
     for kept, again in zip(rows["retain"], rows["recompute"], strict=True):
         assert kept["train/loss"] == pytest.approx(again["train/loss"], rel=1e-5)
@@ -160,10 +163,10 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
     ],
 )
 def test_every_option_resumes_exactly(meta, study):
-    spec = trial_spec("mw_net", study)
-    spec["phases"][0]["meta"] |= meta
+    spec = training_spec("mw_net", study)
+    spec = in_phase(spec, meta=meta)
     rows, result = run(spec)
-    interrupted = list(islice(trial(spec), 4))
+    interrupted = list(islice(run_trial(spec), 4))
     more, again = run(spec, through_a_file(interrupted[-1].snapshot()))
     assert [e.row for e in interrupted if e.row] + more == rows
     assert comparable(again) == comparable(result)
@@ -174,13 +177,13 @@ def test_passes_of_plain_l2rw_and_meta_weight_net():
     study = small_study(["ce", "l2rw", "mw_net"])
     n, epochs, steps = 297, 3, 3
     meta = epochs * steps * 50
-    passes = [run(trial_spec(arm, study))[1]["passes"] for arm in ("ce", "l2rw", "mw_net")]
+    passes = [run(training_spec(arm, study))[1]["passes"] for arm in ("ce", "l2rw", "mw_net")]
     plain = 3 * n * epochs
     assert passes == [plain, 2 * plain + 3 * meta, 3 * plain + 3 * meta]
 
 
 def test_the_record_reports_both_epoch_rules_and_keeps_test_apart(study):
-    rows, result = run(trial_spec("gce", study))
+    rows, result = run(training_spec("gce", study))
     assert not any("test" in name or "held_out" in name for row in rows for name in row)
     val = [row["val/accuracy"] for row in rows]
     assert result["val"] == {"last": val[-1], "selected": max(val)}
@@ -191,24 +194,24 @@ def test_the_record_reports_both_epoch_rules_and_keeps_test_apart(study):
 
 
 def test_an_arm_that_trains_on_val_selects_nothing_by_it(study):
-    rows, result = run(trial_spec("clean_only_all", study))
+    rows, result = run(training_spec("clean_only_all", study))
     assert result["val"] is None and result["selected_epoch"] is None
     assert not any(name.startswith("val/") for row in rows for name in row)
     assert result["held_out"]["score"]["last"] == result["held_out"]["score"]["selected"]
 
 
 def test_phases_follow_each_other_on_the_same_model(study):
-    rows, _ = run(trial_spec("finetune", study))
+    rows, _ = run(training_spec("finetune", study))
     assert [row["phase"] for row in rows] == ["noisy"] * 3 + ["finetune"] * 3
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    plain, _ = run(trial_spec("ce", study))
+    plain, _ = run(training_spec("ce", study))
     assert rows[2]["val/accuracy"] == plain[2]["val/accuracy"]
     assert all(row["lr"] == 0.01 for row in rows[3:])
 
 
 def test_a_fresh_phase_starts_from_new_weights(study):
-    spec = trial_spec("finetune", study)
-    spec["phases"][1]["start"] = "fresh"
+    spec = training_spec("finetune", study)
+    spec = in_phase(spec, 1, start="fresh")
     run_ = TrainingRun(spec, torch.device("cpu"))
     first = next(run_.model.parameters()).clone()
     list(run_.steps())
@@ -219,8 +222,8 @@ def test_a_fresh_phase_starts_from_new_weights(study):
 
 
 def test_a_loss_that_is_not_finite_is_a_result(study):
-    spec = trial_spec("ce", study)
-    spec["protocol"]["schedule"]["lr"] = 1e30
+    spec = training_spec("ce", study)
+    spec = under(spec, {"schedule.lr": 1e30})
     rows, result = run(spec)
     assert result["status"] == "diverged"
     assert result["val"] == {"last": 0.0, "selected": 0.0}
@@ -234,10 +237,10 @@ def test_a_loss_that_is_not_finite_is_a_result(study):
     "engine", ["forward", "finite_difference", "one_sided_difference", "double_backward"]
 )
 def test_every_way_to_meta_learn_moves_the_meta_parameters(study, engine, lookahead, every):
-    spec = trial_spec("gce_learned", study)
+    spec = training_spec("gce_learned", study)
     if (engine, lookahead) == ("double_backward", "alternating"):
         return
-    spec["phases"][0]["meta"] |= {"engine": engine, "lookahead": lookahead, "every": every}
+    spec = in_phase(spec, meta={"engine": engine, "lookahead": lookahead, "every": every})
     _, result = run(spec)
     assert result["status"] == "completed" and result["learned"]["learned/q"] != pytest.approx(0.7)
 
@@ -246,21 +249,21 @@ def test_engines_agree_over_a_whole_trial(study):
     """In float32 the exact engines stay together to rounding; finite differences to theirs."""
     q = {}
     for engine in ("forward", "double_backward", "finite_difference"):
-        spec = trial_spec("gce_learned", study)
-        spec["phases"][0]["meta"] |= {"engine": engine, "optimizer": "sgd", "lr": 1.0}
+        spec = training_spec("gce_learned", study)
+        spec = in_phase(spec, meta={"engine": engine, "optimizer": "sgd", "lr": 1.0})
         q[engine] = run(spec)[1]["learned"]["learned/q"]
     assert q["forward"] == pytest.approx(q["double_backward"], abs=1e-5)
     assert q["finite_difference"] == pytest.approx(q["double_backward"], abs=1e-3)
 
 
 def test_history_shows_who_gets_weight(study):
-    rows, result = run(trial_spec("gce", study))
+    rows, result = run(training_spec("gce", study))
     row = rows[-1]
     counts = [sum(row[f"weights/{group}"]) for group in ("clean", "corrupted")]
     assert sum(counts) == 297
     assert counts[1] / 297 == pytest.approx(result["data"]["noise"]["measured"]["train"])
     assert row["weights/auroc"] == result["weights_auroc"]
-    plain, _ = run(trial_spec("ce", study))
+    plain, _ = run(training_spec("ce", study))
     assert plain[-1]["weights/mean"] == pytest.approx(1.0, abs=1e-3)
     assert plain[-1]["weights/auroc"] == pytest.approx(0.5, abs=0.01)
 
@@ -269,7 +272,7 @@ def test_gradient_clipping_bounds_the_step():
     raw = DIGITS | {"schedule": {"epochs": 1, "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}}
     raw["schedule"]["clip"] = 1e-3
     study = parse_study({"name": "clip", "protocol": raw, "request": {"arms": ["ce"]}}, "clip")
-    run_ = TrainingRun(trial_spec("ce", study), torch.device("cpu"))
+    run_ = TrainingRun(training_spec("ce", study), torch.device("cpu"))
     before = [p.detach().clone() for p in run_.model.parameters()]
     next(run_.steps())
     moved = math.sqrt(
@@ -321,10 +324,10 @@ class Remembering(Objective):
 
 
 def test_hooks_are_called_and_their_state_resumes_exactly(study):
-    spec = trial_spec("ce", study)
-    spec["phases"][0]["method"] = f"{__name__}:Remembering"
+    spec = training_spec("ce", study)
+    spec = in_phase(spec, method=f"{__name__}:Remembering")
     rows, result = run(spec)
-    events = list(islice(trial(spec), 4))
+    events = list(islice(run_trial(spec), 4))
     more, again = run(spec, through_a_file(events[-1].snapshot()))
     assert [e.row for e in events if e.row] + more == rows
     assert comparable(again) == comparable(result)
@@ -338,25 +341,25 @@ def test_hooks_are_called_and_their_state_resumes_exactly(study):
 def test_a_model_is_checked_before_the_first_step_of_a_meta_learned_arm(study, monkeypatch):
     checked = []
     monkeypatch.setattr(MetaLearner, "check", lambda *_: checked.append(1))
-    next(trial(trial_spec("ce", study)))
+    next(run_trial(training_spec("ce", study)))
     assert not checked
-    next(trial(trial_spec("l2rw", study)))
+    next(run_trial(training_spec("l2rw", study)))
     assert checked
 
 
 def test_threads_of_the_protocol_are_set():
     raw = DIGITS | {"threads": 2}
     study = parse_study({"name": "two", "protocol": raw, "request": {"arms": ["ce"]}}, "two")
-    TrainingRun(trial_spec("ce", study), torch.device("cpu"))
+    TrainingRun(training_spec("ce", study), torch.device("cpu"))
     assert torch.get_num_threads() == Protocol.model_validate(raw).threads == 2
 
 
 def test_a_configuration_that_clips_what_it_looks_ahead_by_does_not_run(study):
     """The arm's default does not, so that the study was valid."""
-    spec = trial_spec("gce_learned", study)
-    spec["phases"][0]["meta"] |= {"lookahead": "alternating"}
+    spec = training_spec("gce_learned", study)
+    spec = in_phase(spec, meta={"lookahead": "alternating"})
     assert run(spec)
-    spec["phases"][0]["schedule"] = {"clip": 1.0}
+    spec = in_phase(spec, schedule={"clip": 1.0})
     with pytest.raises(UserError, match="without clip, which is 1"):
         run(spec)
 
@@ -375,13 +378,13 @@ class Recurrent(torch.nn.Module):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_self_check_looks_at_the_operators_of_the_trials_own_precision(study, precision):
-    spec = trial_spec("l2rw", study)
-    spec["protocol"] |= {"model": {"name": f"{__name__}:Recurrent"}, "precision": precision}
+    spec = training_spec("l2rw", study)
+    spec = under(spec, {"model": {"name": f"{__name__}:Recurrent"}, "precision": precision})
     with pytest.raises(
         UserError, match=r"engine = 'forward' cannot .*mkldnn_rnn_layer.*meta\.engine"
     ):
         run(spec)
-    spec["phases"][0]["meta"] |= {"engine": "double_backward"}
+    spec = in_phase(spec, meta={"engine": "double_backward"})
     if precision == "float32":
-        spec["phases"][0]["meta"] |= {"engine": "finite_difference"}
+        spec = in_phase(spec, meta={"engine": "finite_difference"})
         assert run(spec)

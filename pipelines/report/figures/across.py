@@ -37,12 +37,12 @@ def axes(inputs: FigureInputs) -> Figure:
     groups = {}
     for address in study.request.axes:
         own = (lookup(protocol, address), found[""])
-        with_changes = [
+        varied = [
             (change[address], found[name])
             for name, change in study.scenarios.items()
             if address in change
         ]
-        groups[address] = _ordered([own, *with_changes])
+        groups[address] = _ordered([own, *varied])
     return _figure("axes", title, "over the study's scenarios", groups)
 
 

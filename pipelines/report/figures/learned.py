@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.analysis.intervals import estimate
 from pipelines.report.figures.inputs import FigureInputs, sizes
 from pipelines.report.figures.plot import STEPS, Figure, Panel, Style, axis, faint, line, rounded
-from pipelines.trial_output import EDGES
+from pipelines.trial_documents import EDGES
 
 Json = dict[str, Any]
 WEIGHT_FUNCTION, LEARNED = "learned/weight_function", "learned/"

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.report.figures.inputs import FigureInputs, sizes
 from pipelines.report.figures.plot import Figure, Panel, axis, band, escape, line, rounded
+from pipelines.trial_documents import TrialResult
 
 Json = dict[str, Any]
 LETTERED_CLASSES = 20  # up to as many, cells of a confusion matrix show their numbers
@@ -93,7 +94,7 @@ def confusion(inputs: FigureInputs) -> Figure:
     )
 
 
-def _confusion_panel(inputs: FigureInputs, arm: str, found: list[Json]) -> Panel:
+def _confusion_panel(inputs: FigureInputs, arm: str, found: list[TrialResult]) -> Panel:
     matrix = np.sum([r["held_out"][inputs.epoch]["confusion"] for r in found], axis=0)
     share = 100 * matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     classes = [escape(name) for name in found[0]["data"]["classes"]]

@@ -1,0 +1,37 @@
+"""What one trial trains, as its training loop and its planner know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol
+from pipelines.trial_documents import TrialSpec
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """All that a trial's numbers depend on, beside the code.
+
+    protocol: of the trial's scenario; data_seed: splits, noise draw and class mapping; run_seed:
+    initialisation, order, augmentation and meta draws.
+    """
+
+    protocol: Protocol
+    phases: tuple[Phase, ...]
+    data_seed: int
+    run_seed: int
+
+    @classmethod
+    def of(cls, spec: TrialSpec, protocol: Protocol) -> TrainingSpec:
+        """From a trial's spec and the protocol of its scenario."""
+        phases = tuple(Phase.model_validate(phase) for phase in spec["phases"])
+        return cls(protocol, phases, spec["data_seed"], spec["run_seed"])
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that it names: methods, and a user's own model, source or augmentation."""
+        protocol = self.protocol
+        named = [protocol.model.name, protocol.data.source, protocol.augment]
+        named += [phase.method for phase in self.phases]
+        return tuple(sorted({name.partition(":")[0] for name in named if ":" in name}))

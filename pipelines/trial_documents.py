@@ -1,0 +1,70 @@
+"""The documents of a trial: its spec, its result and its history, and the files beside them.
+
+All are plain JSON. What a study's other trials have in common is not in them: see `study.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from pipelines.documents import Json
+
+MODEL, EXAMPLES = "model.pt", "examples.pt"
+#: Edges of the histograms of example weights, in units of the mean weight; the last bin is open.
+EDGES = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]
+LOSS_GRID = [0.25 * i for i in range(42)]  # edges of the bins of a learned weight function
+
+Role = Literal["search", "curve", "default", "final", "sensitivity"]
+HistoryRow = Json
+"""One epoch: `epoch`, `phase`, `lr`, `train/…`, `val/…`, `weights/…`, `learned/…` by name."""
+
+
+class TrialSpec(TypedDict):
+    """spec.json: what a trial is for, and all that its numbers depend on beside the protocol."""
+
+    key: str
+    arm: str
+    role: Role
+    repeat: int
+    index: int  # among the trials of its role
+    config: dict[str, Any]  # tuned values by address
+    scenario: str  # "": the study's own protocol
+    change: Json  # of the protocol, by address
+    data_seed: int
+    run_seed: int
+    phases: list[Json]
+    space: str  # digest of the search space that config was drawn from
+
+
+class Scores(TypedDict):
+    """A score under either epoch rule."""
+
+    last: float
+    selected: float
+
+
+class FinalScores(TypedDict):
+    """Scores on val, where nothing trained on it, and the metrics on test: for statistics alone."""
+
+    val: Scores | None
+    held_out: Json
+
+
+class Outcome(FinalScores):
+    """What a trial came to."""
+
+    status: Literal["completed", "diverged"]
+    epochs: int
+    selected_epoch: int | None
+    passes: int
+    learned: Json
+    weights_auroc: float | None
+    data: Json
+    cost: Json  # seconds, peak_memory, gpus, ...: differs from run to run
+
+
+class TrialResult(Outcome):
+    """result.json: an outcome, the attempt that came to it, and what it was computed with."""
+
+    attempt: int
+    provenance: Json
