@@ -68,9 +68,9 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
         replace(report, anchor=f"study-{i}", link=_link(reports[0].location, report.location))
         for i, report in enumerate(reports)
     ]
-    figures = [{"id": figure.name, "views": figure.to_json()["views"]} for figure in across]
+    figures = [{"id": figure.name, "views": figure.to_json()} for figure in across]
     figures += [
-        {"id": f"{report.anchor}-{figure.name}", "views": figure.to_json()["views"]}
+        {"id": f"{report.anchor}-{figure.name}", "views": figure.to_json()}
         for report in shown
         for figure in report.figures
     ]

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from pipelines.documents import Json
 from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures import study_figures
@@ -16,35 +17,42 @@ from pipelines.study.study_file import Study
 from pipelines.trial_documents import EDGES
 from tests.conftest import small_study
 
-Json = dict[str, Any]
 Outcome = Callable[[Json], tuple[Json, list[Json]] | Exception]
 
+ARMS_OF_ALL_KINDS = (
+    "ce",
+    "gce",
+    "sce_plus_meta",
+    "gce_plus_meta",
+    "finetune",
+    "l2rw",
+    "mw_net",
+    "gce_learned",
+)
 CLASSES = [str(digit) for digit in range(10)]
 PEAK = {"ce": 0.64, "gce": 0.75, "sce": 0.76, "l2rw": 0.95, "finetune": 0.948}
 EPOCHS = 12
 
 
 def write_study(
-    place: Any, study: Study, outcome: Outcome | None = None, limit: int | None = None
+    storage: Any, study: Study, outcome: Outcome | None = None, limit: int | None = None
 ) -> str:
-    """Plan and "run" a study at a place, or its first `limit` trials; the place as text."""
-    with patch(
-        "os.fsync"
-    ):  # nobody pulls the plug, and waiting for the disk takes most of the time
-        _run(Ledger.open(str(place)), study, outcome or completed, limit)
-    return str(place)
+    """Plan and "run" a study in a storage, or its first `limit` trials; the storage as text."""
+    # Nobody pulls the plug, and waiting for the disk takes most of the time.
+    with patch("os.fsync"):
+        _run(Ledger.open(str(storage)), study, outcome or completed, limit)
+    return str(storage)
 
 
-def figures_of(place: str) -> dict[str, Figure]:
-    """The figures of the study at a place, by name."""
-    ledger, study_state = load_study_state(place)
+def figures_of(storage: str) -> dict[str, Figure]:
+    """The figures of the study in a storage, by name."""
+    ledger, study_state = load_study_state(storage)
     return {f.name: f for f in study_figures(ledger, study_state, study_state.results())}
 
 
 def large_study() -> Study:
     """More than 500 trials of all kinds of arms."""
-    arms = ("ce", "gce", "sce_plus_meta", "gce_plus_meta", "finetune", "l2rw", "mw_net")
-    return small_study((*arms, "gce_learned"), trials=26, repeats=3, seeds=2)
+    return small_study(ARMS_OF_ALL_KINDS, trials=26, repeats=3, seeds=2)
 
 
 def study_of_everything() -> Study:
@@ -58,8 +66,11 @@ def study_of_everything() -> Study:
 
 
 def with_known_knobs(spec: Json) -> tuple[Json, list[Json]]:
-    """Scores 90 % where no knob is moved; 2 points less per doubling or halving of l2rw's learning
-    rate, 0.2 more in the second repeat; four times its learning rate lets gce_plus_meta diverge."""
+    """Scores 90 % where no knob is moved.
+
+    2 points less per doubling or halving of l2rw's learning rate, 0.2 more in the second repeat;
+    four times its learning rate lets gce_plus_meta diverge.
+    """
     result, history = completed(spec)
     factor = spec["config"].get("schedule.lr", 0.05) / 0.05
     if spec["arm"] == "gce_plus_meta" and factor == 4:
@@ -81,11 +92,11 @@ def _run(ledger: Ledger, study: Study, outcome: Outcome, limit: int | None) -> N
     queue, done = JobQueue(study, digest, ledger), 0
     while done != limit and (job := queue.next()) is not None:
         attempt = ledger.attempt(job.spec["key"], job.attempt)
-        found = outcome(job.spec | {"protocol": protocol})
-        if isinstance(found, Exception):
-            attempt.fail(found, "code")
+        ended = outcome(job.spec | {"protocol": protocol})
+        if isinstance(ended, Exception):
+            attempt.fail(ended, "code")
         else:
-            attempt.finish(*found)
+            attempt.finish(*ended)
         queue.ended(job.spec["key"])
         done += 1
 

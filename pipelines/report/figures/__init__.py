@@ -1,30 +1,42 @@
-"""The figures of one study, in the order of the page."""
+"""The figures of one study: one file each, which holds a `TITLE` and a function `draw`.
+
+`plot` holds what they are made of, `inputs` what they are drawn from; `across` draws test scores
+along what scenarios or whole studies differ in.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
 
+from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
-from pipelines.report.figures import across, cost, learned, scores, search, sensitivity, training
-from pipelines.report.figures.inputs import load_inputs
+from pipelines.report.figures.inputs import FigureInputs, load_inputs
 from pipelines.report.figures.plot import Figure
 from pipelines.report.records import StudyState
 
+#: Modules of this package, in the order of the page. A figure's anchor is its module's name.
+FIGURES = (
+    "scores",
+    "budget",
+    "sensitivity",
+    "epochs",
+    "axes",
+    "hyperparameters",
+    "parallel",
+    "weight_function",
+    "weights",
+    "learned",
+    "confusion",
+    "cost",
+)
 
-def study_figures(ledger: Ledger, study_state: StudyState, results: dict[str, Any]) -> list[Figure]:
+
+def study_figures(ledger: Ledger, study_state: StudyState, results: Json) -> list[Figure]:
     """All figures of a study; those without data say why instead."""
     inputs = load_inputs(ledger, study_state, results)
-    return [
-        scores.accuracy(inputs),
-        cost.budget(inputs),
-        sensitivity.sensitivity(inputs),
-        training.epochs(inputs),
-        across.axes(inputs),
-        search.hyperparameters(inputs),
-        search.parallel(inputs),
-        learned.weight_function(inputs),
-        learned.weights(inputs),
-        learned.learned(inputs),
-        training.confusion(inputs),
-        cost.cost(inputs),
-    ]
+    return [_figure(name, inputs) for name in FIGURES]
+
+
+def _figure(name: str, inputs: FigureInputs) -> Figure:
+    module = import_module(f"{__name__}.{name}")
+    return Figure(name.replace("_", "-"), module.TITLE, module.draw(inputs))

@@ -1,62 +1,48 @@
-"""Figures across protocols: test score against what one study varies, or several differ in."""
+"""Test score against what scenarios of one study, or several studies, differ in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.documents import lookup
-from pipelines.report.figures.inputs import FigureInputs, counts
-from pipelines.report.figures.plot import Figure, Panel, axis, escape, intervals, line, styles
+import plotly.graph_objects as go
+
+from pipelines.documents import Json, lookup
+from pipelines.report.figures.inputs import sample_sizes
+from pipelines.report.figures.plot import (
+    Drawing,
+    Figure,
+    Panel,
+    axis,
+    error_bars,
+    escape,
+    left_out,
+    line,
+    styles,
+)
 from pipelines.report.records import StudyState
 from pipelines.report.tables import METRICS, scale
 
-Json = dict[str, Any]
 Member = tuple[StudyState, Json]  # a study and its results
 Point = tuple[Any, Json]  # a value on an axis, and the results there
 #: What several studies are compared along, by the address in the protocol.
 ADDRESSES = {"splits.meta": "Clean labels", "noise.rate": "Noise rate"}
 
 
-def axes(inputs: FigureInputs) -> Figure:
-    """Test score along the axes of one study."""
-    study = inputs.study_state.study
-    title = "Clean labels, noise rates and other axes"
-    if not study.request.axes:
-        noise = study.protocol.noise
-        return Figure(
-            "axes",
-            title,
-            f"Left out: the study has no axes, so one number of clean labels "
-            f"({study.protocol.splits.meta} to train with) and one noise rate ({noise.kind}, "
-            f"{noise.rate:.0%}).",
-        )
-    found = inputs.results.get("scenarios", {"scenarios": {"": inputs.results}})["scenarios"]
-    protocol = study.protocol.model_dump(mode="json")
-    groups = {}
-    for address in study.request.axes:
-        own = (lookup(protocol, address), found[""])
-        varied = [
-            (change[address], found[name])
-            for name, change in study.scenarios.items()
-            if address in change
-        ]
-        groups[address] = _ordered([own, *varied])
-    return _figure("axes", title, "over the study's scenarios", groups)
-
-
 def compare_studies(members: Sequence[Member]) -> list[Figure]:
     """One figure per address, with a view for every set of studies that differ in that alone."""
-    return [_compare(members, address, title) for address, title in ADDRESSES.items()]
+    return [
+        Figure(title.lower().replace(" ", "-"), title, _compare(members, address))
+        for address, title in ADDRESSES.items()
+    ]
 
 
-def _compare(members: Sequence[Member], address: str, title: str) -> Figure:
-    name = title.lower().replace(" ", "-")
-    groups = dict(_families(members, address))
-    if not groups:
-        return Figure(name, title, f"Left out: no two of these studies differ in {address} alone.")
-    return _figure(name, title, f"over studies that differ in {address} alone", groups, address)
+def _compare(members: Sequence[Member], address: str) -> Drawing:
+    families = dict(_families(members, address))
+    if not families:
+        return left_out(f"no two of these studies differ in {address} alone")
+    return draw_across(families, f"over studies that differ in {address} alone", address)
 
 
 def _families(members: Sequence[Member], address: str) -> Iterator[tuple[str, list[Point]]]:
@@ -73,37 +59,45 @@ def _families(members: Sequence[Member], address: str) -> Iterator[tuple[str, li
     for family in families.values():
         if len(family) > 1:
             first = family[min(family)][0].study.name
-            points = _ordered([(value, results) for value, (_, results) in family.items()])
+            points = ordered([(value, results) for value, (_, results) in family.items()])
             yield f"{first} and {len(family) - 1} more", points
 
 
-def _ordered(points: list[Point]) -> list[Point]:
+def ordered(points: list[Point]) -> list[Point]:
     """Numbers rising; other values as they are given."""
     numbers = all(isinstance(value, int | float) for value, _ in points)
     return sorted(points, key=lambda point: point[0]) if numbers else points
 
 
-def _figure(
-    name: str, title: str, where: str, groups: dict[str, list[Point]], label: str = ""
-) -> Figure:
-    tests = [e for points in groups.values() for _, results in points for _, e in _tests(results)]
+def draw_across(
+    points_by_view: Mapping[str, list[Point]], extent: str, axis_label: str | None = None
+) -> Drawing:
+    """Test scores along one axis per view.
+
+    points_by_view: by the view's label.
+    extent: what the axes span, for the caption.
+    axis_label: of every view; by default each view's own label.
+    """
+    tests = [
+        test
+        for points in points_by_view.values()
+        for _, results in points
+        for test in _tests(results).values()
+    ]
     if not tests:
-        return Figure(name, title, "Left out: no final run has finished.")
-    return Figure(
-        name,
-        title,
-        f"Final test score of each arm {where}; mean over repeats ({counts(tests)}) with 95 % "
-        "intervals.",
-        {group: [_panel(points, label or group)] for group, points in groups.items()},
+        return left_out("no final run has finished")
+    return Drawing(
+        f"Final test score of each arm {extent}; mean over repeats ({sample_sizes(tests)}) with "
+        "95 % intervals.",
+        {label: [_panel(points, axis_label or label)] for label, points in points_by_view.items()},
     )
 
 
-def _tests(results: Json) -> Iterator[tuple[str, Json]]:
+def _tests(results: Json) -> dict[str, Json]:
     """The test score of each arm that has one."""
-    for name, arm in results["arms"].items():
-        test = arm["test"][results["selection"]["epoch"]]
-        if test["mean"] is not None:
-            yield name, test
+    epoch = results["selection"]["epoch"]
+    tests = {name: arm["test"][epoch] for name, arm in results["arms"].items()}
+    return {name: test for name, test in tests.items() if test["mean"] is not None}
 
 
 def _panel(points: list[Point], label: str) -> Panel:
@@ -111,18 +105,17 @@ def _panel(points: list[Point], label: str) -> Panel:
     kinds = {name: arm["kind"] for _, results in points for name, arm in results["arms"].items()}
     data = []
     for name, style in styles(kinds).items():
-        found = [(x, test) for x, results in points for arm, test in _tests(results) if arm == name]
-        if found:
-            data.append(
-                line(
-                    [x if isinstance(x, int | float) else escape(x) for x, _ in found],
-                    [scale(metric) * test["mean"] for _, test in found],
-                    name,
-                    style,
-                    mode="lines+markers",
-                    marker={"size": 8, "color": style.colour, "symbol": style.symbol},
-                    error_y=intervals((test for _, test in found), scale(metric)),
-                )
+        scored = [(x, tests[name]) for x, results in points if name in (tests := _tests(results))]
+        if scored:
+            trace = line(
+                [x if isinstance(x, int | float) else escape(x) for x, _ in scored],
+                [scale(metric) * test["mean"] for _, test in scored],
+                name,
+                style,
+                mode="lines+markers",
+                marker={"size": 8, "color": style.colour, "symbol": style.symbol},
+                error_y=error_bars((test for _, test in scored), scale(metric)),
             )
-    layout = {"xaxis": axis(label), "yaxis": axis(f"test {METRICS[metric]}"), "height": 440}
-    return Panel("", data, layout)
+            data.append(trace)
+    layout = go.Layout(xaxis=axis(label), yaxis=axis(f"test {METRICS[metric]}"), height=440)
+    return Panel(data, layout)

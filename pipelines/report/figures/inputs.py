@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.record import Record
+from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures.plot import Style, styles
 from pipelines.report.records import StudyState
 from pipelines.report.tables import METRICS, scale
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """`histories` holds the rows of final runs by key; `styles` how each arm is drawn."""
+    """A study as figures see it.
+
+    histories: the rows of each final run, by its trial's key.
+    runs: what was run for each arm.
+    styles: how each arm is drawn.
+    """
 
     study_state: StudyState
     results: Json
@@ -33,7 +36,7 @@ class FigureInputs:
         return self.results["metric"]
 
     @property
-    def unit(self) -> str:
+    def score_label(self) -> str:
         """The metric and its unit, for an axis."""
         return METRICS[self.metric]
 
@@ -48,50 +51,68 @@ class FigureInputs:
         return scale(self.metric)
 
     @property
+    def tests(self) -> dict[str, Json]:
+        """The test score of each arm that has one: an estimate over its final runs."""
+        tests = {name: arm["test"][self.epoch] for name, arm in self.results["arms"].items()}
+        return {name: test for name, test in tests.items() if test["mean"] is not None}
+
+    @property
     def kinds(self) -> dict[str, list[str]]:
         """The arms of each kind, in the study's order."""
-        found: dict[str, list[str]] = {}
+        arms_of: dict[str, list[str]] = {}
         for name, arm in self.results["arms"].items():
-            found.setdefault(arm["kind"], []).append(name)
-        return found
+            arms_of.setdefault(arm["kind"], []).append(name)
+        return arms_of
 
-    def finals(self, arm: str) -> list[Record]:
+    def search_trials(self, arm: str) -> list[Record]:
+        """The finished trials of an arm's search, of all repeats."""
+        return [r for r in self.runs[arm].in_role("search") if r.status != "failed"]
+
+    def final_runs(self, arm: str) -> list[Record]:
         """The finished final runs of an arm."""
         return [r for r in self.runs[arm].final_runs if r.status != "failed"]
 
-    def of_last_rows(self, arm: str, value: Callable[[Json], Any]) -> dict[tuple[int, int], Any]:
-        """By (repeat, run seed) the newest value that a final run's rows have; None is no value."""
-        found = {}
-        for record in self.finals(arm):
+    def rows_with(self, arm: str, name: str) -> list[list[Json]]:
+        """Of each final run of an arm the rows that have an entry `name`, if there are any."""
+        runs = [
+            [row for row in self.histories.get(record.key, []) if name in row]
+            for record in self.final_runs(arm)
+        ]
+        return [rows for rows in runs if rows]
+
+    def newest(self, arm: str, value: Callable[[Json], Any]) -> dict[tuple[int, int], Any]:
+        """By (repeat, run seed) what `value` makes of a final run's newest row.
+
+        A row of which it makes None is passed over; so is a run that has only such rows.
+        """
+        newest = {}
+        for record in self.final_runs(arm):
             values = map(value, reversed(self.histories.get(record.key, [])))
-            newest = next((v for v in values if v is not None), None)
-            if newest is not None:
-                found[record.repeat, record.index] = newest
-        return found
+            last = next((v for v in values if v is not None), None)
+            if last is not None:
+                newest[record.repeat, record.index] = last
+        return newest
 
 
 def load_inputs(ledger: Ledger, study_state: StudyState, results: Json) -> FigureInputs:
     """All that the figures of a study need; only final runs' histories are read."""
+    epoch = study_state.study.protocol.epoch
     runs = {
-        name: ArmRuns(
-            name,
-            [r for r in study_state.records if r.arm == name],
-            study_state.study.protocol.epoch,
-        )
+        name: ArmRuns(name, [r for r in study_state.records if r.arm == name], epoch)
         for name in results["arms"]
     }
-    finals = {r.key for arm in runs.values() for r in arm.final_runs}
-    histories = ledger.histories(study_state.trials[key] for key in sorted(finals))
-    looks = styles({name: arm["kind"] for name, arm in results["arms"].items()})
-    return FigureInputs(study_state, results, histories, runs, looks)
+    final_keys = {r.key for arm in runs.values() for r in arm.final_runs}
+    histories = ledger.histories(study_state.trials[key] for key in sorted(final_keys))
+    arm_styles = styles({name: arm["kind"] for name, arm in results["arms"].items()})
+    return FigureInputs(study_state, results, histories, runs, arm_styles)
 
 
-def sizes(counts: Counter[int]) -> str:
-    """How many runs each curve stands for, in words."""
-    return " or ".join(str(n) for n in sorted(counts))
+def either(counts: Iterable[int]) -> str:
+    """Different numbers of runs in words: "4 or 6"."""
+    return " or ".join(str(n) for n in sorted(set(counts)))
 
 
-def counts(estimates: Iterable[Json]) -> str:
+def sample_sizes(estimates: Iterable[Json]) -> str:
     """How many runs and repeats each estimate comes from, in words."""
-    found = sorted({(e["n"], e["repeats"]) for e in estimates})
-    return "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in found)
+    sizes = sorted({(e["n"], e["repeats"]) for e in estimates})
+    return "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in sizes)

@@ -1,14 +1,18 @@
-"""The parts that figures are made of: plain values that plotly.js draws."""
+"""What figures are made of: panels of plotly's traces and layouts, and the styles of arms."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-Json = dict[str, Any]
+import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
+
+from pipelines.documents import Json
+
 #: After Okabe & Ito: told apart with every common colour blindness. One per kind of arm.
 COLOURS = {
     "plain": "#8c8c8c",
@@ -26,28 +30,59 @@ STEPS = ("#7a4fa3", "#4a76b8", "#1f9e89", "#7cb83c", "#e3b505")
 
 @dataclass(frozen=True)
 class Panel:
-    """One coordinate system: plotly's traces and layout."""
+    """One coordinate system. The page's script adds colours of the scheme, fonts and margins."""
 
-    title: str
-    data: list[Json]
-    layout: Json
+    data: Sequence[BaseTraceType]
+    layout: go.Layout
+    title: str = ""
+
+    def to_json(self) -> Json:
+        """What plotly.js draws, and the heading above it."""
+        return {
+            "title": self.title,
+            "data": [trace.to_plotly_json() for trace in self.data],
+            "layout": self.layout.to_plotly_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a figure shows and says.
+
+    views: its panels by the label of a switch (one view: no switch, its label is not shown); where
+        there are none, the caption says why.
+    """
+
+    caption: str
+    views: Mapping[str, list[Panel]] = field(default_factory=dict)
+
+
+def left_out(why: str) -> Drawing:
+    """Instead of a figure: why there is none, as the rest of a sentence without its full stop."""
+    return Drawing(f"Left out: {why}.")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one heading.
-
-    `views` holds them by the label of a switch; where there are none, the caption says why.
-    """
+    """A drawing under a heading; `name` is its anchor on the page."""
 
     name: str
     title: str
-    caption: str
-    views: Mapping[str, list[Panel]] = field(default_factory=dict)
+    drawing: Drawing
 
-    def to_json(self) -> Json:
-        """Plain JSON values."""
-        return asdict(self)
+    @property
+    def caption(self) -> str:
+        """What is said of it."""
+        return self.drawing.caption
+
+    @property
+    def views(self) -> Mapping[str, list[Panel]]:
+        """Its panels by the label of a switch."""
+        return self.drawing.views
+
+    def to_json(self) -> dict[str, list[Json]]:
+        """The panels of each view, for the page's script."""
+        return {label: [p.to_json() for p in panels] for label, panels in self.views.items()}
 
 
 @dataclass(frozen=True)
@@ -67,13 +102,13 @@ class Style:
 def styles(kinds: Mapping[str, str]) -> dict[str, Style]:
     """A style for each arm, by its kind."""
     seen: dict[str, int] = {}
-    found = {}
+    arm_styles = {}
     for arm, kind in kinds.items():
-        place = seen[kind] = seen.get(kind, -1) + 1
-        found[arm] = Style(
-            COLOURS[kind], DASHES[place % len(DASHES)], SYMBOLS[place % len(SYMBOLS)]
+        number = seen[kind] = seen.get(kind, -1) + 1
+        arm_styles[arm] = Style(
+            COLOURS[kind], DASHES[number % len(DASHES)], SYMBOLS[number % len(SYMBOLS)]
         )
-    return found
+    return arm_styles
 
 
 def faint(colour: str, alpha: float = 0.15) -> str:
@@ -87,18 +122,24 @@ def escape(text: Any) -> str:
     return html.escape(str(text), quote=False)
 
 
-def line(x: Sequence[Any], y: Sequence[Any], name: str, style: Style, **more: Any) -> Json:
-    """A curve; hovering names it and its point."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": rounded(y),
-        "name": escape(name),
-        "legendgroup": name,
-        "line": {"color": style.colour, "dash": style.dash, "width": 2},
-        **more,
-    }
+def line(
+    x: Sequence[Any], y: Sequence[Any], name: str, style: Style, **properties: Any
+) -> go.Scatter:
+    """A curve; hovering names it and its point.
+
+    x, y: of one length; None in `y` interrupts the curve.
+    name: stands in the legend, where curves and bands of one name are shown and hidden together.
+    properties: plotly's, in place of those set here.
+    """
+    trace = go.Scatter(
+        mode="lines",
+        x=x,
+        y=rounded(y),
+        name=escape(name),
+        legendgroup=name,
+        line={"color": style.colour, "dash": style.dash, "width": 2},
+    )
+    return trace.update(overwrite=True, **properties)
 
 
 def band(
@@ -107,33 +148,39 @@ def band(
     high: Sequence[float | None],
     name: str,
     style: Style,
-) -> Json:
-    """The area between two curves; points without an interval are skipped."""
+    **properties: Any,
+) -> go.Scatter:
+    """The area between two curves; points without an interval are skipped.
+
+    x, low, high: of one length.
+    name: of the curve that the band belongs to.
+    properties: plotly's, in addition to those set here.
+    """
     known = [
         (a, b, c) for a, b, c in zip(x, low, high, strict=True) if b is not None and c is not None
     ]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [a for a, _, _ in known] + [a for a, _, _ in reversed(known)],
-        "y": rounded([b for _, b, _ in known] + [c for _, _, c in reversed(known)]),
-        "fill": "toself",
-        "fillcolor": style.shade,
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-        "showlegend": False,
-        "legendgroup": name,
-        "name": escape(name),
-    }
+    return go.Scatter(
+        mode="lines",
+        x=[a for a, _, _ in known] + [a for a, _, _ in reversed(known)],
+        y=rounded([b for _, b, _ in known] + [c for _, _, c in reversed(known)]),
+        fill="toself",
+        fillcolor=style.shade,
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=name,
+        name=escape(name),
+        **properties,
+    )
 
 
-def intervals(estimates: Iterable[Json], factor: float) -> Json:
-    """Error bars of estimates; none where there is no interval."""
+def error_bars(estimates: Iterable[Json], factor: float) -> Json:
+    """Plotly's error bars of estimates in units of 1/factor; none where there is no interval."""
     above, below = [], []
-    for e in estimates:
-        known = e["low"] is not None
-        above.append(factor * (e["high"] - e["mean"]) if known else None)
-        below.append(factor * (e["mean"] - e["low"]) if known else None)
+    for estimate in estimates:
+        known = estimate["low"] is not None
+        above.append(factor * (estimate["high"] - estimate["mean"]) if known else None)
+        below.append(factor * (estimate["mean"] - estimate["low"]) if known else None)
     return {
         "type": "data",
         "symmetric": False,
@@ -144,9 +191,9 @@ def intervals(estimates: Iterable[Json], factor: float) -> Json:
     }
 
 
-def axis(title: str, **more: Any) -> Json:
-    """An axis with a title."""
-    return {"title": {"text": escape(title)}, **more}
+def axis(title: str, **properties: Any) -> Json:
+    """An axis with a title; properties are plotly's."""
+    return {"title": {"text": escape(title)}, **properties}
 
 
 def rounded(values: Iterable[Any]) -> list[Any]:

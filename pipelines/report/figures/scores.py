@@ -1,57 +1,50 @@
-"""The final test score of every arm."""
+"""The final test score of every arm, with its interval."""
 
 from __future__ import annotations
 
-from typing import Any
+import plotly.graph_objects as go
 
-from pipelines.report.figures.inputs import FigureInputs, counts
-from pipelines.report.figures.plot import Figure, Panel, axis, intervals, rounded
+from pipelines.report.figures.inputs import FigureInputs, sample_sizes
+from pipelines.report.figures.plot import Drawing, Panel, axis, error_bars, left_out, rounded
 from pipelines.report.tables import number
 
-Json = dict[str, Any]
+TITLE = "Final test score"
 
 
-def accuracy(inputs: FigureInputs) -> Figure:
-    """Final test score of every arm, with its interval."""
-    found = {
-        name: arm["test"][inputs.epoch]
-        for name, arm in inputs.results["arms"].items()
-        if arm["test"][inputs.epoch]["mean"] is not None
-    }
-    title = "Final test score"
-    if not found:
-        return Figure("test", title, "Left out: no final run has finished.")
-    names = sorted(found, key=lambda name: found[name]["mean"])
-    data = []
-    for kind, arms in inputs.kinds.items():
-        shown = [name for name in arms if name in found]
-        if shown:
-            data.append(_points(inputs, kind, shown, found))
-    layout = {
-        "xaxis": axis(f"test {inputs.unit}"),
-        "yaxis": {"categoryorder": "array", "categoryarray": names, "automargin": True},
-        "height": 90 + 26 * len(names),
-    }
-    return Figure(
-        "test",
-        title,
-        f"Mean over repeats of the final runs ({counts(found.values())}) with 95 % intervals, "
-        f"{inputs.epoch} epoch; no bar where there is no interval.",
-        {"": [Panel("", data, layout)]},
+def draw(inputs: FigureInputs) -> Drawing:
+    """The arms from the highest score down; one colour per kind."""
+    tests = inputs.tests
+    if not tests:
+        return left_out("no final run has finished")
+    data = [
+        _points(inputs, kind, scored)
+        for kind, arms in inputs.kinds.items()
+        if (scored := [arm for arm in arms if arm in tests])
+    ]
+    rising = sorted(tests, key=lambda arm: tests[arm]["mean"])  # plotly draws from below
+    layout = go.Layout(
+        xaxis=axis(f"test {inputs.score_label}"),
+        yaxis={"categoryorder": "array", "categoryarray": rising, "automargin": True},
+        height=90 + 26 * len(tests),
     )
+    caption = (
+        f"Mean over repeats of the final runs ({sample_sizes(tests.values())}) with 95 % "
+        f"intervals, {inputs.epoch} epoch; no bar where there is no interval."
+    )
+    return Drawing(caption, {"": [Panel(data, layout)]})
 
 
-def _points(inputs: FigureInputs, kind: str, names: list[str], found: dict[str, Json]) -> Json:
+def _points(inputs: FigureInputs, kind: str, arms: list[str]) -> go.Scatter:
     """Mean and interval of the arms of one kind."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": kind,
-        "legendgroup": kind,
-        "x": rounded(inputs.factor * found[name]["mean"] for name in names),
-        "y": names,
-        "error_x": intervals((found[name] for name in names), inputs.factor),
-        "marker": {"size": 10, "color": inputs.styles[names[0]].colour},
-        "text": [f"{number(inputs.metric, found[n]['mean'])} (n = {found[n]['n']})" for n in names],
-        "hovertemplate": "%{y}: %{text}<extra></extra>",
-    }
+    tests = [inputs.tests[arm] for arm in arms]
+    return go.Scatter(
+        mode="markers",
+        name=kind,
+        legendgroup=kind,
+        x=rounded(inputs.factor * test["mean"] for test in tests),
+        y=arms,
+        error_x=error_bars(tests, inputs.factor),
+        marker={"size": 10, "color": inputs.styles[arms[0]].colour},
+        text=[f"{number(inputs.metric, test['mean'])} (n = {test['n']})" for test in tests],
+        hovertemplate="%{y}: %{text}<extra></extra>",
+    )

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+import plotly.graph_objects as go
 
-from pipelines.report.figures.inputs import FigureInputs, counts
-from pipelines.report.figures.plot import Figure, Panel, axis, escape, intervals, line
+from pipelines.documents import Json
+from pipelines.report.figures.inputs import FigureInputs, sample_sizes
+from pipelines.report.figures.plot import (
+    Drawing,
+    Panel,
+    axis,
+    error_bars,
+    escape,
+    left_out,
+    line,
+)
 from pipelines.report.tables import number
 
-Json = dict[str, Any]
+TITLE = "Sensitivity to an arm's own knobs"
 TICKS = {0.25: "1/4", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4"}
 
 
-def sensitivity(inputs: FigureInputs) -> Figure:
+def draw(inputs: FigureInputs) -> Drawing:
     """Test score against the factor on each knob, per arm; and the range of all of them."""
     arms = {name: arm["sensitivity"] for name, arm in inputs.results["arms"].items()}
     arms = {name: knobs for name, knobs in arms.items() if knobs}
-    title = "Sensitivity to an arm's own knobs"
     if not arms:
-        why = (
-            "no sensitivity run has finished"
-            if inputs.study_state.study.request.sensitivity
-            else "the study asks for no sensitivity runs"
+        asked = inputs.study_state.study.request.sensitivity
+        return left_out(
+            "no sensitivity run has finished" if asked else "the study asks for no sensitivity runs"
         )
-        return Figure("sensitivity", title, f"Left out: {why}.")
-    views = {"worst cases": [_ranges(inputs, arms)]} | {
+    views = {"worst cases": [_worst_cases(inputs, arms)]} | {
         name: _panels(inputs, name, knobs) for name, knobs in arms.items()
     }
-    tests = (tried["test"] for knobs in arms.values() for k in knobs for tried in k["values"])
-    return Figure(
-        "sensitivity",
-        title,
+    tests = (moved["test"] for knobs in arms.values() for k in knobs for moved in k["values"])
+    return Drawing(
         "Test score with one knob moved and all else as published, nothing tuned anew: per arm "
-        f"against the factor on the knob ({counts(tests)} for each, with 95 % intervals), and, as "
-        "worst cases, from the lowest to the highest of these means, without interval. Star: the "
-        "arm's reference, no knob moved. Cross: at least one run diverged. Spread: highest minus "
-        "lowest mean. Gain: what tuning that knob alone is worth, chosen on other repeats.",
+        f"against the factor on the knob ({sample_sizes(tests)} for each, with 95 % intervals), "
+        "and, as worst cases, from the lowest to the highest of these means, without interval. "
+        "Star: the arm's reference, no knob moved. Cross: at least one run diverged. Spread: "
+        "highest minus lowest mean. Gain: what tuning that knob alone is worth, chosen on other "
+        "repeats.",
         views,
     )
 
@@ -46,8 +51,9 @@ def _reference(inputs: FigureInputs, arm: str) -> Json:
     return (entry["default"] if entry["tuned"] else entry)["test"][inputs.epoch]
 
 
-def _ranges(inputs: FigureInputs, arms: dict[str, list[Json]]) -> Panel:
-    data: list[Json] = []
+def _worst_cases(inputs: FigureInputs, arms: dict[str, list[Json]]) -> Panel:
+    """One bar per knob of every arm, from its lowest to its highest mean."""
+    data: list[go.Scatter] = []
     labels: list[str] = []
     for arm, knobs in arms.items():
         style, mean = inputs.styles[arm], _reference(inputs, arm)["mean"]
@@ -67,14 +73,15 @@ def _ranges(inputs: FigureInputs, arms: dict[str, list[Json]]) -> Panel:
             )
         )
         if mean is not None:
-            points = line([inputs.factor * mean] * len(names), names, arm, style, mode="markers")
-            data.append(points | {"marker": {"symbol": "star", "size": 13, "color": style.colour}})
-    layout = {
-        "xaxis": axis(f"test {inputs.unit}"),
-        "yaxis": {"categoryorder": "array", "categoryarray": labels[::-1], "automargin": True},
-        "height": 90 + 38 * len(labels),
-    }
-    return Panel("", data, layout)
+            star = {"symbol": "star", "size": 13, "color": style.colour}
+            means = [inputs.factor * mean] * len(names)
+            data.append(line(means, names, arm, style, mode="markers", marker=star))
+    layout = go.Layout(
+        xaxis=axis(f"test {inputs.score_label}"),
+        yaxis={"categoryorder": "array", "categoryarray": labels[::-1], "automargin": True},
+        height=90 + 38 * len(labels),
+    )
+    return Panel(data, layout)
 
 
 def _panels(inputs: FigureInputs, arm: str, knobs: list[Json]) -> list[Panel]:
@@ -82,7 +89,7 @@ def _panels(inputs: FigureInputs, arm: str, knobs: list[Json]) -> list[Panel]:
     reference = _reference(inputs, arm)
     scores = [
         inputs.factor * score
-        for test in (reference, *(tried["test"] for k in knobs for tried in k["values"]))
+        for test in (reference, *(moved["test"] for k in knobs for moved in k["values"]))
         for score in (test["mean"], test["low"], test["high"])
         if score is not None
     ]
@@ -94,39 +101,43 @@ def _panels(inputs: FigureInputs, arm: str, knobs: list[Json]) -> list[Panel]:
 
 
 def _panel(inputs: FigureInputs, arm: str, reference: Json, knob: Json, scale: Json) -> Panel:
+    """Test score against the factor on one knob.
+
+    reference: the test estimate with no knob moved.
+    knob: an entry of the arm's `sensitivity`.
+    scale: of the score's axis.
+    """
     style = inputs.styles[arm]
     points = [(1.0, reference, "star", "reference")]
-    for tried in knob["values"]:
-        lost = f", {tried['diverged']} diverged" if tried["diverged"] else ""
-        said = f"{tried['value']:.4g}{lost}"
-        points.append((tried["factor"], tried["test"], "x" if lost else "circle", said))
+    for moved in knob["values"]:
+        lost = f", {moved['diverged']} diverged" if moved["diverged"] else ""
+        symbol = "x" if lost else "circle"
+        points.append((moved["factor"], moved["test"], symbol, f"{moved['value']:.4g}{lost}"))
     points.sort(key=lambda point: point[0])
-    means = [test["mean"] for _, test, *_ in points]
-    data = [
-        line(
-            [factor for factor, *_ in points],
-            [None if mean is None else inputs.factor * mean for mean in means],
-            arm,
-            style,
-            mode="lines+markers",
-            error_y=intervals((test for _, test, *_ in points), inputs.factor),
-            marker={
-                "symbol": [symbol for _, _, symbol, _ in points],
-                "size": [13 if symbol == "star" else 8 for _, _, symbol, _ in points],
-                "color": style.colour,
-            },
-            text=[escape(said) for *_, said in points],
-            hovertemplate="%{text}: %{y}<extra></extra>",
-        )
-    ]
-    layout = {
-        "xaxis": axis(
+    factors, tests, symbols, texts = zip(*points, strict=True)
+    curve = line(
+        factors,
+        [None if test["mean"] is None else inputs.factor * test["mean"] for test in tests],
+        arm,
+        style,
+        mode="lines+markers",
+        error_y=error_bars(tests, inputs.factor),
+        marker={
+            "symbol": symbols,
+            "size": [13 if symbol == "star" else 8 for symbol in symbols],
+            "color": style.colour,
+        },
+        text=[escape(text) for text in texts],
+        hovertemplate="%{text}: %{y}<extra></extra>",
+    )
+    layout = go.Layout(
+        xaxis=axis(
             f"factor on {knob['knob']}", type="log", tickvals=[*TICKS], ticktext=[*TICKS.values()]
         ),
-        "yaxis": axis(f"test {inputs.unit}", **scale),
-        "height": 300,
-    }
-    return Panel(f"{knob['knob']}: {_in_words(inputs, knob)}", data, layout)
+        yaxis=axis(f"test {inputs.score_label}", **scale),
+        height=300,
+    )
+    return Panel([curve], layout, f"{knob['knob']}: {_in_words(inputs, knob)}")
 
 
 def _in_words(inputs: FigureInputs, knob: Json) -> str:
