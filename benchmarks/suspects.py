@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from methods.objective import generator
 from pipelines.analysis.intervals import estimate
 from pipelines.commands.launch import Options, launch
-from pipelines.data.sources import load_dataset
+from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, Task, prepare
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed

@@ -74,7 +74,7 @@ def code_digest() -> str:
     count, nor do the methods, which have digests of their own."""
     files = [ROOT / "methods" / "objective.py"]
     for package in COMPUTING:
-        files += sorted((ROOT / "pipelines" / package).glob("*.py"))
+        files += sorted((ROOT / "pipelines" / package).rglob("*.py"))
     found = hashlib.sha256()
     for file in files:
         found.update(_syntax(file))

@@ -13,9 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.commands.printing import print_line
+from pipelines.data.sources import SOURCES
 from pipelines.data.survey import Survey, summary, survey
 from pipelines.errors import UserError
 from pipelines.execution.preflight import check
+from pipelines.study.protocol import Data
 from pipelines.study.study_file import load_study, studies
 
 
@@ -76,9 +78,18 @@ def study_text(file: Path, found: Survey) -> str:
         data=found.data,
         summary=summary(found),
         path=_place(found.data.path, file),
+        options=_options(found.data),
         labels=found.data.labels and _place(found.data.labels.file, file),
         **choices(found),
     )
+
+
+def _options(data: Data) -> list[tuple[str, Any, str]]:
+    """Name, value and meaning of the options of the data's source that have a value."""
+    options = SOURCES[data.source].options
+    values = [(name, getattr(data, name)) for name in options]
+    fields = type(data).model_fields
+    return [(name, v, fields[name].description or "") for name, v in values if v is not None]
 
 
 def _place(path: Path | None, file: Path) -> str:

@@ -96,7 +96,9 @@ def show_report(storages: list[str], console: Console) -> None:
     paths = write_report(storages)
     for storage in storages:
         console.print(terminal_table(study_report(storage).results))
-    for path in [*paths, *(f"W&B files: {Path(storage) / 'wandb'}" for storage in storages)]:
+    folders = [Path(storage) / "wandb" for storage in storages]
+    wandb_files = [f"W&B files: {f}" for f in folders if f.is_dir() and any(f.iterdir())]
+    for path in [*paths, *wandb_files]:
         print_line(path, console)
 
 

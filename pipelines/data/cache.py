@@ -1,4 +1,9 @@
-"""Decoded data, kept as memory-mapped arrays that processes share."""
+"""Decoded data, kept as memory-mapped arrays that processes share.
+
+The folder is UNTUNED_CACHE, by default ~/.cache/untuned. An entry is a folder that is written under
+another name and made visible by one rename, so it is whole or not there, and any number of
+processes may make the same one at once.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +28,15 @@ def cache_root() -> Path:
     return Path(os.environ.get("UNTUNED_CACHE") or "~/.cache/untuned").expanduser()
 
 
-def _listing(path: Path) -> list[list[Any]]:
-    """Names, sizes and times of a file, or of all files in a folder: change with the content."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return [[f.relative_to(path).as_posix(), (s := f.stat()).st_size, s.st_mtime_ns] for f in files]
+def cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
+    """The data set of that key, from the cache or made now.
 
+    make: is given an empty folder, and may write x.npy there itself, so that large data never lies
+    in memory as a whole.
 
-def _cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
-    """The data set of that key, from the cache or made now; `make` may write x.npy itself."""
+    Raises:
+        UserError: the cache cannot be written; or as `make` does.
+    """
     entry = cache_root() / "data" / digest([FORMAT, *key])
     if not entry.exists():
         try:
@@ -44,6 +50,10 @@ def _cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
             raise UserError(
                 f"cache {cache_root()}: {error}; UNTUNED_CACHE names another folder"
             ) from None
+    return _read(entry)
+
+
+def _read(entry: Path) -> Dataset:
     metadata = json.loads((entry / "dataset.json").read_text())
     observed = np.array(metadata.pop("labels"), np.int64)
     test = metadata.pop("test")
@@ -54,15 +64,6 @@ def _cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
         test=None if test is None else np.array(test, bool),
         **metadata,
     )
-
-
-def _publish(folder: Path, entry: Path) -> None:
-    """Make an entry visible by one rename; if another process was first, its entry stands."""
-    try:
-        folder.rename(entry)
-    except OSError:
-        if not entry.exists():
-            raise
 
 
 def _write(dataset: Dataset, folder: Path) -> None:
@@ -76,3 +77,12 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
     }
     (folder / "dataset.json").write_text(json.dumps(metadata))
+
+
+def _publish(folder: Path, entry: Path) -> None:
+    """Make an entry visible by one rename; if another process was first, its entry stands."""
+    try:
+        folder.rename(entry)
+    except OSError:
+        if not entry.exists():
+            raise

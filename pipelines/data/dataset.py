@@ -32,6 +32,16 @@ class Dataset:
     names: list[str]
     fingerprint: str
 
+    @property
+    def in_own_test(self) -> NDArray[np.bool_]:
+        """Whether an example is in the source's own test set, [N]."""
+        return np.zeros(len(self.x), bool) if self.test is None else self.test.copy()
+
+    @property
+    def likely(self) -> NDArray[np.int64]:
+        """The true label where it is known, else the observed one, [N]."""
+        return np.where(self.truth >= 0, self.truth, self.observed)
+
 
 def make_dataset(
     origin: str,
@@ -43,11 +53,14 @@ def make_dataset(
     classes: Iterable[Any] | None = None,
     names: Iterable[str] | None = None,
 ) -> Dataset:
-    """Check arrays and complete them to a Dataset; `origin` names them in errors.
+    """Check arrays and complete them to a Dataset.
 
-    x as in Dataset, grey images also as [N, H, W], tables of any real type; y [N] names of classes,
-    or whole numbers, which are positions in `classes` if these are given; truth like y, -1 where
-    unknown, by default y.
+    origin: names them in errors. x: as in Dataset, grey images also as [N, H, W], tables of any
+    real type. y: [N] names of classes, or whole numbers, which are positions in `classes` if these
+    are given. truth: like y, -1 where unknown; by default y. test: [N], whether an example is in
+    the source's own test set. classes: names, in the order of their numbers; by default the
+    different values of y, sorted. names: what a labels file calls the examples; by default their
+    row numbers.
 
     Raises:
         UserError: a shape, type or value that does not fit.

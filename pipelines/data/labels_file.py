@@ -11,34 +11,38 @@ from pipelines.errors import UserError
 from pipelines.study.protocol import LabelsFile
 
 
-def _read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[int]]:
+def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[int]]:
     """Rows of the data set that a labels file names, and the label it gives to each.
 
     A path may leave out train/; a label may be the number of a class, unless that is a class's
     name.
+
+    Raises:
+        UserError: the file cannot be read, or a line of it names no example or no class.
     """
     rows = {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
     rows |= {name: row for row, name in enumerate(dataset.names)}
     codes = {str(number): number for number in range(len(dataset.classes))}
     codes |= {name: number for number, name in enumerate(dataset.classes)}
-    found: dict[int, int] = {}
-    for line, path, label in _labels_lines(labels):
+    given: dict[int, int] = {}
+    for line, path, label in _lines(labels):
         origin = f"{labels.file}, line {line}"
         row = rows.get(str(PurePosixPath(path)))
         if row is None:
             example = dataset.names[0]
             raise UserError(f"{origin}: {path!r} names no example; names are like {example!r}")
-        if row in found:
+        if row in given:
             raise UserError(f"{origin}: {path!r} occurs twice")
         if label not in codes:
             raise UserError(f"{origin}: label {label!r}: allowed are {preview(dataset.classes)}")
-        found[row] = codes[label]
-    if not found:
+        given[row] = codes[label]
+    if not given:
         raise UserError(f"{labels.file}: names no example")
-    return list(found), list(found.values())
+    return list(given), list(given.values())
 
 
-def _labels_lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
+def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
+    """Line number, example and label of each line."""
     try:
         with labels.file.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -55,8 +59,12 @@ def _labels_lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
         raise UserError(f"{labels.file}: cannot be read: {error}") from None
 
 
-def _labels_file(file: Path) -> LabelsFile:
-    """A labels file whose label column is `label`, else the last one."""
+def guess_columns(file: Path) -> LabelsFile:
+    """A labels file whose label column is `label`, else the last one.
+
+    Raises:
+        UserError: the file cannot be read, or has no column `path` or none beside it.
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             columns = next(csv.reader(stream), [])

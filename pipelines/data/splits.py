@@ -1,4 +1,4 @@
-"""Four disjoint splits of a data set."""
+"""Four disjoint splits of a data set, and the thinning of the training split."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 from pipelines.data.corruption import class_sizes, thin
 from pipelines.data.dataset import Dataset
 from pipelines.errors import UserError
-from pipelines.study.protocol import Protocol, Splits
+from pipelines.study.protocol import Imbalance, Splits
 
 Rows = NDArray[np.int64]
+
+
+def keyed_rng(seed: int, purpose: str) -> np.random.Generator:
+    """A stream of random numbers of its own for each purpose, so that none shifts another."""
+    return np.random.default_rng([seed, *purpose.encode()])
 
 
 def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> dict[str, Rows]:
@@ -19,38 +24,45 @@ def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> d
     meta, val and test come from examples whose true label is known, train is what is left. val is
     drawn before meta, so that neither test nor val changes with the size of meta, and smaller meta
     sets lie within larger ones.
+
+    splits: sizes. seed: the study's, draws test. data_seed: draws val and meta.
+
+    Raises:
+        UserError: there are too few examples, of a class or in all.
     """
     known = dataset.truth >= 0
-    if dataset.test is None:
-        if splits.test is None:
-            raise UserError(
-                "splits.test: this source has no test set of its own, a number is needed"
-            )
-        own = np.zeros(len(known), bool)
-        test = _draw(dataset, np.flatnonzero(known), splits.test, "test", _rng(seed, "test"))
-    else:
-        own = dataset.test
-        test = np.flatnonzero(own & known)
-        if splits.test is not None:
-            test = _draw(dataset, test, splits.test, "test", _rng(seed, "test"))
-        if not len(test):
-            raise UserError(
-                f"data.trusted: none of the {own.sum()} examples in the source's own test set "
-                "has a known true label; name some of them"
-            )
-    free = ~own
+    test = _test_rows(dataset, splits.test, seed)
+    free = ~dataset.in_own_test  # a row of the source's own test set is never trained on
     free[test] = False
-    rows = {}
+    drawn = {}
     for name, size in (("val", splits.val), ("meta", splits.meta)):
-        rows[name] = _draw(dataset, np.flatnonzero(free & known), size, name, _rng(data_seed, name))
-        free[rows[name]] = False
-    return {"train": np.flatnonzero(free), "meta": rows["meta"], "val": rows["val"], "test": test}
+        candidates, rng = np.flatnonzero(free & known), keyed_rng(data_seed, name)
+        drawn[name] = _stratified(dataset, candidates, size, name, rng)
+        free[drawn[name]] = False
+    return {"train": np.flatnonzero(free), "meta": drawn["meta"], "val": drawn["val"], "test": test}
 
 
-def _draw(
+def _test_rows(dataset: Dataset, size: int | None, seed: int) -> Rows:
+    """The source's own test set or a sample of it; a sample of everything if there is none."""
+    known, rng = dataset.truth >= 0, keyed_rng(seed, "test")
+    if dataset.test is None and size is None:
+        raise UserError("splits.test: this source has no test set of its own, a number is needed")
+    candidates = np.flatnonzero(known if dataset.test is None else dataset.test & known)
+    if not len(candidates) and dataset.test is not None:
+        raise UserError(
+            f"data.trusted: none of the {dataset.test.sum()} examples in the source's own test set "
+            "has a known true label; name some of them"
+        )
+    return candidates if size is None else _stratified(dataset, candidates, size, "test", rng)
+
+
+def _stratified(
     dataset: Dataset, candidates: Rows, size: int, name: str, rng: np.random.Generator
 ) -> Rows:
-    """A random sample in which classes are as frequent as in the candidates, at least one each."""
+    """A random sample in which classes are as frequent as in the candidates, at least one each.
+
+    name: of the split, for errors.
+    """
     truth, classes = dataset.truth[candidates], len(dataset.classes)
     counts = np.bincount(truth, minlength=classes)
     if not counts.all():
@@ -63,28 +75,31 @@ def _draw(
             f"splits.{name} = {size}: must be between {classes} (one per class) "
             f"and {len(candidates)} (what is left)"
         )
-    given, share = np.ones(classes, np.int64), size * counts / len(candidates)
-    while given.sum() < size:
-        given[(share - given).argmax()] += 1
-    return np.sort(candidates[thin(truth, given, rng)])
+    # One of each class, then each next place goes to the class that is furthest below its share.
+    sizes, share = np.ones(classes, np.int64), size * counts / len(candidates)
+    while sizes.sum() < size:
+        sizes[(share - sizes).argmax()] += 1
+    return np.sort(candidates[thin(truth, sizes, rng)])
 
 
-def _thin_train(
-    train: Rows, likely: Rows, dataset: Dataset, protocol: Protocol, data_seed: int
+def thin_train(
+    dataset: Dataset, train: Rows, imbalance: Imbalance, splits: Splits, data_seed: int
 ) -> Rows:
-    """The training rows that imbalance leaves; every class must have one."""
+    """The training rows that imbalance leaves, by what is known of their class.
+
+    train: rows of the training split. splits: for the error alone.
+
+    Raises:
+        UserError: a class would have none.
+    """
+    likely = dataset.likely
     counts = np.bincount(likely[train], minlength=len(dataset.classes))
-    sizes = class_sizes(protocol.imbalance.kind, counts, protocol.imbalance.factor)
+    sizes = class_sizes(imbalance.kind, counts, imbalance.factor)
     if not sizes.all():
-        s, c = protocol.splits, sizes.argmin()
+        empty = sizes.argmin()
         raise UserError(
-            f"class {dataset.classes[c]!r}: no training example is left of {(likely == c).sum()} "
-            f"after splits.meta = {s.meta}, val = {s.val}, test = {s.test} "
-            f"and imbalance.factor = {protocol.imbalance.factor:g}"
+            f"class {dataset.classes[empty]!r}: no training example is left of "
+            f"{(likely == empty).sum()} after splits.meta = {splits.meta}, val = {splits.val}, "
+            f"test = {splits.test} and imbalance.factor = {imbalance.factor:g}"
         )
-    return train[thin(likely[train], sizes, _rng(data_seed, "imbalance"))]
-
-
-def _rng(seed: int, purpose: str) -> np.random.Generator:
-    """A stream of random numbers of its own for each purpose, so that none shifts another."""
-    return np.random.default_rng([seed, *purpose.encode()])
+    return train[thin(likely[train], sizes, keyed_rng(data_seed, "imbalance"))]

@@ -7,10 +7,8 @@ the training split; meta, val and test carry true labels (val the corrupted ones
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +17,15 @@ from torch import Tensor
 from methods.objective import Pool
 from pipelines.data.corruption import corrupt, transition
 from pipelines.data.dataset import Dataset
-from pipelines.data.sources import load_dataset
-from pipelines.data.splits import Rows, _rng, _thin_train, split_rows
-from pipelines.study.protocol import Protocol
+from pipelines.data.description import DataDescription, describe
+from pipelines.data.loading import load_dataset
+from pipelines.data.splits import Rows, keyed_rng, split_rows, thin_train
+from pipelines.study.protocol import Data, Imbalance, Noise, Protocol, Splits
+
+#: Tasks that a process keeps. The trials of a study's repeats (three by default, with splits of
+#: their own) take turns in a worker, which would otherwise gather the same examples for each trial
+#: anew; more would only cost memory, since each task holds a copy of the examples.
+TASKS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """The splits of one data seed, and `description`: what a record says of them."""
+    """The splits of one data seed.
+
+    classes: their names. input_shape: of one example. mean, std: [C, 1, 1] or [D], of everything
+    outside the test set. description: what a trial's record says of its data.
+    """
 
     train: Split
     meta: Split
@@ -59,7 +67,7 @@ class Task:
     input_shape: tuple[int, ...]
     mean: Tensor
     std: Tensor
-    description: dict[str, Any]
+    description: DataDescription
 
     def to(self, device: torch.device | str) -> Task:
         """The same task on another device."""
@@ -77,30 +85,36 @@ class Task:
         return Split(**{column: torch.cat([p[column] for p in parts]) for column in parts[0]})
 
 
+@dataclass(frozen=True)
+class _Recipe:
+    """What a task depends on, and nothing else of a protocol, so that trials share their tasks."""
+
+    data: Data
+    noise: Noise
+    imbalance: Imbalance
+    splits: Splits
+    seed: int
+    data_seed: int
+
+
 def prepare(protocol: Protocol, data_seed: int) -> Task:
-    """The task of a data seed, on the CPU; the latest two are kept: do not change the tensors.
+    """The task of a data seed, on the CPU; shared by all who ask, so do not change its tensors.
 
     Raises:
         UserError: the data cannot be read, or does not suffice for the splits.
     """
-    return _prepare(protocol.model_dump_json(), data_seed)
+    p = protocol
+    return _prepare(_Recipe(p.data, p.noise, p.imbalance, p.splits, p.seed, data_seed))
 
 
-@lru_cache(maxsize=4)
-def _prepare(protocol_json: str, data_seed: int) -> Task:
-    protocol = Protocol.model_validate_json(protocol_json)
-    dataset = load_dataset(protocol.data)
-    rows = split_rows(dataset, protocol.splits, protocol.seed, data_seed)
-    likely = np.where(dataset.truth >= 0, dataset.truth, dataset.observed)
-    rows["train"] = _thin_train(rows["train"], likely, dataset, protocol, data_seed)
-    law = transition(
-        protocol.noise.kind, len(dataset.classes), protocol.noise.rate, _rng(data_seed, "noise law")
-    )
-    labels = {name: dataset.truth[part] for name, part in rows.items()}
-    corrupted = ["train"] + ["val"] * (protocol.splits.val_labels == "corrupted")
-    for name in corrupted:
-        observed = dataset.observed[rows[name]]
-        labels[name] = corrupt(observed, law, _rng(data_seed, f"{name} noise"))
+@lru_cache(TASKS_KEPT)
+def _prepare(recipe: _Recipe) -> Task:
+    splits, data_seed = recipe.splits, recipe.data_seed
+    dataset = load_dataset(recipe.data)
+    rows = split_rows(dataset, splits, recipe.seed, data_seed)
+    rows["train"] = thin_train(dataset, rows["train"], recipe.imbalance, splits, data_seed)
+    corrupted = ["train"] + ["val"] * (splits.val_labels == "corrupted")
+    labels = _labels(dataset, recipe.noise, rows, corrupted, data_seed)
     mean, std = _statistics(dataset, rows["test"])
     shape = dataset.x.shape[1:]
     return Task(
@@ -109,8 +123,22 @@ def _prepare(protocol_json: str, data_seed: int) -> Task:
         input_shape=shape,
         mean=mean.view(-1, *[1] * (len(shape) - 1)),
         std=std.view(-1, *[1] * (len(shape) - 1)),
-        description=_description(dataset, protocol, rows, labels),
+        description=describe(dataset, recipe.noise, splits, rows, labels),
     )
+
+
+def _labels(
+    dataset: Dataset, noise: Noise, rows: dict[str, Rows], corrupted: list[str], data_seed: int
+) -> dict[str, Rows]:
+    """Labels as a learner sees them, by split: true ones, and corrupted ones in `corrupted`."""
+    # One law for all of them, so that a corrupted val is like train.
+    law_rng = keyed_rng(data_seed, "noise law")
+    law = transition(noise.kind, len(dataset.classes), noise.rate, law_rng)
+    labels = {name: dataset.truth[part] for name, part in rows.items()}
+    for name in corrupted:
+        observed = dataset.observed[rows[name]]
+        labels[name] = corrupt(observed, law, keyed_rng(data_seed, f"{name} noise"))
+    return labels
 
 
 def _split(dataset: Dataset, rows: Rows, labels: Rows, trusted: bool) -> Split:
@@ -128,49 +156,15 @@ def _statistics(dataset: Dataset, test: Rows) -> tuple[Tensor, Tensor]:
 
     Constant features get 1, and so do those whose spread is below the resolution of float32.
     """
-    use = np.ones(len(dataset.x), bool)
-    use[test] = False
-    if dataset.test is not None:
-        use &= ~dataset.test
-    rows = np.flatnonzero(use)
+    used = ~dataset.in_own_test
+    used[test] = False
+    rows = np.flatnonzero(used)
     axes, n = (0, *range(2, dataset.x.ndim)), len(rows) * int(np.prod(dataset.x.shape[2:]))
+    # In blocks, and in two passes: float64 copies of all the data would not fit into memory, and
+    # the mean of squares less the square of the mean loses digits where the spread is small.
     blocks = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
     mean = sum(dataset.x[b].sum(axes, np.float64, keepdims=True) for b in blocks) / n
     squares = (np.square(dataset.x[b] - mean).sum(axes) for b in blocks)
     mean, std = np.ravel(mean), np.sqrt(sum(squares) / n)
     std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
-
-
-def _description(
-    dataset: Dataset,
-    protocol: Protocol,
-    rows: dict[str, Rows],
-    labels: dict[str, Rows],
-) -> dict[str, Any]:
-    classes = len(dataset.classes)
-    identity = hashlib.sha256()
-    for name, part in rows.items():
-        identity.update(name.encode() + part.tobytes() + labels[name].tobytes())
-    return {
-        "fingerprint": dataset.fingerprint,
-        "splits": identity.hexdigest(),
-        "examples": len(dataset.x),
-        "classes": dataset.classes,
-        "sizes": {name: len(part) for name, part in rows.items()},
-        "counts": {name: np.bincount(y, minlength=classes).tolist() for name, y in labels.items()},
-        "val_labels": protocol.splits.val_labels,
-        "noise": {
-            "kind": protocol.noise.kind,
-            "nominal": protocol.noise.rate,
-            "measured": {
-                name: _rate(dataset.truth[rows[name]], labels[name]) for name in ("train", "val")
-            },
-        },
-    }
-
-
-def _rate(truth: Rows, labels: Rows) -> float | None:
-    """Share of wrong labels among those whose truth is known; none if no truth is known."""
-    known = truth >= 0
-    return float((truth != labels)[known].mean()) if known.any() else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pipelines.data.sources import load_dataset
+from pipelines.data.loading import load_dataset
 from pipelines.data.task import Task, prepare
 from pipelines.documents import flat
 from pipelines.errors import UserError

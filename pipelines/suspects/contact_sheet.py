@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.analysis.intervals import Estimate
 from pipelines.data.dataset import Dataset
-from pipelines.data.sources import load_dataset
+from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
 from pipelines.report.records import load_study_state
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.record import Record
 from pipelines.data.dataset import Dataset
-from pipelines.data.sources import load_dataset
+from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, prepare
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger

@@ -52,9 +52,10 @@ def test_what_is_seen_of_a_folder(place):
     (root / "cat" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
     found = survey(root, None, "label")
-    assert found.counts == [31, 11] and found.left_out == 1 and found.data.size is None
-    assert (found.duplicates, found.contradicting, found.across) == (2, 1, 0)
-    assert found.imbalance == pytest.approx(31 / 11) and found.sizes == {(12, 12): 42}
+    assert found.counts == [31, 11] and found.look.left_out == 1 and found.data.size is None
+    assert found.duplicates == (2, 0, 1)  # copies: one of them is called a dog
+    assert found.imbalance == pytest.approx(31 / 11)
+    assert found.look.image_sizes == {(12, 12): 42}
     shown = dict(summary(found))
     assert shown["classes"] == "2: cat, dog" and shown["input"] == "colour images, 12 x 12"
     assert shown["smallest, largest"] == "dog (11), cat (31): 2.8 to 1"
@@ -65,7 +66,7 @@ def test_duplicates_across_the_test_set_are_told(place):
     images(root / "test", {"cat": 5, "dog": 5}, seed=1)
     (root / "test/cat/copy.png").write_bytes((root / "train/cat/003.png").read_bytes())
     file, found = new_study("pets", root, None, "label")
-    assert (found.duplicates, found.across) == (1, 1)
+    assert (found.duplicates.number, found.duplicates.across) == (1, 1)
     assert "1 examples occur both in training and in test set" in file.read_text()
     assert load_study("pets.yaml").protocol.splits.test is None
 

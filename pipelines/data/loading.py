@@ -1,0 +1,80 @@
+"""From the data section of a study to a data set: its source is read, its labels files applied."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from pipelines.data.cache import cached
+from pipelines.data.dataset import Dataset
+from pipelines.data.labels_file import read_labels
+from pipelines.data.source import COMMON, Source, cache_key
+from pipelines.data.sources import SOURCES, source_named
+from pipelines.documents import digest
+from pipelines.errors import UserError
+from pipelines.study.protocol import Data
+
+
+def load_dataset(data: Data) -> Dataset:
+    """Read the source that a study names and apply its labels files.
+
+    Raises:
+        UserError: an unknown source, an unreadable file, or values in it that cannot be used.
+    """
+    source = source_named(data.source)
+    _check_options(data, source)
+    _check_path(data, source)
+    dataset = read_source(data, source)
+    if data.labels:
+        rows, labels = read_labels(data.labels, dataset)
+        observed = dataset.observed.copy()
+        observed[rows] = labels
+        dataset = replace(dataset, observed=observed)
+    if data.trusted:
+        rows, labels = read_labels(data.trusted, dataset)
+        truth = np.full_like(dataset.truth, -1)
+        truth[rows] = labels
+        dataset = replace(dataset, truth=truth)
+    return replace(dataset, fingerprint=_fingerprint(dataset))
+
+
+def read_source(data: Data, source: Source) -> Dataset:
+    """What a source says by itself; decoded once, and then from the cache."""
+    if not source.cached:
+        with TemporaryDirectory() as folder:
+            return source.read(data, Path(folder))
+    return cached(cache_key(source, data), lambda folder: source.read(data, folder))
+
+
+def _check_options(data: Data, source: Source) -> None:
+    """What a source would not look at must not be given."""
+    defaults = Data()
+    for name in type(data).model_fields:
+        value = getattr(data, name)
+        if name in COMMON or name in source.options or value == getattr(defaults, name):
+            continue
+        having = [s.name for s in SOURCES.values() if name in s.options]
+        raise UserError(
+            f"data.{name} = {value!r}: only {', '.join(having)} has it, the source is {source.name}"
+        )
+
+
+def _check_path(data: Data, source: Source) -> None:
+    path = data.path
+    if path and source.path is None:
+        raise UserError(f"data.path = {str(path)!r}: {source.name} reads no path")
+    exists = {"file": Path.is_file, "folder": Path.is_dir}.get(source.path or "")
+    if exists and (path is None or not exists(path)):
+        given = f" = {str(path)!r}" if path else " is missing"
+        raise UserError(f"data.path{given}: {source.name} needs an existing {source.path}")
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """Identity of the content: values, both kinds of labels, test set, classes."""
+    labels = hashlib.sha256(dataset.observed.tobytes() + dataset.truth.tobytes())
+    labels.update(b"" if dataset.test is None else dataset.test.tobytes())
+    return digest([dataset.fingerprint, labels.hexdigest(), dataset.classes])

@@ -1,0 +1,85 @@
+"""What a source of data is; `pipelines/data/sources/` has one file for each kind.
+
+To add a source, put a file there with `SOURCES`, a tuple of `Source`, or a row into a tuple that is
+there already. What loads, caches, surveys and checks data reads these entries and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.data.dataset import Dataset
+from pipelines.study.protocol import Data
+
+#: Keys of `data` that every source has; each other key is an option of the sources that name it.
+COMMON = ("source", "path", "labels", "trusted")
+#: Options that were part of every cache key before sources named theirs.
+ALWAYS_IN_KEY = ("target", "size")
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What is seen of data before it is decoded, for `new`.
+
+    options: of `data`, as they suit it. image_sizes: how many images have which (width, height).
+    left_out: number of files that the source does not read.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One value of `data.source`: what it needs, and who reads it.
+
+    name: as in a study. read: makes the data set; it is also given an empty folder, and what it
+    writes there as x.npy is kept in place of the x it returns. path: what `data.path` must name, or
+    "download" where it may name a folder that downloads go to; None if it must not be given.
+    options: keys of `data` that it looks at beside those of every source. suffixes: of the files
+    that `new` takes for this source; a folder is for the source whose path is one. look: what
+    `new` asks it for first. cached: its content depends on nothing but path and options, so that it
+    is decoded once.
+    """
+
+    name: str
+    read: Callable[[Data, Path], Dataset]
+    path: Literal["file", "folder", "download"] | None = None
+    options: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    look: Callable[[Path], FirstLook] = lambda _: FirstLook()
+    cached: bool = True
+
+    def takes(self, path: Path) -> bool:
+        """Whether `new` reads what is at a path by this source."""
+        if path.is_dir():
+            return self.path == "folder"
+        return path.suffix.lower() in self.suffixes
+
+
+def listing(path: Path) -> list[list[Any]]:
+    """Names, sizes and times of a file, or of all files in a folder: change with the content."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [[f.relative_to(path).as_posix(), (s := f.stat()).st_size, s.st_mtime_ns] for f in files]
+
+
+def cache_key(source: Source, data: Data) -> list[Any]:
+    """What the decoded content depends on, as plain values."""
+    if source.path is None:
+        return [source.name]
+    if source.path == "download":
+        return [source.name, str(data.path) if data.path else None]
+    assert data.path
+    more = [getattr(data, name) for name in source.options if name not in ALWAYS_IN_KEY]
+    return [
+        source.name,
+        str(data.path.resolve()),
+        *(getattr(data, name) for name in ALWAYS_IN_KEY),
+        listing(data.path),
+        *more,
+    ]

@@ -1,0 +1,67 @@
+"""Data sets that torchvision downloads: a row each.
+
+Its classes agree in little: which argument names a part, and which attribute the labels. A row says
+what they are, and whether pixels come with channels last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.dataset import Dataset, make_dataset
+from pipelines.data.source import Source
+from pipelines.errors import UserError
+from pipelines.study.protocol import Data
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """One class of torchvision.datasets.
+
+    parts: arguments for its training and its test set. labels: the attribute that holds them.
+    channels_last: whether `data` is [N, H, W, C].
+    """
+
+    kind: str
+    parts: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
+    labels: str = "targets"
+    channels_last: bool = False
+
+    def read(self, data: Data, folder: Path) -> Dataset:
+        """Training and test set as one data set; downloaded if `data.path` has none yet."""
+        import torchvision.datasets  # slow to import, and most workers need none of it
+
+        make = getattr(torchvision.datasets, self.kind)
+        with TemporaryDirectory(dir=folder) as temporary, contextlib.redirect_stdout(sys.stderr):
+            root = data.path or temporary
+            try:
+                parts = [make(root, download=True, **part) for part in self.parts]
+            except (OSError, RuntimeError) as error:
+                reason = " ".join(str(error).split())
+                raise UserError(
+                    f"data.source = {data.source!r}: download to {root} failed: {reason}"
+                ) from None
+        x = np.concatenate([np.asarray(part.data) for part in parts])
+        if self.channels_last:
+            x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        labels = [np.asarray(getattr(part, self.labels)) for part in parts]
+        test = np.arange(len(x)) >= len(labels[0])
+        classes = getattr(parts[0], "classes", range(10))  # SVHN's are digits, and it names none
+        return make_dataset(data.source, x, np.concatenate(labels), test=test, classes=classes)
+
+
+SETS = {
+    "mnist": TorchvisionSet("MNIST"),
+    "fashion_mnist": TorchvisionSet("FashionMNIST"),
+    "cifar10": TorchvisionSet("CIFAR10", channels_last=True),
+    "cifar100": TorchvisionSet("CIFAR100", channels_last=True),
+    "svhn": TorchvisionSet("SVHN", ({"split": "train"}, {"split": "test"}), labels="labels"),
+}
+SOURCES = tuple(Source(name, one.read, path="download") for name, one in SETS.items())
