@@ -50,6 +50,27 @@ class FinalScores(TypedDict):
     held_out: Json
 
 
+class NoiseDescription(TypedDict):
+    """Label noise: what the study asked for, and what came of it."""
+
+    kind: str
+    nominal: float
+    measured: dict[str, float | None]  # of train and val: wrong labels among those of known truth
+
+
+class DataDescription(TypedDict):
+    """What a record says of the data of a trial."""
+
+    fingerprint: str  # of the whole data set: values, labels, test set, classes
+    splits: str  # SHA-256 of rows and labels of all four splits
+    examples: int  # of the whole data set
+    classes: list[str]
+    sizes: dict[str, int]  # examples of each split
+    counts: dict[str, list[int]]  # of each split, labels of each class [K]
+    val_labels: Literal["clean", "corrupted"]
+    noise: NoiseDescription
+
+
 class Outcome(FinalScores):
     """What a trial came to."""
 
@@ -59,7 +80,7 @@ class Outcome(FinalScores):
     passes: int
     learned: Json
     weights_auroc: float | None
-    data: Json
+    data: DataDescription
     cost: Json  # seconds, peak_memory, gpus, ...: differs from run to run
 
 

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypedDict
 
 import numpy as np
 
 from pipelines.data.dataset import Dataset
 from pipelines.data.splits import Rows
 from pipelines.study.protocol import Noise, Splits
-
-
-class NoiseDescription(TypedDict):
-    """kind and nominal rate of the noise that was added, and the rate that came of it.
-
-    measured: by split (train, val), the share of wrong labels among those whose truth is known;
-    None where no truth is known. It counts what was wrong before noise was added, too.
-    """
-
-    kind: str
-    nominal: float
-    measured: dict[str, float | None]
-
-
-class DataDescription(TypedDict):
-    """The data of one data seed.
-
-    fingerprint: of the whole data set, see `load_dataset`. splits: SHA-256 of the rows and labels
-    of all four splits. examples: their number in the data set, all of it. classes: names. sizes:
-    examples of each split. counts: by split, how many labels are of each class [K]. val_labels:
-    clean or corrupted.
-    """
-
-    fingerprint: str
-    splits: str
-    examples: int
-    classes: list[str]
-    sizes: dict[str, int]
-    counts: dict[str, list[int]]
-    val_labels: str
-    noise: NoiseDescription
+from pipelines.trial_documents import DataDescription, NoiseDescription
 
 
 def describe(

@@ -17,10 +17,11 @@ from torch import Tensor
 from methods.objective import Pool
 from pipelines.data.corruption import corrupt, transition
 from pipelines.data.dataset import Dataset
-from pipelines.data.description import DataDescription, describe
+from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
 from pipelines.data.splits import Rows, keyed_rng, split_rows, thin_train
 from pipelines.study.protocol import Data, Imbalance, Noise, Protocol, Splits
+from pipelines.trial_documents import DataDescription
 
 #: Tasks that a process keeps. The trials of a study's repeats (three by default, with splits of
 #: their own) take turns in a worker, which would otherwise gather the same examples for each trial

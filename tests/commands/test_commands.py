@@ -56,6 +56,19 @@ def trial_results(storage):
     return {p.parent.name: json.loads(p.read_text()) for p in storage.glob("trials/*/result.json")}
 
 
+def test_files_of_wandb_are_named_only_where_there_are_any(finished, capsys):
+    run("report", finished)
+    assert "W&B files" not in capsys.readouterr().out
+    (finished / "wandb").mkdir()
+    run("report", finished)
+    assert "W&B files" not in capsys.readouterr().out
+    (finished / "wandb" / "offline-run").mkdir()
+    run("report", finished)
+    assert "W&B files: " in capsys.readouterr().out
+    (finished / "wandb" / "offline-run").rmdir()
+    (finished / "wandb").rmdir()
+
+
 def test_launch_writes_the_report(finished, capsys):
     for name in ("results.json", "results.csv", "report.md", "report.html"):
         assert (finished / name).stat().st_size > 100
