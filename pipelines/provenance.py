@@ -135,7 +135,8 @@ def _beside(name: str, module: str) -> bool:
     if other in (top, "methods"):
         return True
     folder = _folder_of(top)
-    return folder is not None and folder == _folder_of(other) and other != "pipelines"
+    own = other not in ("pipelines", "untuned")
+    return own and folder is not None and folder == _folder_of(other)
 
 
 @cache

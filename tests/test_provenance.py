@@ -62,6 +62,12 @@ def test_a_modules_digest_covers_what_it_imports_from_beside_itself(tmp_path, mo
     assert changing == files.keys() - {"stranger_of_a_test"}
 
 
+def test_a_module_in_the_clone_is_not_changed_by_the_pipelines_or_the_public_face():
+    assert provenance._beside("benchmarks.step", "run_sweep")
+    assert not provenance._beside("pipelines.errors", "run_sweep")
+    assert not provenance._beside("untuned", "run_sweep")
+
+
 def test_code_that_computed_the_same_numbers_does_not_differ():
     here = {"code": code_digest(), "torch": "2", "code of methods.losses.focal": "f"}
     [earlier, *_] = provenance.SAME_NUMBERS

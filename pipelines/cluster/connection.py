@@ -41,7 +41,7 @@ from pipelines.errors import UserError
 A = TypeVar("A")
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("methods", "search_spaces", "pipelines")
+PACKAGES = ("methods", "search_spaces", "pipelines", "untuned")
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN = Path(".ray") / "auth_token"
 NODE_SECONDS = 120.0  # for a node to install the code and answer

@@ -1,4 +1,4 @@
-"""A trained model, to load and use."""
+"""A trained model and the objective it was trained with, to load and use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
+from methods.objective import DataInfo, Objective
+from pipelines.errors import UserError
 from pipelines.models.zoo import build
+from pipelines.study.method_loading import build_method, importable
 from pipelines.study.protocol import Model
 
 
@@ -32,3 +35,25 @@ def load_model(file: str | Path | BinaryIO) -> Classifier:
     network = build(Model(**saved["model"]), tuple(saved["input_shape"]), len(saved["classes"]))
     network.load_state_dict(saved["weights"])
     return Classifier(network, saved["mean"], saved["std"], saved["classes"]).eval()
+
+
+def load_objective(file: str | Path | BinaryIO) -> Objective:
+    """The objective that the classifier in a trial's model.pt was trained with, on the CPU.
+
+    With what it had learned when the classifier's weights were taken.
+
+    Raises:
+        UserError: the file was written before objectives were saved, or the class is not there.
+    """
+    saved = torch.load(file, weights_only=True, map_location="cpu")
+    stored = saved.get("objective")
+    if stored is None:
+        name = f"{str(file)!r}: it" if isinstance(file, str | Path) else "the file"
+        raise UserError(f"{name} was written by a version that saved no objective with the model")
+    objective = build_method(importable(stored["method"]), stored["hyperparameters"])
+    if stored["labels"] is not None:
+        labels, classes = stored["labels"].long(), len(saved["classes"])
+        counts = torch.bincount(labels[labels >= 0], minlength=classes)
+        objective.bind(DataInfo(len(labels), classes, labels, counts))
+    objective.load_state_dict(stored["state"])
+    return objective

@@ -146,7 +146,7 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     if request and isinstance(raw.get("request"), dict):
         raw["request"] = raw["request"] | request
     study = parse_study(raw, str(path))
-    return _absolute(study, path.resolve().parent)
+    return with_absolute_paths(study, path.resolve().parent)
 
 
 def parse_study(raw: dict[str, Any], origin: str) -> Study:
@@ -169,8 +169,8 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
     return study
 
 
-def _absolute(study: Study, base: Path) -> Study:
-    """Paths in a study file are relative to the file."""
+def with_absolute_paths(study: Study, base: Path) -> Study:
+    """Paths in a study are relative to its file's folder, or to where it is written down."""
     data = study.protocol.data
 
     def place(path: Path | None) -> Path | None:

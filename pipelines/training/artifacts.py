@@ -7,8 +7,12 @@ import io
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from pipelines.data.task import prepare
+from methods.objective import Objective
+from pipelines.data.task import Task, prepare
+from pipelines.study.method_loading import method_class, without_family
+from pipelines.study.phases import Phase
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.trial_documents import EXAMPLES, MODEL
 
@@ -16,15 +20,17 @@ from pipelines.trial_documents import EXAMPLES, MODEL
 def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
     """Files of a final trial by name, from its last state.
 
-    model.pt: the weights of the study's epoch rule, and what is needed to use them. examples.pt:
-    rows of the training split in the data set, with label as given, true label (-1: unknown), and
-    loss and weight when last observed.
+    model.pt: the weights of the study's epoch rule, the objective that goes with them, and what is
+    needed to use both. examples.pt: rows of the training split in the data set, with label as
+    given, true label (-1: unknown), and loss and weight when last observed.
     """
     protocol = spec.protocol
     task = prepare(protocol, spec.data_seed)
     best = state["best"] if protocol.epoch == "selected" else None
+    phase = spec.phases[best["phase"] if best else state["position"][0]]
     model = {
-        "weights": {n: w.cpu() for n, w in (best or state)["model"].items()},
+        "weights": _on_cpu((best or state)["model"]),
+        "objective": _objective(phase, task, (best or state)["objective"]),
         "model": protocol.model.model_dump(),
         "input_shape": list(task.input_shape),
         "classes": task.classes,
@@ -40,6 +46,26 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
         "weight": state["example_weights"].cpu()[index],
     }
     return {MODEL: _bytes(model), EXAMPLES: _bytes(examples)}
+
+
+def _objective(phase: Phase, task: Task, state: dict[str, Tensor]) -> dict[str, Any]:
+    """What `load_objective` needs: the class, its hyperparameters and state, and the labels [N] of
+    its pool (-1: not in it) where `bind` looks at them."""
+    labels = None
+    if method_class(phase.method).bind is not Objective.bind:
+        pool = task.pool(phase.pool)
+        labels = torch.full((task.description["examples"],), -1, dtype=torch.int32)
+        labels[pool.index] = pool.y.int()
+    return {
+        "method": without_family(phase.method),
+        "hyperparameters": phase.hyperparameters,
+        "state": _on_cpu(state),
+        "labels": labels,
+    }
+
+
+def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cpu() for name, tensor in state.items()}
 
 
 def _bytes(value: dict[str, Any]) -> bytes:

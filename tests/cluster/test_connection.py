@@ -142,10 +142,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command of a wheel in an environment of its own, with one change to the code: nodes that
     ran the clone's would be refused. The environment lies within a git repository, not ours."""
     place = tmp_path_factory.mktemp("wheel")
-    names = ("methods", "search_spaces", "pipelines")
+    names = ("methods", "search_spaces", "pipelines", "untuned")
     for name in names:
         shutil.copytree(ROOT / name, place / "source" / name)
-    for name in ("run_sweep.py", "pyproject.toml", "README.md"):
+    for name in ("run_sweep.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / "source")
     with (place / "source" / "methods" / "cross_entropy.py").open("a") as changed:
         changed.write("\n\nCHANGED = True\n")
