@@ -8,6 +8,6 @@
     cluster                       Ray
     commands                      one file a command
 
-`errors`, `documents`, `provenance` and `trial_documents` are below all of them. `make lint` holds
-the layers (import-linter's contract in pyproject.toml).
+`errors`, `documents`, `provenance`, `trial_documents`, `metrics` and `kinds` are below all of them.
+`make lint` holds the layers (import-linter's contract in pyproject.toml).
 """

@@ -16,8 +16,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
-#: The packages of pipelines whose code decides a trial's numbers.
-COMPUTING = ("study", "data", "models", "hypergradient", "training")
+#: The packages and modules of pipelines whose code decides a trial's numbers.
+COMPUTING = ("study", "data", "models", "hypergradient", "training", "metrics")
 #: Digests of earlier code that computed the same numbers to the last bit, and from which commit
 #: each is. Whoever changes a number empties it; tests/test_same_numbers.py fails until then.
 SAME_NUMBERS = {
@@ -73,8 +73,9 @@ def code_digest() -> str:
     """SHA-256 of the syntax trees of what computes every trial: comments and docstrings do not
     count, nor do the methods, which have digests of their own."""
     files = [ROOT / "methods" / "objective.py"]
-    for package in COMPUTING:
-        files += sorted((ROOT / "pipelines" / package).rglob("*.py"))
+    for name in COMPUTING:
+        part = ROOT / "pipelines" / name
+        files += sorted(part.rglob("*.py")) if part.is_dir() else [part.with_suffix(".py")]
     found = hashlib.sha256()
     for file in files:
         found.update(_syntax(file))

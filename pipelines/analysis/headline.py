@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.kinds import learns_itself
+from pipelines.metrics import METRICS
+
 Json = dict[str, Any]
-PERCENT = {"accuracy", "balanced_accuracy", "macro_f1"}
 
 
 def headline(results: Json) -> Json:
@@ -14,7 +16,7 @@ def headline(results: Json) -> Json:
     itself. Controls that the self-tuning arm is not shown to beat are named with their interval.
     """
     arms = results["arms"]
-    ours = _best(arms, lambda a: not a["tuned"] and a["kind"].startswith("meta-learned"))
+    ours = _best(arms, lambda a: not a["tuned"] and learns_itself(a["kind"]))
     if ours is None:
         return _answer("No self-tuning arm has finished a final run: there is no answer yet")
     labels = arms[ours]["clean_labels"]["train"]
@@ -43,12 +45,12 @@ def _best(arms: Json, eligible: Callable[[Json], bool]) -> str | None:
 
 def _number(results: Json, value: float, sign: str = "") -> str:
     """A score or a difference of scores; fractions in points of 100."""
-    percent = results["metric"] in PERCENT
-    return f"{100 * value:{sign}.1f}" if percent else f"{value:{sign}.4f}"
+    metric = METRICS[results["metric"]]
+    return f"{metric.scale * value:{sign}.{1 if metric.in_points else 4}f}"
 
 
 def _unit(results: Json) -> str:
-    return "points" if results["metric"] in PERCENT else results["metric"]
+    return "points" if METRICS[results["metric"]].in_points else results["metric"]
 
 
 def _interval(results: Json, estimate: Json) -> str:

@@ -12,6 +12,7 @@ from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
 from pipelines.analysis.intervals import Floats, by_repeat, compare, difference, holm, repeat_means
 from pipelines.analysis.record import StudyInfo
+from pipelines.kinds import KINDS, learns_itself
 
 Json = dict[str, Any]
 
@@ -113,8 +114,8 @@ def adjust(pairs: Sequence[Json]) -> list[Json]:
 def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Json]:
     """Each self-tuning arm minus each control."""
     arms = info["arms"]
-    ours = [n for n, a in arms.items() if a["kind"].startswith("meta-learned") and not a["tuned"]]
-    controls = [n for n, a in arms.items() if a["kind"] == "control"]
+    ours = [n for n, a in arms.items() if learns_itself(a["kind"]) and not a["tuned"]]
+    controls = [n for n, a in arms.items() if KINDS[a["kind"]].side == "control"]
     finals = {name: runs[name].final(info["epoch"]) for name in (*ours, *controls)}
     return [
         {"untuned": u, "control": c, **asdict(compare(finals[u], finals[c], info["margin"]))}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.analysis.intervals import LEVEL
+from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, Cell, Column, break_even, number
 
 Json = dict[str, Any]
@@ -82,8 +83,10 @@ def pairs(results: Json) -> Comparisons:
 
 
 def _difference(results: Json, of: str) -> Column:
-    unit = "points" if number(results["metric"], 1.0) == "100.0" else "nats"
-    return Column("difference", f"difference, {unit}", f"test score of {of}, 95 % interval")
+    metric = METRICS[results["metric"]]
+    unit = "points" if metric.in_points else metric.unit
+    heading = f"difference, {unit}" if unit else "difference"
+    return Column("difference", heading, f"test score of {of}, 95 % interval")
 
 
 def _pair(pair: Json, adjusted: Json | None, results: Json) -> dict[str, Cell]:

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pipelines.analysis.results import to_csv
+from pipelines.kinds import KINDS
 from pipelines.report import tables
 from pipelines.report.figures.across import compare_studies
-from pipelines.report.figures.plot import COLOURS
 from pipelines.report.study_report import StudyReport, study_report
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -82,7 +82,7 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
             across=across,
             live=live,
             tables=tables,
-            colours=COLOURS,
+            kinds=KINDS,
             style=_inline("page.css"),
             script=_inline("page.js"),
             plotly=Markup(get_plotlyjs()),

@@ -6,16 +6,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.metrics import METRICS
+
 Json = dict[str, Any]
 Results = dict[str, Any]
 
-FRACTIONS = {"accuracy", "balanced_accuracy", "macro_f1"}
-METRICS = {
-    "accuracy": "accuracy, %",
-    "balanced_accuracy": "balanced accuracy, %",
-    "macro_f1": "macro F1, %",
-    "nll": "log-likelihood, nats",
-}
 MISSING = "–"
 
 
@@ -37,16 +32,12 @@ class Cell:
     order: float | None = None
 
 
-def scale(metric: str) -> float:
-    """What scores are multiplied by to be shown: fractions become points of 100."""
-    return 100.0 if metric in FRACTIONS else 1.0
-
-
 def number(metric: str, value: float | None, sign: str = "") -> str:
     """A score or a difference of scores, in the units shown."""
     if value is None:
         return MISSING
-    return f"{scale(metric) * value:{sign}.{1 if metric in FRACTIONS else 3}f}"
+    shown = METRICS[metric]
+    return f"{shown.scale * value:{sign}.{1 if shown.in_points else 3}f}"
 
 
 def score(metric: str, estimate: Json) -> str:
@@ -61,7 +52,7 @@ def score(metric: str, estimate: Json) -> str:
 
 def columns(results: Results) -> list[Column]:
     """The columns of the main table."""
-    metric = METRICS[results["metric"]]
+    metric = METRICS[results["metric"]].title
     headline = results["headline"]
     against = ""
     if headline["tuned"] and headline["untuned"]:

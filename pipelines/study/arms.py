@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pkgutil
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.documents import assign, lookup
 from pipelines.errors import UserError
+from pipelines.kinds import KINDS
 from pipelines.study.method_loading import parameters_of
 from pipelines.study.phase_rules import check_phase
 from pipelines.study.phases import Phase
 from pipelines.study.search_space import Range, Value, bounds, describe_distribution, widened
-from pipelines.study.validation import Strict
+from pipelines.study.validation import Strict, one_of
 
 ENTRIES = "search_spaces.arms:ARMS"
 DOUBLED = "_doubled"  # behind a tuned arm's name: the same arm in a search space twice as wide
@@ -28,7 +29,7 @@ class Arm(Strict):
     """
 
     about: str
-    kind: Literal["plain", "tuned loss", "control", "meta-learned weights", "meta-learned loss"]
+    kind: Annotated[str, one_of(KINDS)]
     phases: list[Phase] = Field(min_length=1)
     default: dict[str, Value] = Field(
         default={}, description="the published values: trial 0 of the arm"

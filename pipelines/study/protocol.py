@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
-from pipelines.study.validation import Strict, describe, identity
+from pipelines.metrics import METRICS
+from pipelines.study.validation import Strict, describe, identity, one_of
 
 
 class LabelsFile(Strict):
@@ -127,7 +128,7 @@ class Protocol(Strict):
     augment: Literal["none", "crop_flip"] = "none"
     model: Model = Model()
     schedule: Schedule = Schedule()
-    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "nll"] = "accuracy"
+    metric: Annotated[str, one_of(METRICS)] = "accuracy"
     epoch: Literal["last", "selected"] = "last"
     search: Literal["random", "tpe"] = "random"
     precision: Literal["float32", "bfloat16"] = "float32"

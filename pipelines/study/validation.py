@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.documents import Json
 
@@ -38,6 +39,18 @@ def identity(model: Strict) -> Json:
         elif isinstance(value, Strict):
             values[name] = identity(value)
     return values
+
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """What a text field must be: a name in a registry, as a `Literal` says it of fixed names."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            *others, last = map(repr, names)
+            raise ValueError(f"Input should be {', '.join(others)} or {last}")
+        return value
+
+    return AfterValidator(check)
 
 
 def describe(error: ValidationError) -> str:

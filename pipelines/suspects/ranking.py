@@ -19,7 +19,6 @@ from statistics import fmean
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.record import Record
@@ -28,6 +27,7 @@ from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, prepare
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
+from pipelines.metrics import auroc
 from pipelines.models.classifier import Classifier, load_model
 from pipelines.report.records import StudyState
 from pipelines.trial_documents import EXAMPLES, MODEL
@@ -212,7 +212,7 @@ def _quality(judged: list[_Judged]) -> tuple[dict[str, Estimate] | None, float, 
 
 
 def ranking_quality(scores: Floats, wrong: NDArray[np.bool_]) -> dict[str, float]:
-    """How well scores [n] tell which labels are wrong [n].
+    """How well scores [n] tell which labels are wrong [n]: some of them, not all.
 
     AUROC, and precision at k, the share of wrong labels among the k highest scores, for k = the
     number of wrong labels ("all") and for each of CUTS that is not above n.
@@ -220,4 +220,6 @@ def ranking_quality(scores: Floats, wrong: NDArray[np.bool_]) -> dict[str, float
     order = wrong[np.argsort(-scores, kind="stable")]
     cuts = {"all": int(wrong.sum())} | {str(k): k for k in CUTS if k <= len(wrong)}
     precision = {f"precision_at_{name}": float(order[:k].mean()) for name, k in cuts.items()}
-    return {"auroc": float(roc_auc_score(wrong, scores)), **precision}
+    area = auroc(scores, wrong)
+    assert area is not None  # both wrong and right labels are there
+    return {"auroc": area, **precision}

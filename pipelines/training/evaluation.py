@@ -7,8 +7,8 @@ from typing import Any
 
 from methods.objective import Objective
 from pipelines.data.task import Split, Task
+from pipelines.metrics import METRICS, evaluate
 from pipelines.models.network import EVALUATION_BATCH, Network
-from pipelines.training.metrics import evaluate, score, worst_score
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import FinalScores, Scores
 
@@ -30,7 +30,7 @@ class Evaluator:
         if not self.selects:
             return {}
         metrics = self._metrics(network, objective, self.task.val)
-        value = score(metrics, self.metric)
+        value = self._score(metrics)
         if self.best is None or value > self.best["score"]:
             self.best = {
                 "score": value,
@@ -56,12 +56,12 @@ class Evaluator:
         if self.best is None:
             return {"val": None, "held_out": held_out}
         val = {n.removeprefix("val/"): v for n, v in last.items() if n.startswith("val/")}
-        scores: Scores = {"last": score(val, self.metric), "selected": self.best["score"]}
+        scores: Scores = {"last": self._score(val), "selected": self.best["score"]}
         return {"val": scores, "held_out": held_out}
 
     def worst(self) -> FinalScores:
         """The scores of a trial that diverged."""
-        value = worst_score(self.metric)
+        value = METRICS[self.metric].worst_score(len(self.task.classes))
         scores: Scores = {"last": value, "selected": value}
         return {"val": scores, "held_out": {"score": scores}}
 
@@ -77,9 +77,12 @@ class Evaluator:
             network.model.load_state_dict(self.best["model"])
             selected = self._metrics(network, chosen, self.task.test)
             network.model.load_state_dict(final)
-        scores = {"last": score(last, self.metric), "selected": score(selected, self.metric)}
+        scores = {"last": self._score(last), "selected": self._score(selected)}
         return {"score": scores, "last": last, "selected": selected}
 
     def _metrics(self, network: Network, objective: Objective, split: Split) -> dict[str, Any]:
         outputs = network.evaluate(map(self.task.normalise, split.x.split(EVALUATION_BATCH)))
-        return evaluate(objective.predict(outputs), split.y, len(self.task.classes))
+        return evaluate(objective.predict(outputs), split.y)
+
+    def _score(self, metrics: dict[str, Any]) -> float:
+        return METRICS[self.metric].score(metrics[self.metric])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from methods.objective import cross_entropy
 from pipelines.data.task import Split
+from pipelines.metrics import auroc
 from pipelines.training.cuda_graph import StepOutput
 from pipelines.trial_documents import EDGES
 
@@ -57,17 +58,6 @@ class ExampleRecord:
         return weight_row(weights, train.y != train.truth)
 
 
-def auroc(scores: Tensor, positive: Tensor) -> float | None:
-    """Probability that a positive example scores higher than a negative one, ties counted half;
-    None if one is absent."""
-    _, inverse, counts = scores.unique(return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
-    p, n = int(positive.sum()), int((~positive).sum())
-    if not p or not n:
-        return None
-    return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * n))
-
-
 def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:
     """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n]; for a
     row of the history."""
@@ -85,5 +75,5 @@ def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:
         bins = torch.bucketize(group.clamp_min(0), edges, right=True) - 1
         row[f"weights/{name}"] = torch.bincount(bins, minlength=len(EDGES))[: len(EDGES)].tolist()
         row[f"weights/{name}_mean"] = float(group.mean()) if len(group) else None
-    row["weights/auroc"] = auroc(relative, ~corrupted)
+    row["weights/auroc"] = auroc(relative.numpy(), ~corrupted.numpy())
     return row

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Batch, Outputs
-from pipelines.training.example_weights import auroc, implicit_weights, observed_epochs, weight_row
+from pipelines.training.example_weights import implicit_weights, observed_epochs, weight_row
 from pipelines.trial_documents import EDGES
 
 
@@ -15,13 +14,6 @@ from pipelines.trial_documents import EDGES
 def test_about_a_dozen_epochs_are_observed_with_the_first_and_the_last(total):
     epochs = observed_epochs(total)
     assert {1, total} <= epochs <= set(range(1, total + 1)) and len(epochs) == min(total, 12)
-
-
-def test_auroc_is_scikit_learns_with_ties():
-    torch.manual_seed(0)
-    scores, positive = torch.randint(5, (200,)).float(), torch.rand(200) < 0.3
-    assert auroc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
-    assert auroc(scores, torch.zeros(200, dtype=torch.bool)) is None
 
 
 def test_the_implicit_weight_of_gce_is_p_to_the_q():

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pipelines.documents import Json, lookup
+from pipelines.metrics import METRICS
 from pipelines.report.figures.inputs import sample_sizes
 from pipelines.report.figures.plot import (
     Drawing,
@@ -22,7 +23,6 @@ from pipelines.report.figures.plot import (
     styles,
 )
 from pipelines.report.records import StudyState
-from pipelines.report.tables import METRICS, scale
 
 Member = tuple[StudyState, Json]  # a study and its results
 Point = tuple[Any, Json]  # a value on an axis, and the results there
@@ -109,13 +109,13 @@ def _panel(points: list[Point], label: str) -> Panel:
         if scored:
             trace = line(
                 [x if isinstance(x, int | float) else escape(x) for x, _ in scored],
-                [scale(metric) * test["mean"] for _, test in scored],
+                [METRICS[metric].scale * test["mean"] for _, test in scored],
                 name,
                 style,
                 mode="lines+markers",
                 marker={"size": 8, "color": style.colour, "symbol": style.symbol},
-                error_y=error_bars((test for _, test in scored), scale(metric)),
+                error_y=error_bars((test for _, test in scored), METRICS[metric].scale),
             )
             data.append(trace)
-    layout = go.Layout(xaxis=axis(label), yaxis=axis(f"test {METRICS[metric]}"), height=440)
+    layout = go.Layout(xaxis=axis(label), yaxis=axis(f"test {METRICS[metric].title}"), height=440)
     return Panel(data, layout)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from pipelines.metrics import METRICS
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import Drawing, Panel, axis, band, left_out, line
 
@@ -47,7 +48,7 @@ def draw(inputs: FigureInputs) -> Drawing:
 def _curve(inputs: FigureInputs, arm: str) -> Curve | None:
     """Validation scores of all final runs of an arm, where any has them."""
     name = f"val/{inputs.metric}"
-    factor = -inputs.factor if inputs.metric == "nll" else inputs.factor
+    factor = METRICS[inputs.metric].score(inputs.factor)
     runs = [
         {row["epoch"]: factor * row[name] for row in rows} for rows in inputs.rows_with(arm, name)
     ]

@@ -10,9 +10,9 @@ from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.record import Record
 from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
+from pipelines.metrics import METRICS
 from pipelines.report.figures.plot import Style, styles
 from pipelines.report.records import StudyState
-from pipelines.report.tables import METRICS, scale
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FigureInputs:
     @property
     def score_label(self) -> str:
         """The metric and its unit, for an axis."""
-        return METRICS[self.metric]
+        return METRICS[self.metric].title
 
     @property
     def epoch(self) -> str:
@@ -48,7 +48,7 @@ class FigureInputs:
     @property
     def factor(self) -> float:
         """What scores are multiplied by to be shown."""
-        return scale(self.metric)
+        return METRICS[self.metric].scale
 
     @property
     def tests(self) -> dict[str, Json]:

@@ -12,15 +12,8 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 
 from pipelines.documents import Json
+from pipelines.kinds import KINDS
 
-#: After Okabe & Ito: told apart with every common colour blindness. One per kind of arm.
-COLOURS = {
-    "plain": "#8c8c8c",
-    "tuned loss": "#2f8fcb",
-    "control": "#cc79a7",
-    "meta-learned weights": "#dd6b1f",
-    "meta-learned loss": "#12a37a",
-}
 #: Arms of one kind differ in these.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
@@ -106,7 +99,7 @@ def styles(kinds: Mapping[str, str]) -> dict[str, Style]:
     for arm, kind in kinds.items():
         number = seen[kind] = seen.get(kind, -1) + 1
         arm_styles[arm] = Style(
-            COLOURS[kind], DASHES[number % len(DASHES)], SYMBOLS[number % len(SYMBOLS)]
+            KINDS[kind].colour, DASHES[number % len(DASHES)], SYMBOLS[number % len(SYMBOLS)]
         )
     return arm_styles
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from pipelines.analysis.intervals import estimate
 from pipelines.documents import Json
+from pipelines.kinds import learns_itself
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import Drawing, Panel, axis, left_out, rounded
 from pipelines.trial_documents import EDGES
@@ -23,7 +24,7 @@ def draw(inputs: FigureInputs) -> Drawing:
     """One view per kind of arms, the meta-learned ones first; one histogram per arm."""
     views: dict[str, list[Panel]] = {}
     counts = []
-    for kind in sorted(inputs.kinds, key=lambda kind: not kind.startswith("meta-learned")):
+    for kind in sorted(inputs.kinds, key=lambda kind: not learns_itself(kind)):
         for arm in inputs.kinds[kind]:
             histograms = inputs.newest(arm, _histograms)
             if histograms:

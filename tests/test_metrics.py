@@ -2,13 +2,15 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
 
-from pipelines.training.metrics import evaluate, score, worst_score
+from pipelines.metrics import METRICS, auroc, evaluate
 
 
 def sample(n: int, classes: int, seed: int, present: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,7 +24,7 @@ def sample(n: int, classes: int, seed: int, present: int) -> tuple[torch.Tensor,
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_agrees_with_scikit_learn(classes, present):
     p, y = sample(300, classes, classes, present)
-    result, predicted = evaluate(p, y, classes), p.argmax(1)
+    result, predicted = evaluate(p, y), p.argmax(1)
     assert result["accuracy"] == pytest.approx(sk.accuracy_score(y, predicted))
     assert result["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, predicted))
     assert result["macro_f1"] == pytest.approx(
@@ -39,7 +41,7 @@ def test_agrees_with_scikit_learn(classes, present):
 def test_calibration_error_by_hand():
     # a hit and a miss in the bin (9/15, 10/15], a hit in (13/15, 14/15], a miss in (14/15, 1]
     confidence = torch.tensor([0.61, 0.65, 0.9, 0.95], dtype=torch.float64)
-    result = evaluate(torch.stack([confidence, 1 - confidence], 1), torch.tensor([0, 1, 0, 1]), 2)
+    result = evaluate(torch.stack([confidence, 1 - confidence], 1), torch.tensor([0, 1, 0, 1]))
     assert result["ece"] == pytest.approx((2 * (0.63 - 0.5) + (1 - 0.9) + 0.95) / 4)
 
 
@@ -51,12 +53,12 @@ def test_calibration_error_by_its_definition():
         inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
         if inside.any():
             total += inside.mean() * abs(confidence[inside].mean() - hit[inside].mean())
-    assert evaluate(p, y, 5)["ece"] == pytest.approx(total)
+    assert evaluate(p, y)["ece"] == pytest.approx(total)
 
 
 def test_perfect_and_hopeless_predictions():
     y = torch.arange(3)
-    good, bad = evaluate(torch.eye(3), y, 3), evaluate(torch.eye(3).roll(1, 0), y, 3)
+    good, bad = evaluate(torch.eye(3), y), evaluate(torch.eye(3).roll(1, 0), y)
     assert good["accuracy"] == good["balanced_accuracy"] == good["macro_f1"] == 1
     assert good["nll"] == good["ece"] == 0
     assert bad["accuracy"] == bad["balanced_accuracy"] == bad["macro_f1"] == 0
@@ -65,15 +67,34 @@ def test_perfect_and_hopeless_predictions():
 
 
 def test_scores_rise_with_quality_and_nothing_is_worse_than_a_diverged_run():
-    good, bad = (evaluate(torch.eye(3).roll(k, 0), torch.arange(3), 3) for k in (0, 1))
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll"):
-        assert score(good, name) > score(bad, name) >= worst_score(name) - 1e-12
-    assert worst_score("accuracy") == 0
-    assert worst_score("nll") == pytest.approx(-math.log(1e7))
+    good, bad = (evaluate(torch.eye(3).roll(k, 0), torch.arange(3)) for k in (0, 1))
+    for name, metric in METRICS.items():
+        best, worst = metric.score(good[name]), metric.score(bad[name])
+        assert best > worst >= metric.worst_score(classes=3) - 1e-12
+    assert METRICS["accuracy"].worst_score(classes=3) == 0
+    assert METRICS["nll"].worst_score(classes=3) == math.log(1e-7)
 
 
 def test_result_is_plain_json_and_repeatable():
     p, y = sample(50, 10, 1, 3)
-    result = evaluate(p.requires_grad_(), y, 10)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result == evaluate(p, y, 10)
+    result = evaluate(p.requires_grad_(), y)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result == evaluate(p, y)
     assert np.sum(result["confusion"]) == 50
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_auroc_is_scikit_learns_with_ties_and_exact(levels):
+    rng = np.random.default_rng(levels)
+    scores, positive = rng.integers(levels, size=300).astype("float32"), rng.random(300) < 0.3
+    assert auroc(scores, positive) == pytest.approx(sk.roc_auc_score(positive, scores))
+    wins = np.sign(scores[positive][:, None] - scores[~positive]).sum()  # a tie is 0
+    assert auroc(scores, positive) == (1 + wins / (positive.sum() * (~positive).sum())) / 2
+
+
+def test_auroc_needs_a_positive_and_a_negative_example():
+    assert auroc([1.0, 2.0], [True, True]) is None and auroc([1.0, 2.0], [False, False]) is None
+
+
+def test_what_reads_the_registry_starts_without_torch():
+    code = "import pipelines.analysis.scenarios, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,172 @@
+"""The metrics that a study may score by, one entry each, and what else is measured of predictions.
+
+A new metric is a function of `Predictions` and an entry in `METRICS`: the protocol accepts its
+name, trials compute and select by it, tables, figures and the headline show it.
+
+Whatever reads metrics must load without torch, so tensors are used through their methods alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMALLEST = 1e-7  # probabilities are cut off here: one confident mistake must not make nll infinite
+BINS = 15
+
+
+class Predictions:
+    """Probabilities [n, K] against labels [n]; n >= 1. A class is called where it is predicted."""
+
+    def __init__(self, probabilities: Tensor, labels: Tensor) -> None:
+        # on the CPU in float64: bincount with weights is not deterministic on CUDA
+        self.probabilities, self.labels = probabilities.detach().cpu().double(), labels.cpu()
+        self.confidence, self.predicted = self.probabilities.max(dim=1)
+
+    @cached_property
+    def confusion(self) -> Tensor:
+        """Counts [K, K]; rows: labels, columns: predictions."""
+        classes = self.probabilities.shape[1]
+        cells = self.labels * classes + self.predicted
+        return cells.bincount(minlength=classes**2).view(classes, classes)
+
+    @cached_property
+    def hits(self) -> Tensor:
+        """Examples [K] of each class that are predicted as such."""
+        return self.confusion.diag().double()
+
+    @cached_property
+    def support(self) -> Tensor:
+        """Examples [K] of each class."""
+        return self.confusion.sum(1)
+
+    @cached_property
+    def calls(self) -> Tensor:
+        """Predictions [K] of each class."""
+        return self.confusion.sum(0)
+
+    @cached_property
+    def recall(self) -> Tensor:
+        """Share [K] of each class that is predicted as such; nan where a class does not occur."""
+        return self.hits / self.support
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number to score models by, and how it is oriented and shown.
+
+    label: of its score, in tables and figures; for nll, whose score is its negative, the
+        log-likelihood.
+    unit: "%" for fractions, which are then shown in points of 100; else any text, or none.
+    compute: the metric itself, before it is oriented.
+    worst: its value for a run that diverged, which no model should fall below; a function of the
+        number of classes where it depends on that.
+    """
+
+    label: str
+    unit: str
+    compute: Callable[[Predictions], float]
+    worst: float | Callable[[int], float]
+    higher_is_better: bool = True
+
+    def score(self, value: float) -> float:
+        """A value of the metric as something to maximise."""
+        return value if self.higher_is_better else -value
+
+    def worst_score(self, classes: int) -> float:
+        """The score of a run that diverged."""
+        return self.score(self.worst(classes) if callable(self.worst) else self.worst)
+
+    @property
+    def title(self) -> str:
+        """Label and unit, for a heading or an axis."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def in_points(self) -> bool:
+        """Whether scores are fractions and shown in points of 100."""
+        return self.unit == "%"
+
+    @property
+    def scale(self) -> float:
+        """What scores are multiplied by to be shown."""
+        return 100.0 if self.in_points else 1.0
+
+
+def _accuracy(predictions: Predictions) -> float:
+    return (predictions.hits.sum() / len(predictions.labels)).item()
+
+
+def _balanced_accuracy(predictions: Predictions) -> float:
+    """Mean recall of the classes that occur among the labels."""
+    return predictions.recall[predictions.support > 0].mean().item()
+
+
+def _macro_f1(predictions: Predictions) -> float:
+    """Mean F1 of the classes that occur among labels or predictions."""
+    total = predictions.support + predictions.calls
+    return (2 * predictions.hits / total)[total > 0].mean().item()
+
+
+def _nll(predictions: Predictions) -> float:
+    """Mean negative log-likelihood of the labels in nats, probabilities cut off at `SMALLEST`."""
+    of_label = predictions.probabilities.gather(1, predictions.labels[:, None])
+    return -of_label.clamp(min=SMALLEST).log().mean().item()
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", "%", _accuracy, worst=0.0),
+    "balanced_accuracy": Metric("balanced accuracy", "%", _balanced_accuracy, worst=0.0),
+    "macro_f1": Metric("macro F1", "%", _macro_f1, worst=0.0),
+    "nll": Metric(
+        "log-likelihood", "nats", _nll, worst=-math.log(SMALLEST), higher_is_better=False
+    ),
+}
+
+
+def evaluate(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
+    """All metrics of probabilities [n, K] against labels [n], as plain numbers; n >= 1.
+
+    Beside `METRICS`: ece (expected calibration error of the predicted class, 15 bins of equal
+    width, Guo et al., ICML 2017), per_class_accuracy [K] (recall; none where a class does not
+    occur) and confusion [K][K] (rows: labels, columns: predictions).
+    """
+    predictions = Predictions(probabilities, labels)
+    recall, support = predictions.recall.tolist(), predictions.support.tolist()
+    return {
+        **{name: metric.compute(predictions) for name, metric in METRICS.items()},
+        "ece": _calibration_error(predictions),
+        "per_class_accuracy": [r if n else None for r, n in zip(recall, support, strict=True)],
+        "confusion": predictions.confusion.tolist(),
+    }
+
+
+def _calibration_error(predictions: Predictions) -> float:
+    confidence, correct = predictions.confidence, predictions.predicted == predictions.labels
+    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # (0, 1/15], (1/15, 2/15], ...
+    gap = bins.bincount(weights=confidence - correct.double(), minlength=BINS)
+    return (gap.abs().sum() / len(confidence)).item()
+
+
+def auroc(scores: ArrayLike, positive: ArrayLike) -> float | None:
+    """Probability that a positive example outscores a negative one, ties counted half.
+
+    scores [n] are finite, positive [n] says which examples are. The Mann-Whitney statistic from
+    midranks: (sum of the positives' ranks - p(p + 1)/2) / (p n). None if one side is absent.
+    """
+    mask = np.asarray(positive, dtype=bool)
+    _, inverse, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    midranks = (counts.cumsum() - (counts - 1) / 2)[inverse]
+    p, n = int(mask.sum()), int((~mask).sum())
+    if not p or not n:
+        return None
+    return float((midranks[mask].sum() - p * (p + 1) / 2) / (p * n))
