@@ -64,6 +64,9 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
         state = progress_table.as_json() | {
             "study": study_state.study.name,
             "driver": holder and holder.host,
+            "running": sum(t.state == "started" for t in study_state.trials.values())
+            if holder
+            else 0,
         }
         print(
             json.dumps(

@@ -88,7 +88,6 @@ class ProgressTable:
         return {
             "done": sum(line.done for line in lines),
             "planned": sum(line.planned for line in lines),
-            "running": len(self.planner.running),
             "arms": [
                 asdict(line) | {"remaining_seconds": line.remaining_seconds()} for line in lines
             ],

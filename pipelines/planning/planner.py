@@ -17,49 +17,57 @@ import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import optuna
+from typing import NamedTuple
 
 from methods.objective import seed_of
 from pipelines.documents import Json, digest
 from pipelines.planning.specs import Config, data_seed
-from pipelines.planning.suggestions import _ask, space_digest
+from pipelines.planning.suggestions import space_digest, suggest, suggestion_seed
 from pipelines.study.arms import Arm
 from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import Role, TrialSpec
 
-Search = tuple[str, str, int]  # scenario, arm, repeat
-ROLES: tuple[Role, ...] = (
-    "search",
-    "final",
-    "default",
-    "curve",
-    "sensitivity",
-)  # in the order of their urgency
+URGENCY: dict[Role, int] = {"search": 0, "final": 1, "default": 2, "curve": 3, "sensitivity": 4}
 FACTORS = (0.25, 0.5, 2.0, 4.0)
+Suggested = tuple[str, str, int, int, str]  # scenario, arm, repeat, index, digest of the space
+
+
+class Search(NamedTuple):
+    """One search: of an arm, in a repeat, under a scenario's protocol."""
+
+    scenario: str
+    arm: str
+    repeat: int
 
 
 class Assignment(NamedTuple):
-    """What a trial is for; sorts by urgency, the study's own protocol before its scenarios."""
+    """What a trial is for; sorts by urgency, the study's own protocol before its scenarios.
 
-    place_of_scenario: int
+    All roles of index k come before those of index k + 1, arm by arm: so arms have equal quotas at
+    any time, and a study that is cut short has compared what it has.
+    """
+
+    scenario_position: int
     urgency: int
     index: int
     repeat: int
-    place: int  # of the arm in the request
+    arm_position: int
     scenario: str
     arm: str
     role: Role
 
+    @property
+    def search(self) -> Search:
+        """The search it belongs to."""
+        return Search(self.scenario, self.arm, self.repeat)
+
 
 class Planner:
-    """Hands out the trials of a study, interleaved so that all arms have equal quotas at any time.
+    """Hands out the trials of a study, and is told how they ended.
 
-    outcomes: score by key of the trials that are finished (None: failed). suggested: configuration
-    by (scenario, arm, repeat, index, space) of the search trials that were ever planned, so that an
-    interrupted one keeps its own.
+    outcomes: score by key of the trials that are finished (None: failed). suggested: configurations
+    of the search trials that were ever planned, so that an interrupted one keeps its own.
     """
 
     def __init__(
@@ -67,51 +75,44 @@ class Planner:
         study: Study,
         protocol: str,
         outcomes: Mapping[str, float | None],
-        suggested: Mapping[tuple[str, str, int, int, str], Config],
+        suggested: Mapping[Suggested, Config],
     ) -> None:
         self.study, self.protocol = study, protocol
-        self.arms = study.arms
+        self.arms, self.scenarios = study.arms, study.scenarios
         self.outcomes, self.suggested = dict(outcomes), dict(suggested)
-        self.assigned: list[tuple[Assignment, TrialSpec]] = []
+        self.assigned: dict[Assignment, TrialSpec] = {}
         self.running: dict[str, TrialSpec] = {}
-        self._waiting: dict[str, list[Assignment]] = defaultdict(list)
+        self.planned_in: Counter[tuple[str, str]] = Counter()  # by scenario and arm
+        self.done_in: Counter[tuple[str, str]] = Counter()
+        self._waiting: dict[str, list[Assignment]] = defaultdict(list)  # for a running trial
         self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
         self._chosen: dict[Search, Config] = {}
-        self.planned_in: Counter[tuple[str, str]] = Counter()
-        self.done_in: Counter[tuple[str, str]] = Counter()
         self._heap: list[Assignment] = []
-        self._resolved: dict[tuple[Any, ...], tuple[list[Json], list[Json]]] = {}
-        self.scenarios = study.scenarios
+        self._phases_of: dict[tuple[object, ...], tuple[list[Json], list[Json]]] = {}
         for scenario in self.scenarios:
             for repeat in range(study.request.repeats):
-                for name in self.arms:
-                    self._open((scenario, name, repeat))
+                for arm in self.arms:
+                    self._open(Search(scenario, arm, repeat))
 
     def ask(self) -> TrialSpec | None:
-        """The spec of a trial to run now; None if there is none, or none before another one
-        ends."""
-        while self._skip_known():
+        """The spec of a trial to run now; None if there is none, or none before another one ends.
+
+        Only here are configurations suggested: a sampler that learns should know all that has ended
+        by the time its trial starts.
+        """
+        while self._heap:
             assignment = heapq.heappop(self._heap)
             spec = self._spec(assignment)
             key = spec["key"]
-            self.assigned.append((assignment, spec))
+            self.assigned[assignment] = spec
+            if key in self.outcomes:  # it has served another role meanwhile
+                self._settle(assignment, spec["config"], self.outcomes[key])
+                continue
             self._waiting[key].append(assignment)
             if key not in self.running:
                 self.running[key] = spec
                 return spec
         return None
-
-    def _skip_known(self) -> bool:
-        """Settle the next roles as long as their trials are finished; whether one is left."""
-        while self._heap:
-            assignment = self._heap[0]
-            spec = self._spec(assignment)
-            if spec["key"] not in self.outcomes:
-                return True
-            heapq.heappop(self._heap)
-            self.assigned.append((assignment, spec))
-            self._settle(assignment, spec["config"], self.outcomes[spec["key"]])
-        return False
 
     def tell(self, key: str, score: float | None) -> None:
         """A trial ended: its score on val (higher is better), or None if it failed."""
@@ -119,6 +120,10 @@ class Planner:
         self.outcomes[key] = score
         for assignment in self._waiting.pop(key):
             self._settle(assignment, spec["config"], score)
+        # What this trial was the last to be waited for, it may serve as well; else nobody would
+        # learn that the study is finished before asking for more.
+        while self._heap and self._settled_already(self._heap[0]):
+            heapq.heappop(self._heap)
 
     def again(self, key: str) -> None:
         """A trial was lost with its worker: hand it out once more."""
@@ -128,94 +133,122 @@ class Planner:
 
     @property
     def planned(self) -> Counter[str]:
-        """Roles by arm, over all scenarios."""
+        """Assignments by arm, over all scenarios."""
         return _by_arm(self.planned_in)
 
     @property
     def done(self) -> Counter[str]:
-        """Roles whose trial ended, by arm, over all scenarios."""
+        """Assignments whose trial ended, by arm, over all scenarios."""
         return _by_arm(self.done_in)
 
     @property
     def finished(self) -> bool:
         """Nothing is left to hand out or to wait for."""
-        self._skip_known()
         return not self._heap and not self.running
 
-    # ---- roles
-
-    def _open(self, search: Search) -> None:
-        request, arm = self.study.request, self.arms[search[1]]
-        if arm.tuned:
-            self._push(search, "search", request.trials + 1)
-            self._push(search, "default", request.seeds)
-            if self.has_curve:
-                self._push(search, "curve", request.trials + 1)
-            self.planned_in[search[:2]] += request.seeds  # the final trials, once searched
-        else:
-            self._push(search, "final", request.seeds)
-        if search[1] in request.sensitivity:
-            self._push(search, "sensitivity", len(arm.knobs) * len(FACTORS))
-
-    @property
-    def has_curve(self) -> bool:
-        """Budget curves are drawn for random search only: its trials are exchangeable."""
-        return self.study.request.curve and self.study.protocol.search == "random"
-
-    def _push(self, search: Search, role: Role, count: int, planned: bool = True) -> None:
-        scenario, name, repeat = search
-        places = list(self.scenarios).index(scenario), list(self.arms).index(name)
-        for index in range(count):
-            assignment = Assignment(
-                places[0], ROLES.index(role), index, repeat, places[1], scenario, name, role
-            )
-            heapq.heappush(self._heap, assignment)
-        if planned:
-            self.planned_in[scenario, name] += count
-
-    def _settle(self, assignment: Assignment, config: Config, score: float | None) -> None:
-        self.done_in[assignment.scenario, assignment.arm] += 1
-        if assignment.role != "search":
-            return
-        search = (assignment.scenario, assignment.arm, assignment.repeat)
-        found = self._searched[search]
-        found[assignment.index] = (config, score)
-        if len(found) == self.study.request.trials + 1:
-            count = self.study.request.seeds
-            chosen = self.chosen(*search)
-            if chosen is None:
-                self.planned_in[search[:2]] -= count
-            else:
-                self._chosen[search] = chosen
-                self._push(search, "final", count, planned=False)
-
-    def chosen(self, scenario: str, arm: str, repeat: int) -> Config | None:
+    def chosen(self, search: Search) -> Config | None:
         """The configuration with the best score on val; of equals, the one of lowest index.
 
         None: all failed.
         """
         scored = [
             (score, -index, config)
-            for index, (config, score) in self._searched[scenario, arm, repeat].items()
+            for index, (config, score) in self._searched[search].items()
             if score is not None and not math.isnan(score)
         ]
         return max(scored, key=lambda entry: entry[:2])[2] if scored else None
 
+    @property
+    def has_curve(self) -> bool:
+        """Budget curves are drawn for random search only: its trials are exchangeable."""
+        return self.study.request.curve and self.study.protocol.search == "random"
+
+    # ---- assignments
+
+    def _open(self, search: Search) -> None:
+        request, arm = self.study.request, self.arms[search.arm]
+        if arm.tuned:
+            self.planned_in[search.scenario, search.arm] += request.seeds  # final, once searched
+            self._push(search, "search", request.trials + 1)
+            self._push(search, "default", request.seeds)
+            if self.has_curve:
+                self._push(search, "curve", request.trials + 1)
+        else:
+            self._push(search, "final", request.seeds)
+        if search.arm in request.sensitivity:
+            self._push(search, "sensitivity", len(arm.knobs) * len(FACTORS))
+
+    def _push(self, search: Search, role: Role, count: int, planned: bool = False) -> None:
+        """Put assignments on the heap, but those whose trials are finished.
+
+        planned: they have been counted before.
+        """
+        if not planned:
+            self.planned_in[search.scenario, search.arm] += count
+        scenario, arm = list(self.scenarios).index(search.scenario), [*self.arms].index(search.arm)
+        for index in range(count):
+            assignment = Assignment(
+                scenario,
+                URGENCY[role],
+                index,
+                search.repeat,
+                arm,
+                search.scenario,
+                search.arm,
+                role,
+            )
+            if not self._settled_already(assignment):
+                heapq.heappush(self._heap, assignment)
+
+    def _settled_already(self, assignment: Assignment) -> bool:
+        """Settle an assignment if its trial is known to be finished; whether it is."""
+        config = self._known_config(assignment)
+        if config is None:
+            return False
+        spec = self._spec_of(assignment, config)
+        if spec["key"] not in self.outcomes:
+            return False
+        self.assigned[assignment] = spec
+        self._settle(assignment, config, self.outcomes[spec["key"]])
+        return True
+
+    def _settle(self, assignment: Assignment, config: Config, score: float | None) -> None:
+        """The trial of an assignment ended; the last one of a search opens its final trials."""
+        self.done_in[assignment.scenario, assignment.arm] += 1
+        if assignment.role != "search":
+            return
+        search = assignment.search
+        searched = self._searched[search]
+        searched[assignment.index] = (config, score)
+        if len(searched) == self.study.request.trials + 1:
+            count = self.study.request.seeds
+            chosen = self.chosen(search)
+            if chosen is None:
+                self.planned_in[search.scenario, search.arm] -= count
+            else:
+                self._chosen[search] = chosen
+                self._push(search, "final", count, planned=True)
+
     # ---- specs
 
     def _spec(self, assignment: Assignment) -> TrialSpec:
-        arm, config = self.arms[assignment.arm], self._config(assignment)
+        config = self._known_config(assignment)
+        if config is None:
+            config = self.suggested[self._suggestion(assignment)] = self._suggest(assignment)
+        return self._spec_of(assignment, config)
+
+    def _spec_of(self, assignment: Assignment, config: Config) -> TrialSpec:
         change = self.scenarios[assignment.scenario]
-        seed = self.study.protocol.seed
         # Default and sensitivity trials are compared with final ones, so they share their seeds.
         stem, number = {
             "default": ("final", assignment.index),
             "sensitivity": ("final", 0),
         }.get(assignment.role, (assignment.role, assignment.index))
-        phases, phase_identities = self._phases(assignment.arm, config)
+        seed = self.study.protocol.seed
+        run_seed = seed_of(seed, "run", stem, assignment.repeat, number)
         data = data_seed(self.study, assignment.repeat, assignment.scenario)
-        run = seed_of(seed, "run", stem, assignment.repeat, number)
-        identity = digest([self.protocol, change, phase_identities, data, run])[:16]
+        phases, identities = self._phases(assignment.arm, config)
+        identity = digest([self.protocol, change, identities, data, run_seed])[:16]
         return {
             "key": f"{assignment.arm}-{identity}",
             "arm": assignment.arm,
@@ -226,46 +259,33 @@ class Planner:
             "scenario": assignment.scenario,
             "change": change,
             "data_seed": data,
-            "run_seed": run,
+            "run_seed": run_seed,
             "phases": phases,
-            "space": space_digest(arm),
+            "space": space_digest(self.arms[assignment.arm]),
         }
 
-    def _phases(self, name: str, config: Config) -> tuple[list[Json], list[Json]]:
-        """The arm's phases under a configuration, which up to three trials share, and their
-        identities."""
-        place = name, *sorted(config.items())
-        if place not in self._resolved:
-            resolved = self.arms[name].resolve(config)
-            self._resolved[place] = (
+    def _phases(self, arm: str, config: Config) -> tuple[list[Json], list[Json]]:
+        """The phases of an arm under a configuration, and their identities; trials share them."""
+        configured = arm, *sorted(config.items())
+        if configured not in self._phases_of:
+            resolved = self.arms[arm].resolve(config)
+            self._phases_of[configured] = (
                 [phase.model_dump() for phase in resolved],
                 [phase_identity(phase) for phase in resolved],
             )
-        return self._resolved[place]
+        return self._phases_of[configured]
 
-    def _config(self, assignment: Assignment) -> Config:
+    def _known_config(self, assignment: Assignment) -> Config | None:
+        """An assignment's configuration; None if it has still to be suggested."""
         arm = self.arms[assignment.arm]
         default = {name: arm.default[name] for name in arm.space}
         if assignment.role == "sensitivity":
             return default | self._moved(arm, assignment.index)
         if assignment.role == "final":
-            return (
-                self._chosen[assignment.scenario, assignment.arm, assignment.repeat]
-                if arm.tuned
-                else {}
-            )
+            return self._chosen[assignment.search] if arm.tuned else {}
         if assignment.role == "default" or assignment.index == 0:
             return default
-        place = (
-            assignment.scenario,
-            assignment.arm,
-            assignment.repeat,
-            assignment.index,
-            space_digest(arm),
-        )
-        if place not in self.suggested:
-            self.suggested[place] = self._suggest(assignment, arm)
-        return self.suggested[place]
+        return self.suggested.get(self._suggestion(assignment))
 
     def _moved(self, arm: Arm, index: int) -> Config:
         """One knob, times one factor; whole numbers stay whole and above 0."""
@@ -273,26 +293,25 @@ class Planner:
         value = arm.value(knob, self.study.protocol.schedule.model_dump())
         return {knob: max(1, round(value * factor)) if isinstance(value, int) else value * factor}
 
-    def _suggest(self, assignment: Assignment, arm: Arm) -> Config:
-        """The sampler of an arm's k-th suggestion is seeded by (study, arm, repeat, k): no stream
-        to lose."""
-        kind = self.study.protocol.search
-        seed = (
-            seed_of(
-                self.study.protocol.seed, kind, assignment.arm, assignment.repeat, assignment.index
-            )
-            % 2**32
-        )
+    def _suggestion(self, assignment: Assignment) -> Suggested:
+        """Search and curve trials of one index share their configuration."""
+        space = space_digest(self.arms[assignment.arm])
+        return assignment.scenario, assignment.arm, assignment.repeat, assignment.index, space
+
+    def _suggest(self, assignment: Assignment) -> Config:
+        """The sampler of an arm's k-th suggestion has a seed of its own: there is no stream to
+        lose."""
+        arm, kind, search = self.arms[assignment.arm], self.study.protocol.search, assignment.search
+        seed = suggestion_seed(self.study, search.arm, search.repeat, assignment.index)
         if kind == "random":
-            return _ask(optuna.samplers.RandomSampler(seed), arm, [], [])
-        found = self._searched[assignment.scenario, assignment.arm, assignment.repeat].values()
+            return suggest(kind, seed, arm)
         running = [
-            s["config"]
-            for s in self.running.values()
-            if (s["scenario"], s["arm"], s["repeat"], s["role"])
-            == (assignment.scenario, assignment.arm, assignment.repeat, "search")
+            spec["config"]
+            for spec in self.running.values()
+            if spec["role"] == "search"
+            and Search(spec["scenario"], spec["arm"], spec["repeat"]) == search
         ]
-        return _ask(optuna.samplers.TPESampler(seed=seed), arm, found, running)
+        return suggest(kind, seed, arm, self._searched[search].values(), running)
 
 
 def _by_arm(counts: Counter[tuple[str, str]]) -> Counter[str]:

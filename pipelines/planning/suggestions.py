@@ -4,30 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Literal
 
 import optuna
+from optuna.samplers import RandomSampler, TPESampler
 
+from methods.objective import seed_of
 from pipelines.documents import digest
 from pipelines.planning.specs import Config
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
+from pipelines.study.study_file import Study
 
 
-def _ask(
-    sampler: optuna.samplers.BaseSampler,
+def suggestion_seed(study: Study, arm: str, repeat: int, index: int) -> int:
+    """Seed of the sampler of one suggestion; the same in all scenarios, which are so paired."""
+    protocol = study.protocol
+    return seed_of(protocol.seed, protocol.search, arm, repeat, index) % 2**32
+
+
+def suggest(
+    kind: Literal["random", "tpe"],
+    seed: int,
     arm: Arm,
-    found: Iterable[tuple[Config, float | None]],
-    running: Iterable[Config],
+    ended: Iterable[tuple[Config, float | None]] = (),
+    running: Iterable[Config] = (),
 ) -> Config:
-    """One suggestion from a sampler that knows what was found, and what is still running."""
+    """One suggestion for an arm.
+
+    ended: configurations of this search with their scores on val (None: failed); running: those
+    whose score is not known yet.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = RandomSampler(seed) if kind == "random" else TPESampler(seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     states = optuna.trial.TrialState
-    told = [
-        (config, score, states.FAIL if score is None else states.COMPLETE)
-        for config, score in found
+    trials = [
+        *(
+            (config, score, states.FAIL if score is None else states.COMPLETE)
+            for config, score in ended
+        ),
+        *((config, None, states.RUNNING) for config in running),
     ]
-    for config, score, state in [*told, *((config, None, states.RUNNING) for config in running)]:
+    for config, score, state in trials:
         study.add_trial(
             optuna.trial.create_trial(
                 params=config, distributions=arm.space, value=score, state=state

@@ -25,7 +25,7 @@ from pipelines.study.study_file import Study, parse_study
 class StudyState:
     """A study as its ledger has it now.
 
-    planner: has assigned a assignment to every trial, as far as the study has come.
+    planner: has assigned every finished trial to its roles, as far as the study has come.
     """
 
     study: Study
@@ -38,7 +38,7 @@ class StudyState:
         """The records of finished trials, by scenario: a trial with two roles makes two."""
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
         protocols = self.study.protocols
-        for assignment, spec in self.planner.assigned:
+        for assignment, spec in self.planner.assigned.items():
             trial = self.trials.get(spec["key"])
             if trial is not None and trial.state in ("completed", "diverged", "failed"):
                 record = _record(
@@ -186,10 +186,7 @@ def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
     """All that is known of a study; finished or not, running or not."""
     ledger, document, study = open_study(storage)
     trials = ledger.trials()
-    planner = plan(study, document["hash"], trials)
-    while planner.ask() is not None:
-        pass  # what is left open shows as planned
-    return ledger, StudyState(study, document, trials, planner)
+    return ledger, StudyState(study, document, trials, plan(study, document["hash"], trials))
 
 
 def _record(protocol: Protocol, arm: Arm, assignment: Assignment, trial: TrialRecord) -> Record:

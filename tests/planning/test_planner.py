@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.planning.planner import Planner
+from pipelines.planning.planner import Planner, Search
 from tests.conftest import small_study
 
 
@@ -25,7 +25,7 @@ def drain(plan, score=lambda spec: spec["config"].get("q", 0.5)):
 def test_a_study_has_its_roles():
     plan = planner(small_study(["ce", "gce"], trials=3, repeats=2, seeds=2))
     drain(plan)
-    roles = Counter((role.arm, role.role) for role, _ in plan.assigned)
+    roles = Counter((role.arm, role.role) for role in plan.assigned)
     assert roles == {
         ("ce", "final"): 4,
         ("gce", "search"): 8,
@@ -56,7 +56,7 @@ def test_the_final_phase_runs_the_configuration_with_the_best_val_with_fresh_see
 def test_of_equal_scores_the_lowest_index_is_chosen():
     plan = planner(small_study(["gce"], trials=4, repeats=1))
     drain(plan, score=lambda spec: 0.5)
-    assert plan.chosen("", "gce", 0) == {"q": 0.7}
+    assert plan.chosen(Search("", "gce", 0)) == {"q": 0.7}
 
 
 def test_a_trial_that_serves_two_roles_runs_once():
@@ -120,7 +120,7 @@ def test_a_larger_request_runs_only_what_is_missing(more):
 def test_a_failed_search_trial_is_never_chosen():
     plan = planner(small_study(["gce"], trials=2, repeats=1))
     drain(plan, score=lambda spec: None if spec["config"]["q"] == 0.7 else 0.1)
-    assert plan.chosen("", "gce", 0)["q"] != 0.7
+    assert plan.chosen(Search("", "gce", 0))["q"] != 0.7
 
 
 def test_an_arm_whose_search_failed_altogether_has_no_final_phase():
@@ -233,3 +233,34 @@ def test_scenarios_search_the_same_configurations_and_leave_the_studys_own_trial
     }
     for (_, repeat, index), config in searched.items():
         assert searched["", repeat, index] == config
+
+
+def test_what_is_finished_has_its_roles_whatever_is_missing_before_it():
+    study = small_study(["ce", "gce"], trials=3, repeats=2, seeds=2)
+    whole = planner(study)
+    specs = drain(whole)
+    lost = {s["key"] for s in specs if s["role"] == "search" and s["index"] == 1}
+    outcomes = {s["key"]: s["config"].get("q", 0.5) for s in specs if s["key"] not in lost}
+    suggested = {
+        (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
+        for s in specs
+        if s["role"] == "search"
+    }
+    part = planner(study, outcomes, suggested)
+    # Without its whole search no configuration is chosen, so no final trial is known.
+    waiting = {"search": 1, "final": 2}
+    expected = {
+        assignment: spec
+        for assignment, spec in whole.assigned.items()
+        if spec["key"] not in lost and not (assignment.arm == "gce" and assignment.role == "final")
+    }
+    assert part.assigned == expected
+    assert part.planned["gce"] - part.done["gce"] == 2 * sum(waiting.values())
+    assert [part.ask()["key"] for _ in lost] == [s["key"] for s in specs if s["key"] in lost]
+
+
+def test_to_ask_whether_it_is_finished_changes_nothing():
+    plan = planner(small_study(["gce"], trials=1, repeats=1))
+    before = (list(plan.assigned), plan.done, plan.planned)
+    assert not plan.finished
+    assert (list(plan.assigned), plan.done, plan.planned) == before
