@@ -33,7 +33,7 @@ from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, Task, prepare
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import Data, LabelsFile, Protocol
 from pipelines.study.study_file import Study, parse_study
 from pipelines.suspects.contact_sheet import evidence

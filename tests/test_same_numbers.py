@@ -16,7 +16,7 @@ from pipelines.commands.launch import Options, launch
 from pipelines.documents import Json, differences
 from pipelines.ledger.ledger import Ledger
 from pipelines.provenance import provenance
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.study.study_file import load_study
 
 FIXTURE = Path(__file__).parent / "fixtures" / "ledger_18895cb.tar.xz"

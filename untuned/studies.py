@@ -19,7 +19,7 @@ from pipelines.commands.launch import launch as run_study
 from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.models.classifier import Classifier, load_model, load_objective
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.study import study_file
 from pipelines.study.study_file import Study, parse_study, with_absolute_paths
 from pipelines.trial_documents import MODEL

@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.ledger.layout import CHECKPOINT
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.ledger.storage import File
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import EXAMPLES, MODEL
 
 

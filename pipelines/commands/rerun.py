@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipelines.commands.printing import _number
 from pipelines.errors import UserError
-from pipelines.report.records import open_study
+from pipelines.report.study_state import open_study
 from pipelines.study.protocol import with_changes
 from pipelines.study.training_spec import TrainingSpec
 

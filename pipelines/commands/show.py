@@ -13,7 +13,7 @@ from rich.table import Table
 from pipelines.commands.printing import _columns, _size, print_line
 from pipelines.errors import UserError
 from pipelines.execution.progress import ProgressTable, format_duration
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.study.arms import Arm, known_arms, resolve_arm
 from pipelines.study.method_loading import method_class
 from pipelines.study.search_space import describe_distribution

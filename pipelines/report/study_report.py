@@ -11,7 +11,7 @@ from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import StudyState, load_study_state
+from pipelines.report.study_state import StudyState, load_study_state
 
 Json = dict[str, Any]
 

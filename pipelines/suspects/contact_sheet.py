@@ -17,7 +17,7 @@ from pipelines.analysis.intervals import Estimate
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
 
 SHEET = 50  # examples on the contact sheet

@@ -29,7 +29,7 @@ from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
 from pipelines.metrics import auroc
 from pipelines.models.classifier import Classifier, load_model
-from pipelines.report.records import StudyState
+from pipelines.report.study_state import StudyState
 from pipelines.trial_documents import EXAMPLES, MODEL
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.ledger.storage import open_storage
 from pipelines.planning.resume import plan
 from pipelines.provenance import provenance
-from pipelines.report.records import StudyState, open_study
+from pipelines.report.study_state import StudyState, open_study
 from pipelines.study.study_file import parse_study
 from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study

@@ -10,7 +10,7 @@ from pipelines.commands.launch import Options, launch
 from pipelines.commands.prune import prune
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 
 

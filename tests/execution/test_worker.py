@@ -20,7 +20,7 @@ from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.ledger import Ledger, LedgerConflict, TrialRecord
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin, provenance
-from pipelines.report.records import StudyState
+from pipelines.report.study_state import StudyState
 from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.report.comparisons import comparisons, controls, pairs, transfer
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from tests.support.synthetic_ledger import study_of_everything, with_known_knobs, write_study
 
 Json = dict[str, Any]

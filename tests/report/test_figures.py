@@ -13,7 +13,7 @@ import pytest
 from pipelines.report import figures
 from pipelines.report.figures.inputs import load_inputs
 from pipelines.report.figures.plot import Figure, Panel
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import (
     figures_of,

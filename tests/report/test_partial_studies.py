@@ -37,6 +37,15 @@ def test_half_way_the_searches_are_drawn_and_the_final_runs_are_left_out(tmp_pat
     assert re.search(r"30 of \d+ runs have ended", read(storage, "report.html"))
 
 
+def test_a_scenario_that_is_no_longer_asked_for_is_not_in_the_report(tmp_path):
+    write_study(tmp_path, small_study(("ce",), axes={"splits.meta": [20]}))
+    storage = write_study(tmp_path, small_study(("ce",)))
+    write_report(storage)
+    results = json.loads(read(storage, "results.json"))
+    assert [n["scenario"] for n in results["provenance"]["noise"]] == ["", ""]
+    assert "scenarios" not in results and "splits.meta" not in read(storage, "report.md")
+
+
 def test_one_repeat_has_no_interval_of_the_break_even_budget(tmp_path):
     study = small_study(("ce", "gce_plus_meta", "l2rw"), repeats=1, seeds=3)
     storage = write_study(tmp_path, study)

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from pipelines.commands.launch import Options, launch
-from pipelines.report.records import clean_labels, load_study_state
+from pipelines.report.records import clean_labels
+from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 
 ARMS = ["ce", "gce", "gce_plus_meta", "clean_only_all", "l2rw"]

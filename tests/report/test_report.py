@@ -14,8 +14,8 @@ from rich.console import Console
 
 from pipelines.errors import UserError
 from pipelines.report.pages import json_script, markdown_cell, page, write_report
-from pipelines.report.records import load_study_state
 from pipelines.report.study_report import study_report
+from pipelines.report.study_state import load_study_state
 from pipelines.report.tables import columns, rows, score, terminal_table
 from pipelines.study.study_file import parse_study
 from tests.conftest import DIGITS, small_study

@@ -11,7 +11,7 @@ from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import EDGES

@@ -17,7 +17,7 @@ import pipelines.suspects.ranking as module
 from pipelines.commands.launch import Options, launch
 from pipelines.data.dataset import make_dataset
 from pipelines.errors import UserError
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.suspects.contact_sheet import contact_sheet, evidence, to_csv, write_suspects
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects, margins, ranking_quality
 from tests.commands.test_commands import run

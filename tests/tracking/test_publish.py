@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipelines.commands.launch import Options, launch
 from pipelines.errors import UserError
-from pipelines.report.records import load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.tracking import run as tracking
 from pipelines.tracking.publish import publish
 from tests.commands.test_commands import run

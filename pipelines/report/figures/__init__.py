@@ -12,7 +12,7 @@ from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures.inputs import FigureInputs, load_inputs
 from pipelines.report.figures.plot import Figure
-from pipelines.report.records import StudyState
+from pipelines.report.study_state import StudyState
 
 #: Modules of this package, in the order of the page. A figure's anchor is its module's name.
 FIGURES = (

@@ -22,7 +22,7 @@ from pipelines.report.figures.plot import (
     line,
     styles,
 )
-from pipelines.report.records import StudyState
+from pipelines.report.study_state import StudyState
 
 Member = tuple[StudyState, Json]  # a study and its results
 Point = tuple[Any, Json]  # a value on an axis, and the results there

@@ -12,7 +12,7 @@ from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.report.figures.plot import Style, styles
-from pipelines.report.records import StudyState
+from pipelines.report.study_state import StudyState
 
 
 @dataclass(frozen=True)

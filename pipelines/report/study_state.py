@@ -1,0 +1,190 @@
+"""A study as its ledger has it now: what is planned, what has run, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipelines.analysis.record import Record, StudyInfo
+from pipelines.documents import Json
+from pipelines.errors import UserError
+from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.planning.planner import Planner
+from pipelines.planning.resume import plan
+from pipelines.provenance import origin
+from pipelines.report.records import record_of
+from pipelines.study.arms import Arm
+from pipelines.study.search_space import describe_distribution
+from pipelines.study.study_file import Study, parse_study
+from pipelines.trial_documents import TrialResult, TrialSpec
+
+FINISHED = ("completed", "diverged", "failed")  # states of trials that have a record
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """A study as its ledger has it now.
+
+    document: the content of study.json.
+    trials: by their keys.
+    planner: has given every finished trial its roles, as far as the study has come.
+    """
+
+    study: Study
+    document: Json
+    trials: dict[str, TrialRecord]
+    planner: Planner
+
+    @cached_property
+    def records_in(self) -> dict[str, list[Record]]:
+        """The records of finished trials, by scenario: a trial with two roles makes two."""
+        records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
+        protocols = self.study.protocols
+        for assignment, spec in self.planner.assigned.items():
+            trial = self.trials.get(spec["key"])
+            if trial is not None and trial.state in FINISHED:
+                protocol = protocols[assignment.scenario]
+                arm = self.planner.arms[assignment.arm]
+                records[assignment.scenario].append(record_of(trial, assignment, protocol, arm))
+        return records
+
+    @property
+    def records(self) -> list[Record]:
+        """The records under the study's own protocol."""
+        return self.records_in[""]
+
+    @property
+    def info(self) -> StudyInfo:
+        """What statistics need to know of the study."""
+        protocol, request = self.study.protocol, self.study.request
+        return {
+            "metric": protocol.metric,
+            "epoch": protocol.epoch,
+            "search": protocol.search,
+            "margin": request.margin,
+            "arms": {
+                name: {
+                    "kind": arm.kind,
+                    "tuned": arm.tuned,
+                    "space": {n: describe_distribution(d) for n, d in arm.space.items()},
+                    "default": self._default(name, arm),
+                    "planned": self.planner.planned_in["", name],
+                }
+                for name, arm in self.planner.arms.items()
+            },
+        }
+
+    def _default(self, name: str, arm: Arm) -> dict[str, Any]:
+        """An arm's default configuration, and its knobs' values where these are moved."""
+        moved = arm.knobs if name in self.study.request.sensitivity else []
+        schedule = self.study.protocol.schedule.model_dump()
+        values = {knob: arm.value(knob, schedule) for knob in moved}
+        return {n: arm.default[n] for n in arm.space} | values
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json; with the scenarios' own, where the study has axes."""
+        from pipelines.analysis.headline import (
+            headline,  # scipy and sklearn: `status` starts without them
+        )
+        from pipelines.analysis.results import summarise
+        from pipelines.analysis.scenarios import summarise_scenarios
+
+        results = summarise(self.records, self.info, self.provenance())
+        if len(self.records_in) == 1:
+            return results
+        results["scenarios"] = summarise_scenarios(self.records_in, self.info)
+        return results | {"headline": headline(results)}
+
+    def errors(self) -> dict[str, dict[str, int]]:
+        """Failed trials by arm and by class of error."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for trial in self.trials.values():
+            if trial.state == "failed" and trial.error:
+                counts[trial.spec["arm"]][trial.error["class"]] += 1
+        return {arm: dict(classes) for arm, classes in counts.items()}
+
+    def conflicts(self) -> list[str]:
+        """Trials of which attempts came to different results: the machines do not compute alike."""
+        return [key for key, trial in self.trials.items() if trial.conflicts]
+
+    def mixture(self) -> list[str]:
+        """Where results come from different code, torch or fast paths, which may not compare."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for _, result in self._results:
+            for name, value in origin(result["provenance"]).items():
+                counts[name][value] += 1
+        return [
+            f"mixed results, which may not compare: {name} "
+            + ", ".join(f"{value[:12]} ({n} trials)" for value, n in values.items())
+            for name, values in counts.items()
+            if len(values) > 1
+        ]
+
+    def provenance(self) -> dict[str, Any]:
+        """What the results come from, with numbers of trials; and the noise in their labels."""
+        sources = {
+            name: dict(Counter(_source(result["provenance"][name]) for _, result in self._results))
+            for name in ("commit", "code", "processor", "versions")
+        }
+        return sources | {
+            "errors": self.errors(),
+            "conflicts": self.conflicts(),
+            "mixture": self.mixture(),
+            "study": self.study.name,
+            "protocol": self.document["hash"],
+            "data": self.document["fingerprint"],
+            "noise": self._noise(),
+        }
+
+    def _noise(self) -> list[Json]:
+        """The noise of every scenario and repeat, nominal and as measured."""
+        position = {scenario: i for i, scenario in enumerate(self.study.scenarios)}
+        noise: dict[tuple[int, int], Json] = {}
+        for spec, result in self._results:
+            if spec["scenario"] in position:  # it may no longer be asked for
+                noise[position[spec["scenario"]], spec["repeat"]] = {
+                    "scenario": spec["scenario"],
+                    "repeat": spec["repeat"],
+                    "data_seed": spec["data_seed"],
+                    **result["data"]["noise"],
+                }
+        return [noise[key] for key in sorted(noise)]
+
+    @property
+    def _results(self) -> list[tuple[TrialSpec, TrialResult]]:
+        return [(t.spec, t.result) for t in self.trials.values() if t.result is not None]
+
+
+def _source(value: str | dict[str, str | None] | None) -> str:
+    """An entry of a result's provenance as text; versions are listed."""
+    if isinstance(value, str):
+        return value
+    return ", ".join(f"{name} {version}" for name, version in (value or {}).items() if version)
+
+
+def open_study(storage: str) -> tuple[Ledger, Json, Study]:
+    """The ledger at a storage, what its study.json says, and the study as last requested.
+
+    Raises:
+        UserError: there is no study.
+    """
+    ledger = Ledger.open(storage, create=False)
+    document, request = ledger.study(), ledger.request()
+    assert document is not None
+    if request is None:
+        raise UserError(f"storage {storage!r}: request.json is missing; launch the study again")
+    raw = {"name": document["name"], "protocol": document["protocol"]} | request
+    return ledger, document, parse_study(raw, f"{storage}/request.json")
+
+
+def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
+    """The ledger at a storage, and all that is known of its study; finished or not.
+
+    Raises:
+        UserError: there is no study.
+    """
+    ledger, document, study = open_study(storage)
+    trials = ledger.trials()
+    return ledger, StudyState(study, document, trials, plan(study, document["hash"], trials))
