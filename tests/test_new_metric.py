@@ -10,7 +10,7 @@ from pipelines.analysis.record import Record
 from pipelines.commands.launch import Options, launch
 from pipelines.metrics import METRICS, Metric, Predictions
 from pipelines.report.pages import write_report
-from pipelines.report.records import StudyState, load_study_state
+from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.report.tables import columns, rows
 from pipelines.study.study_file import Study, parse_study
 from tests.conftest import DIGITS, small_study
