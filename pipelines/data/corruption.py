@@ -21,9 +21,10 @@ FEWEST_CLASSES = {"symmetric": 2, "flip": 2, "flip2": 3}
 
 
 def transition(kind: str, classes: int, rate: float, rng: np.random.Generator) -> Matrix:
-    """Transition matrix [K, K] of a kind of noise at a nominal rate.
+    """Transition matrix [K, K] of a kind of noise.
 
-    `rng` is used by `flip` and `flip2` only: it draws which class each class turns into.
+    kind: as `noise.kind` of a study. classes: their number K. rate: nominal, in [0, 1]. rng: used
+    by `flip` and `flip2` only; it draws which class each class turns into.
 
     Raises:
         UserError: the kind is not defined for that number of classes.

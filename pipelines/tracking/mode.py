@@ -1,5 +1,8 @@
-"""How trials are logged to W&B. A driver that was told so need not load W&B, which takes half a
-second: its workers do."""
+"""How trials are logged to W&B: online, offline or not at all.
+
+W&B itself is loaded where a key is looked for and nowhere else. It takes half a second, which a
+driver that was told the mode need not spend: its workers do.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ logger = logging.getLogger(__name__)
 def resolve_mode(requested: str | None = None) -> Mode:
     """How to log: as requested, else as `WANDB_MODE` says, else online if a key is configured.
 
-    Raises `UserError` for an unknown mode, a malformed key, or "online" without a key.
+    Raises:
+        UserError: an unknown mode, a malformed key, or "online" without a key.
     """
     mode = requested or os.environ.get("WANDB_MODE")
     if mode is not None and mode not in get_args(Mode):
@@ -33,26 +37,28 @@ def resolve_mode(requested: str | None = None) -> Mode:
     return "offline"
 
 
-def _has_key() -> bool:
-    from wandb.errors import AuthenticationError
-    from wandb.sdk import wandb_setup
-    from wandb.sdk.lib import wbauth
-
-    # Not wandb.setup(): it starts a service, and makes child processes depend on it.
-    host = wandb_setup.singleton().settings.base_url
-    try:
-        found = wbauth.authenticate_session(
-            host=host, source="untuned", prompt=False, update_session=False
-        )
-    except AuthenticationError as error:
-        raise UserError(f"W&B key for {host}: {' '.join(str(error).split())}") from error
-    return found is not None
-
-
 def wandb_url(mode: str) -> str | None:
     """Where W&B must be reached, if runs are sent there."""
-    if mode != "online":
-        return None
+    return _base_url() if mode == "online" else None
+
+
+def _has_key() -> bool:
+    from wandb.errors import AuthenticationError
+    from wandb.sdk.lib import wbauth
+
+    try:
+        session = wbauth.authenticate_session(
+            host=_base_url(), source="untuned", prompt=False, update_session=False
+        )
+    except AuthenticationError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"W&B key for {_base_url()}: {reason}") from error
+    return session is not None
+
+
+def _base_url() -> str:
+    # Not wandb.setup(), which reads the same settings: it also starts a service, and names it in
+    # the environment, so that child processes would share it, and lose it when this process ends.
     from wandb.sdk import wandb_setup
 
     return wandb_setup.singleton().settings.base_url

@@ -12,32 +12,43 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import wandb
 import wandb_workspaces.workspaces as ws
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from pipelines.analysis.results import to_csv
+from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.report import tables
 from pipelines.report.pages import markdown, page
 from pipelines.report.study_report import StudyReport, study_report
-from pipelines.tracking import workspace as wandb_workspace
+from pipelines.tracking import workspace as views
 from pipelines.tracking.mode import resolve_mode
 from pipelines.tracking.rows import tracked_row, tracked_summary
 from pipelines.tracking.run import client_settings, project_name, tracker
-
-Json = dict[str, Any]
+from pipelines.trial_documents import HistoryRow
 
 BUDGET = ("budget", "passes", "mean", "low", "high", "n", "repeats")
-RECORD = "wandb.json"
+PUBLICATIONS = "wandb.json"
 SAVE_EVERY = 20  # runs; a publication that is interrupted looks at no more of them twice
 
 
+class Publication(TypedDict):
+    """What has been published of a study at one server and project."""
+
+    runs: list[str]  # keys of the trials that are complete there
+    workspace: NotRequired[str]  # URL
+    report_id: NotRequired[str]
+    report: NotRequired[str]  # URL
+
+
 def publish(storage: str) -> list[str]:
-    """Send what W&B does not have of a study yet, and renew its report; where to look.
+    """Send what W&B does not have of a study yet, and renew its report.
+
+    Returns the URLs of the report run, the workspace and the report.
 
     Raises:
         UserError: there is no study, no API key, or the server cannot be reached or refuses.
@@ -45,56 +56,65 @@ def publish(storage: str) -> list[str]:
     if resolve_mode() != "online":
         raise UserError("--wandb needs an API key and W&B mode online; run `wandb login` first")
     wandb.termsetup(client_settings(), None)  # not a word from the client: what counts is returned
-    found = study_report(storage)
+    report = study_report(storage)
     with TemporaryDirectory() as folder:
         try:
-            record = _Record(found.ledger)
-            _send_runs(found, record, Path(folder))
-            run = _send_report_run(found, Path(folder))
-            return [run.url or "", *_save_views(found, record, run)]
+            publications = _Publications(report.ledger)
+            _send_runs(report, publications, Path(folder))
+            run = _send_report_run(report, Path(folder))
+            return [run.url or "", *_save_views(report, publications, run)]
         except (wandb.Error, WandbApiFailedError, TimeoutError) as error:
             raise UserError(f"W&B: {' '.join(str(error).split())}") from None
 
 
-class _Record:
-    """wandb.json: per server and project, the runs that are complete there, and the views' URLs."""
+class _Publications:
+    """wandb.json: a publication for each server and project; `here` is the one at hand."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.storage = ledger.storage
-        everywhere = json.loads(self.storage.read(RECORD) or b"{}")
+        self.everywhere: dict[str, Publication] = json.loads(
+            self.storage.read(PUBLICATIONS) or b"{}"
+        )
         api = wandb.Api()
-        place = f"{api.settings['base_url']} {api.default_entity}/{project_name()}"
-        self.here: Json = everywhere.setdefault(place, {"runs": []})
-        self.everywhere = everywhere
+        project = f"{api.settings['base_url']} {api.default_entity}/{project_name()}"
+        self.here = self.everywhere.setdefault(project, {"runs": []})
 
     def save(self) -> None:
         """Write it down."""
-        self.storage.replace(RECORD, json.dumps(self.everywhere, indent=1).encode())
+        content = json.dumps(self.everywhere, indent=1)
+        self.storage.replace(PUBLICATIONS, content.encode())
 
 
-def _send_runs(found: StudyReport, record: _Record, folder: Path) -> None:
-    sent = record.here["runs"]
+# ---- runs
+
+
+def _send_runs(report: StudyReport, publications: _Publications, folder: Path) -> None:
+    sent = publications.here["runs"]
     trials = [
         trial
-        for trial in found.study_state.trials.values()
+        for trial in report.study_state.trials.values()
         if trial.result is not None and trial.key not in sent
     ]
-    histories = found.ledger.histories(trials)
+    histories = report.ledger.histories(trials)
     for number, trial in enumerate(trials, 1):
-        _send_run(found, trial, histories[trial.key], folder)
+        _send_run(report, trial, histories[trial.key], folder)
         sent.append(trial.key)
         if number % SAVE_EVERY == 0 or number == len(trials):
-            record.save()
+            publications.save()
 
 
 def _send_run(
-    found: StudyReport, trial: TrialRecord, history: Iterable[Json], folder: Path
+    report: StudyReport, trial: TrialRecord, history: Iterable[HistoryRow], folder: Path
 ) -> None:
+    """Send a finished trial as a run: the rows that the server lacks, and the summary.
+
+    report: of its study. history: all of its rows. folder: for the client's files.
+    """
     assert trial.result is not None
     with tracker(
         trial.spec,
-        study=found.name,
-        protocol=found.study_state.document["protocol"],
+        study=report.name,
+        protocol=report.study_state.document["protocol"],
         directory=folder,
         mode="online",
         history=map(tracked_row, history),
@@ -104,50 +124,48 @@ def _send_run(
         raise UserError(f"W&B: trial {trial.key} could not be published; the same command goes on")
 
 
-def _send_report_run(found: StudyReport, folder: Path) -> wandb.Run:
+def _send_report_run(report: StudyReport, folder: Path) -> wandb.Run:
     """One row under one id. Without `resume` the run of that id is replaced."""
     with wandb.init(
-        id=f"report-{found.study_state.document['hash'][:16]}",
+        id=f"report-{report.study_state.document['hash'][:16]}",
         project=project_name(),
-        name=f"{found.name}/report",
-        group=found.name,
-        job_type="report",
-        config={"study": found.name, "protocol": found.study_state.document["protocol"]},
+        name=f"{report.name}/report",
+        group=report.name,
+        job_type=views.REPORT_RUN,
+        config={"study": report.name, "protocol": report.study_state.document["protocol"]},
         dir=folder,
         mode="online",
         reinit="create_new",
         settings=client_settings(),
     ) as run:
-        run.log(_media(found))
-        run.summary["headline"] = " ".join(found.results["headline"]["sentences"])
-        run.log_artifact(_artifact(found))
+        run.log(_tables_and_page(report))
+        run.summary["headline"] = " ".join(report.results["headline"]["sentences"])
+        run.log_artifact(_results_artifact(report))
     return run
 
 
-def _media(found: StudyReport) -> Json:
-    """The tables, and the page with all its figures."""
-    main = tables.rows(found.results)
-    columns = tables.columns(found.results)
-    cells: list[Any] = [[row[c.name].text for c in columns] for row in main]
+def _tables_and_page(report: StudyReport) -> Json:
+    rows, columns = tables.rows(report.results), tables.columns(report.results)
+    cells: list[Any] = [[row[c.name].text for c in columns] for row in rows]
     points: list[Any] = [
         [name, *(point[field] for field in BUDGET)]
-        for name, arm in found.results["arms"].items()
+        for name, arm in report.results["arms"].items()
         if arm["tuned"]
         for point in arm["budget"]["curve"]
     ]
     return {
         "arms": wandb.Table(columns=[c.heading for c in columns], data=cells),
         "budget": wandb.Table(columns=["arm", *BUDGET], data=points),
-        wandb_workspace.PAGE: wandb.Html(page([found]), inject=False),
+        views.PAGE: wandb.Html(page([report]), inject=False),
     }
 
 
-def _artifact(found: StudyReport) -> wandb.Artifact:
+def _results_artifact(report: StudyReport) -> wandb.Artifact:
     """results.json and results.csv; W&B makes a new version only where their content changed."""
-    artifact = wandb.Artifact(f"{found.name}-results", type="results")
+    artifact = wandb.Artifact(f"{report.name}-results", type="results")
     contents = {
-        "results.json": json.dumps(found.results, indent=1),
-        "results.csv": to_csv(found.results),
+        "results.json": json.dumps(report.results, indent=1),
+        "results.csv": to_csv(report.results),
     }
     for name, text in contents.items():
         with artifact.new_file(name) as file:
@@ -155,18 +173,24 @@ def _artifact(found: StudyReport) -> wandb.Artifact:
     return artifact
 
 
-def _save_views(found: StudyReport, record: _Record, run: wandb.Run) -> list[str]:
+# ---- workspace and report
+
+
+def _save_views(report: StudyReport, publications: _Publications, run: wandb.Run) -> list[str]:
     """Create or renew workspace and report; their URLs."""
-    place = (run.entity, run.project, found.name, found.results, sorted(_keys(found)))
-    workspace = _renewed(wandb_workspace.workspace(*place), record.here.get("workspace"))
-    record.here["workspace"] = workspace.save().url
-    record.save()
-    report = wandb_workspace.report(*place, markdown(found))
-    report.id = record.here.get("report_id", "")
-    report.save()
-    record.here |= {"report_id": report.id, "report": report.url}
-    record.save()
-    return [record.here["workspace"], record.here["report"]]
+    study = views.LoggedStudy(
+        run.entity, run.project, report.name, report.results, sorted(_logged_keys(report))
+    )
+    publication = publications.here
+    workspace = _renewed(views.workspace(study), publication.get("workspace"))
+    workspace_url = publication["workspace"] = workspace.save().url
+    publications.save()  # or an interruption here would leave a second workspace next time
+    view = views.report(study, markdown(report))
+    view.id = publication.get("report_id", "")
+    view.save()
+    publication["report_id"], publication["report"] = view.id, view.url
+    publications.save()
+    return [workspace_url, view.url]
 
 
 def _renewed(workspace: ws.Workspace, url: str | None) -> ws.Workspace:
@@ -182,8 +206,9 @@ def _renewed(workspace: ws.Workspace, url: str | None) -> ws.Workspace:
     return known
 
 
-def _keys(found: StudyReport) -> set[str]:
+def _logged_keys(report: StudyReport) -> set[str]:
     """What the final runs log, epoch by epoch."""
-    finals = {r.key for r in found.study_state.records if r.role == "final"}
-    trials = [found.study_state.trials[key] for key in finals]
-    return {key for rows in found.ledger.histories(trials).values() for row in rows for key in row}
+    state = report.study_state
+    trials = [state.trials[record.key] for record in state.records if record.role == "final"]
+    histories = report.ledger.histories(trials)
+    return {key for rows in histories.values() for row in rows for key in row}

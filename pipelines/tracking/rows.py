@@ -1,30 +1,45 @@
-"""What W&B shows of a trial."""
+"""What W&B shows of a trial: its history, row by row, and its summary."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-from pipelines.trial_documents import EDGES, LOSS_GRID, TrialResult
+from pipelines.documents import Json
+from pipelines.trial_documents import EDGES, LOSS_GRID, HistoryRow, TrialResult
 
-Json = dict[str, Any]
+LAST_EDGE = 10.0  # drawn as the end of EDGES' last bin, which is open
+SUMMARY = ("status", "selected_epoch", "passes", "weights_auroc")
 
 
-def tracked_row(row: Json) -> Json:
-    """A row of the history as W&B shows it: lists become histograms."""
-    edges = [*EDGES, 10.0]
-    shown = dict(row)
-    for name in ("weights/clean", "weights/corrupted"):
-        if name in row:
-            shown[name] = (row[name], edges)
-    if "learned/weight_function" in row:
-        shown["learned/weight_function"] = (row["learned/weight_function"], LOSS_GRID)
-    return shown
+class Histogram(NamedTuple):
+    """Counts, or heights, [n] between edges [n + 1]."""
+
+    heights: list[float]
+    edges: list[float]
+
+
+TrackedRow = dict[str, float | str | Histogram | None]
+"""A row by name, `epoch` among the names; W&B shows no value that is None."""
+
+
+def tracked_row(row: HistoryRow) -> TrackedRow:
+    """A row of the history as W&B shows it: lists of bins become histograms."""
+    edges = {
+        "weights/clean": [*EDGES, LAST_EDGE],
+        "weights/corrupted": [*EDGES, LAST_EDGE],
+        "learned/weight_function": LOSS_GRID,
+    }
+    return {
+        name: Histogram(value, edges[name]) if name in edges else value
+        for name, value in row.items()
+    }
 
 
 def tracked_summary(result: TrialResult) -> Json:
-    """What W&B shows of a finished run; test metrics stay with the report, so that nobody selects
-    by them."""
-    val = {f"val/{rule}": value for rule, value in (result["val"] or {}).items()}
-    names = ("status", "selected_epoch", "passes", "weights_auroc")
-    shown = {name: result[name] for name in names} | val | result["cost"]
-    return {name: value for name, value in shown.items() if value is not None}
+    """What tables of runs show of a finished trial.
+
+    Test metrics are left out: they stay with the report, so that nobody selects by them.
+    """
+    scores = {f"val/{rule}": score for rule, score in (result["val"] or {}).items()}
+    values = {name: result[name] for name in SUMMARY} | scores | result["cost"]
+    return {name: value for name, value in values.items() if value is not None}

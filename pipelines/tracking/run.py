@@ -5,9 +5,15 @@ fate: it costs one line of warning, and the trial goes on unlogged.
 
 A row of the trial's history is logged under its row number as W&B's step. So a resumed run can send
 the rows that its predecessor lost, and skip those that the server has: `starting_step` counts them.
+(W&B's own numbering would append a repeated epoch as a new row. `run.step` is 0 after a resume,
+whatever the server has.) Curves are drawn over `epoch`, a key of each row, never over the step.
+
 Offline there is nobody to ask. Then a resumed run logs its whole history again, and once it is
-complete the predecessors' files are removed: `wandb sync` would upload their rows twice.
+complete the predecessors' files are removed: `wandb sync` sends all rows of every file it finds,
+and shifts the steps of those that overlap.
 """
+
+from __future__ import annotations
 
 import logging
 import os
@@ -17,14 +23,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import wandb
 
+from pipelines.documents import Json
 from pipelines.tracking.mode import Mode
+from pipelines.tracking.rows import Histogram, TrackedRow
 from pipelines.trial_documents import TrialSpec
-
-Row = dict[str, Any]
 
 PROJECT = "untuned"
 INIT_TIMEOUT = 20.0  # seconds until a trial goes offline because the server does not answer
@@ -38,17 +44,20 @@ def tracker(
     spec: TrialSpec,
     *,
     study: str,
-    protocol: dict[str, Any],
+    protocol: Json,
     directory: Path,
     mode: Mode,
-    history: Iterable[Row] = (),
-) -> Iterator["Tracker"]:
+    history: Iterable[TrackedRow] = (),
+) -> Iterator[Tracker]:
     """A trial's W&B run, for the process that runs the trial; finished on leaving, come what may.
 
-    `history` holds the rows of the checkpoint that the trial resumes from. Files go to
-    `directory`/wandb. The run fails if the block is left by an exception. SIGTERM leaves it so
-    too, as SystemExit(143), unless the program handles that signal itself: the client needs a
-    moment to write down what it has.
+    spec: whose key is the run's id. study: its name, by which W&B groups. protocol: shown beside
+    the spec. directory: files go to its folder wandb. history: rows of the checkpoint that the
+    trial resumes from.
+
+    The run fails if the block is left by an exception. SIGTERM leaves it so too, as
+    SystemExit(143), unless the program handles that signal itself: the client needs a moment to
+    write down what it has, and plain SIGTERM loses as much as `kill -9` does.
     """
     tracked = Tracker(spec["key"])
     exit_code = 1
@@ -70,14 +79,14 @@ class Tracker:
     `complete`: nothing that was logged has been lost, or kept back because the server was away.
     """
 
-    def __init__(self, key: str):
+    def __init__(self, key: str) -> None:
         self.key = key
         self.complete = True
         self._run: wandb.Run | None = None
-        self._rows = 0
-        self._broken = False
+        self._rows = 0  # of the history, logged or skipped: the next row's step
+        self._broken = False  # and said so: one warning is enough
 
-    def start(self, mode: Mode, directory: Path, description: Row) -> None:
+    def start(self, mode: Mode, directory: Path, description: Json) -> None:
         """Open the run; offline if the server cannot be reached."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -86,22 +95,25 @@ class Tracker:
             except Exception as error:
                 if mode != "online":
                     raise
-                wandb.teardown()  # or else the client says that the run's id is in use
+                # Or else the client says that the run's id is in use.
+                wandb.teardown()
                 self._run = _init("offline", directory, description)
                 self._warn("the server was not reached, so it is logged offline", error)
         except Exception as error:
             self._give_up(error)
 
-    def log(self, row: Row) -> None:
-        """Log the next row: numbers by name, among them `epoch`; histograms as (counts, edges)."""
-        number, self._rows = self._rows, self._rows + 1
-        self._call(
-            lambda run: (
-                number < run.starting_step or run.log(_values(row), step=number, commit=True)
-            )
-        )
+    def log(self, row: TrackedRow) -> None:
+        """Log the next row of the history."""
+        step, self._rows = self._rows, self._rows + 1
 
-    def summarize(self, values: Row) -> None:
+        def send(run: wandb.Run) -> None:
+            # The server has the rows before starting_step, and would warn of each that came again.
+            if step >= run.starting_step:
+                run.log(_values(row), step=step, commit=True)
+
+        self._call(send)
+
+    def summarize(self, values: Json) -> None:
         """Set what tables of runs show, beside the last row."""
         self._call(lambda run: run.summary.update(values))
 
@@ -120,7 +132,9 @@ class Tracker:
     def _remove_predecessors(self, current: Path) -> None:
         runs = {f.parent for f in current.parent.glob(f"offline-run-*/run-{self.key}.wandb")}
         if predecessors := runs - {current}:
-            wandb.teardown()  # returns when the last row is on disk; `finish` may do so before
+            # Returns when the last row is on disk; `finish` may return before, and then a crash
+            # would leave neither the old files nor the whole of the new one.
+            wandb.teardown()
             for directory in predecessors:
                 shutil.rmtree(directory)
 
@@ -150,13 +164,14 @@ def client_settings() -> wandb.Settings:
         console="off",
         disable_git=True,
         init_timeout=INIT_TIMEOUT,
-        finish_timeout=FINISH_TIMEOUT,
+        finish_timeout=FINISH_TIMEOUT,  # by default a run waits for a lost server for ever
         finish_timeout_raises=True,
         x_disable_meta=True,
         x_disable_machine_info=True,
         x_disable_stats=True,
         x_save_requirements=False,
-        # In seconds, and whole ones. By default a killed trial loses its last 15 s.
+        # In seconds, and whole ones: 0.1 would be cut to 0, which means the default. By that a
+        # killed trial loses its last 15 s to the server, and on disk what fills no block of 32 KiB.
         x_transaction_log_flush_interval=1,
         x_file_stream_transmit_interval=1,
     )
@@ -167,22 +182,23 @@ def project_name() -> str:
     return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
-def _init(mode: Mode, directory: Path, description: Row) -> wandb.Run:
+def _init(mode: Mode, directory: Path, description: Json) -> wandb.Run:
     run = wandb.init(
         **description,
         project=project_name(),
         dir=directory,
         mode=mode,
-        resume="allow",
-        reinit="create_new",
+        resume="allow",  # the run of this id goes on, if there is one
+        reinit="create_new",  # a worker runs trial after trial; the one before is not this one
         settings=client_settings(),
     )
+    # Else W&B draws over its step, and leaves holes where a row was lost.
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")
     return run
 
 
-def _description(spec: TrialSpec, study: str, protocol: dict[str, Any]) -> Row:
+def _description(spec: TrialSpec, study: str, protocol: Json) -> Json:
     """What W&B can filter and group runs by."""
     tags = [spec["arm"], spec["role"], f"repeat {spec['repeat']}"]
     return {
@@ -195,11 +211,15 @@ def _description(spec: TrialSpec, study: str, protocol: dict[str, Any]) -> Row:
     }
 
 
-def _values(row: Row) -> Row:
-    def shown(value: Any) -> Any:
-        return wandb.Histogram(np_histogram=value) if isinstance(value, tuple) else value
+def _values(row: TrackedRow) -> Json:
+    """A row in the client's own types."""
+    return {name: _value(value) for name, value in row.items() if value is not None}
 
-    return {name: shown(value) for name, value in row.items() if value is not None}
+
+def _value(value: object) -> object:
+    if not isinstance(value, Histogram):
+        return value
+    return wandb.Histogram(np_histogram=(np.asarray(value.heights), np.asarray(value.edges)))
 
 
 @contextmanager

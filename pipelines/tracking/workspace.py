@@ -6,64 +6,82 @@ report.html tell, with W&B's own panels where W&B can draw them. Pure: nothing i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import wandb_workspaces.reports.v2.interface as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.expr import And
 
-Json = dict[str, Any]
+from pipelines.documents import Json
+from pipelines.trial_documents import Role
 
 TABLES = ("arms", "budget")  # logged by the report run
-PAGE = "report"
+PAGE = "report"  # the whole report.html, logged by the report run
+REPORT_RUN = "report"  # its job type; every other run's is the role of its trial
 WEIGHT_FUNCTION = "learned/weight_function"  # a histogram, no curve
 
 
-def workspace(
-    entity: str, project: str, study: str, results: Json, keys: Sequence[str]
-) -> ws.Workspace:
-    """The workspace of a study's runs, grouped by arm.
+@dataclass(frozen=True)
+class LoggedStudy:
+    """What workspace and report are made from.
 
-    keys: names of what its runs log.
+    entity, project: where its runs are. name: the group of its runs. results: as in results.json.
+    keys: names of what its runs log, epoch by epoch.
     """
+
+    entity: str
+    project: str
+    name: str
+    results: Json
+    keys: Collection[str]
+
+    @property
+    def tuned(self) -> list[str]:
+        """Names of the arms that are tuned."""
+        return [name for name, arm in self.results["arms"].items() if arm["tuned"]]
+
+
+def workspace(study: LoggedStudy) -> ws.Workspace:
+    """The workspace of a study's runs, grouped by arm."""
     return ws.Workspace(
-        entity=entity,
-        project=project,
-        name=f"{study}: runs by arm",
-        sections=sections(results, keys),
+        entity=study.entity,
+        project=study.project,
+        name=f"{study.name}: runs by arm",
+        sections=_sections(study),
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
         runset_settings=ws.RunsetSettings(
-            filters=And(ws.Metric("Group") == study, ws.Metric("JobType") != "report"),
+            filters=And(ws.Metric("Group") == study.name, ws.Metric("JobType") != REPORT_RUN),
             groupby=[ws.Config("arm")],
             order=[ws.Ordering(ws.Summary("val/last"), ascending=False)],
         ),
     )
 
 
-def sections(results: Json, keys: Sequence[str]) -> list[ws.Section]:
+def _sections(study: LoggedStudy) -> list[ws.Section]:
     """Curves over epochs by subject, then the search of each tuned arm; empty ones are left out."""
-    found = curves(results, keys)
-    found["Search"] = [panel for arm in _tuned(results) for panel in search_panels(arm, results)]
+    by_name = curves(study)
+    by_name["Search"] = [panel for arm in study.tuned for panel in search_panels(study, arm)]
     return [
         ws.Section(name=name, panels=panels, is_open=True)
-        for name, panels in found.items()
+        for name, panels in by_name.items()
         if panels
     ]
 
 
-def curves(results: Json, keys: Sequence[str]) -> dict[str, list[Any]]:
+def curves(study: LoggedStudy) -> dict[str, list[Any]]:
     """Line plots by subject: training, learned hyperparameters, example weights."""
-    learned = [key for key in keys if key.startswith("learned/") and key != WEIGHT_FUNCTION]
+    learned = [k for k in study.keys if k.startswith("learned/") and k != WEIGHT_FUNCTION]
     weights = ["weights/auroc", "weights/clean_mean", "weights/corrupted_mean", "weights/zero"]
     return {
-        "Training": lines([f"val/{results['metric']}", "train/loss", "lr"], keys),
-        "Learned hyperparameters": lines([*learned, "meta/gradient_norm"], keys),
-        "Example weights": lines(weights, keys),
+        "Training": _lines([f"val/{study.results['metric']}", "train/loss", "lr"], study),
+        "Learned hyperparameters": _lines([*learned, "meta/gradient_norm"], study),
+        "Example weights": _lines(weights, study),
     }
 
 
-def lines(wanted: Iterable[str], keys: Sequence[str]) -> list[wr.LinePlot]:
+def _lines(wanted: Iterable[str], study: LoggedStudy) -> list[Any]:
     """Curves over epochs, one per arm, of those wanted that the runs log."""
     return [
         wr.LinePlot(
@@ -75,14 +93,14 @@ def lines(wanted: Iterable[str], keys: Sequence[str]) -> list[wr.LinePlot]:
             groupby_rangefunc="minmax",
         )
         for name in wanted
-        if name in keys
+        if name in study.keys
     ]
 
 
-def search_panels(arm: str, results: Json) -> list[Any]:
+def search_panels(study: LoggedStudy, arm: str) -> list[Any]:
     """Parallel coordinates of an arm's hyperparameters and val; importance, if it has several."""
-    val = f"val/{results['selection']['epoch']}"
-    space = results["arms"][arm]["space"]
+    val = f"val/{study.results['selection']['epoch']}"
+    space = study.results["arms"][arm]["space"]
     columns = [
         wr.ParallelCoordinatesPlotColumn(
             metric=wr.Config(f"config.{name}"), display_name=name, log=bool(d.get("log"))
@@ -90,56 +108,51 @@ def search_panels(arm: str, results: Json) -> list[Any]:
         for name, d in space.items()
     ]
     columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(val)))
-    return [
-        wr.ParallelCoordinatesPlot(title=f"{arm}: hyperparameters and {val}", columns=columns),
-        wr.ParameterImportancePlot(with_respect_to=val),
-    ][: 1 + (len(space) > 1)]
+    panels: list[Any] = [
+        wr.ParallelCoordinatesPlot(title=f"{arm}: hyperparameters and {val}", columns=columns)
+    ]
+    if len(space) > 1:
+        panels.append(wr.ParameterImportancePlot(with_respect_to=val))
+    return panels
 
 
-def report(
-    entity: str, project: str, study: str, results: Json, keys: Sequence[str], text: str
-) -> wr.Report:
+def report(study: LoggedStudy, text: str) -> wr.Report:
     """The report on a study; `text` is its Markdown: the answer, the table, what is missing."""
     return wr.Report(
-        entity=entity,
-        project=project,
-        title=f"{study} report",
-        description=" ".join(results["headline"]["sentences"]),
-        blocks=blocks(entity, project, study, results, keys, text),
+        entity=study.entity,
+        project=study.project,
+        title=f"{study.name} report",
+        description=" ".join(study.results["headline"]["sentences"]),
+        blocks=_blocks(study, text),
         width="fluid",
     )
 
 
-def blocks(
-    entity: str, project: str, study: str, results: Json, keys: Sequence[str], text: str
-) -> list[Any]:
+def _blocks(study: LoggedStudy, text: str) -> list[Any]:
     """Text first; then the report run's tables and page; then W&B's own panels."""
-
-    def runset(name: str, phase: Literal["report", "final", "search"], *also: Any) -> wr.Runset:
-        filters = And(ws.Metric("Group") == study, ws.Metric("JobType") == phase, *also)
-        return wr.Runset(entity=entity, project=project, name=name, filters=filters)
-
-    found: list[Any] = [
+    blocks: list[Any] = [
         wr.MarkdownBlock(text=text),
         wr.H2("Tables and figures"),
         wr.PanelGrid(
-            runsets=[runset("report", "report")],
+            runsets=[_runset(study, "report", REPORT_RUN)],
             panels=[
                 *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES),
                 wr.MediaBrowser(title="The whole report", media_keys=[PAGE], num_columns=1),
             ],
         ),
     ]
-    for subject, panels in curves(results, keys).items():
+    for subject, panels in curves(study).items():
         if panels:
-            grid = wr.PanelGrid(runsets=[runset("final runs", "final")], panels=panels)
-            found += [wr.H2(f"{subject}: final runs"), grid]
-    for arm in _tuned(results):
-        searched = runset(arm, "search", ws.Config("arm") == arm)
-        panels = search_panels(arm, results)
-        found += [wr.H2(f"Search: {arm}"), wr.PanelGrid(runsets=[searched], panels=panels)]
-    return found
+            grid = wr.PanelGrid(runsets=[_runset(study, "final runs", "final")], panels=panels)
+            blocks += [wr.H2(f"{subject}: final runs"), grid]
+    for arm in study.tuned:
+        searched = _runset(study, arm, "search", ws.Config("arm") == arm)
+        grid = wr.PanelGrid(runsets=[searched], panels=search_panels(study, arm))
+        blocks += [wr.H2(f"Search: {arm}"), grid]
+    return blocks
 
 
-def _tuned(results: Json) -> list[str]:
-    return [name for name, arm in results["arms"].items() if arm["tuned"]]
+def _runset(study: LoggedStudy, name: str, job_type: Role | str, *conditions: Any) -> wr.Runset:
+    """The study's runs of one job type, as far as they meet the conditions."""
+    filters = And(ws.Metric("Group") == study.name, ws.Metric("JobType") == job_type, *conditions)
+    return wr.Runset(entity=study.entity, project=study.project, name=name, filters=filters)

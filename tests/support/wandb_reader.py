@@ -34,24 +34,24 @@ def offline_runs(directory: Path) -> list[OfflineRun]:
 
 def read_run(file: Path) -> OfflineRun:
     """One `.wandb` file, as far as it was written."""
-    found = OfflineRun()
+    logged = OfflineRun()
     for record in records(file.read_bytes()):
         match record.WhichOneof("record_type"):
             case "run":
-                found.run = record.run
-                _update(found.config, record.run.config.update)
+                logged.run = record.run
+                _update(logged.config, record.run.config.update)
             case "history":
                 row: dict[str, Any] = {}
                 _update(row, record.history.item)
-                found.history.append(_without_internals(row))
+                logged.history.append(_without_internals(row))
             case "summary":
-                _update(found.summary, record.summary.update)
+                _update(logged.summary, record.summary.update)
             case "metric" if record.metric.step_metric:
-                found.step_metrics[record.metric.glob_name] = record.metric.step_metric
+                logged.step_metrics[record.metric.glob_name] = record.metric.step_metric
             case "exit":
-                found.exit_code = record.exit.exit_code
-    found.config, found.summary = map(_without_internals, (found.config, found.summary))
-    return found
+                logged.exit_code = record.exit.exit_code
+    logged.config, logged.summary = map(_without_internals, (logged.config, logged.summary))
+    return logged
 
 
 def records(data: bytes) -> Iterator[Any]:

@@ -168,8 +168,8 @@ class StandIn:
                 artifact = self.artifacts.setdefault(digest, Artifact(variables["input"]))
                 state = "COMMITTED" if artifact.committed else "PENDING"
                 sequence = {"latestArtifact": None}
-                found = {"id": digest, "state": state, "artifactSequence": sequence}
-                return {"createArtifact": {"artifact": found}}
+                node = {"id": digest, "state": state, "artifactSequence": sequence}
+                return {"createArtifact": {"artifact": node}}
             case "CreateArtifactManifest":
                 key = variables["artifactID"]
                 file = self.artifact_file(key, variables["name"])
@@ -186,8 +186,8 @@ class StandIn:
 
     def artifact_file(self, key: str, name: str) -> dict[str, Any]:
         url = f"{self.url}/artifact/{key}/{name}"
-        found = {"id": "1", "storagePath": name, "artifact": {"id": key}, "uploadHeaders": []}
-        return found | {"uploadUrl": url}
+        file = {"id": "1", "storagePath": name, "artifact": {"id": key}, "uploadHeaders": []}
+        return file | {"uploadUrl": url}
 
     def answer_view(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Of workspaces and reports."""
@@ -199,8 +199,8 @@ class StandIn:
                 self.views[key] = {**variables, "id": key, "project": PROJECT}
                 return {"upsertView": {"view": self.views[key], "inserted": inserted}}
             case "View":
-                found = [v for v in self.views.values() if v["name"] == variables["viewName"]]
-                return {"project": {"allViews": {"edges": [{"node": view} for view in found]}}}
+                views = [v for v in self.views.values() if v["name"] == variables["viewName"]]
+                return {"project": {"allViews": {"edges": [{"node": view} for view in views]}}}
             case "SpecificReport":
                 return {"view": self.views.get(variables["reportId"])}
             case "ProjectInternalId":

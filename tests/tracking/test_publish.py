@@ -25,10 +25,10 @@ ARMS = ("ce", "gce")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A small study that was not logged to W&B: two trials of ce, two of gce."""
-    place = tmp_path_factory.mktemp("publish") / "runs"
+    storage = tmp_path_factory.mktemp("publish") / "runs"
     study = small_study(ARMS, trials=0, repeats=1, seeds=1, curve=False)
-    launch(study, Options(str(place), "inline", "disabled", "cpu"), Console(quiet=True))
-    return place
+    launch(study, Options(str(storage), "inline", "disabled", "cpu"), Console(quiet=True))
+    return storage
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def check_report_run(server: StandIn) -> None:
     assert {"arms", "budget", "report", "headline"} <= set(report.summary)
     [page] = [data for name, data in report.files.items() if name.endswith(".html")]
     assert b"<!doctype html>" in page[:200].lower()
-    found = {a.fields["artifactCollectionName"]: a for a in server.artifacts.values()}
-    results = found["small-results"]
+    by_name = {a.fields["artifactCollectionName"]: a for a in server.artifacts.values()}
+    results = by_name["small-results"]
     assert results.committed
     assert list(json.loads(results.files["results.json"])["arms"]) == list(ARMS)
     tables = [a for a in server.artifacts.values() if "arms.table.json" in a.files]
@@ -127,7 +127,9 @@ def test_publishing_again_repeats_nothing(storage: Path, server: StandIn):
         assert len(server.runs[key].history) == len(rows) and server.runs[key].rewritten == 0
 
 
-def test_after_a_crash_the_same_command_goes_on(storage: Path, server: StandIn, monkeypatch):
+def test_a_publication_that_crashed_goes_on_with_the_same_command(
+    storage: Path, server: StandIn, monkeypatch
+):
     monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1)
     monkeypatch.setattr("pipelines.tracking.publish.SAVE_EVERY", 1)
     first, *_, last = trials(storage)
@@ -176,6 +178,6 @@ def test_without_a_key_nothing_is_sent(storage: Path, server: StandIn, monkeypat
     assert "wandb login" in capsys.readouterr().err and not server.runs
 
 
-def test_command_shows_where_to_look(storage: Path, server: StandIn, capsys):
+def test_the_command_prints_where_to_look(storage: Path, server: StandIn, capsys):
     assert run("report", storage, "--wandb") == 0
     assert f"{server.url}/me/p/reports/small-report--" in capsys.readouterr().out

@@ -15,6 +15,7 @@ import wandb
 
 from pipelines.tracking import run as tracking
 from pipelines.tracking.mode import Mode
+from pipelines.tracking.rows import Histogram
 from pipelines.tracking.run import tracker
 from tests.support.wandb_reader import OfflineRun, offline_runs
 from tests.support.wandb_standin import API_KEY, StandIn, client_environment
@@ -80,24 +81,26 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # What a run shows
 
 
-def test_a_run_can_be_found_and_read(tmp_path: Path, caplog):
+def test_a_run_has_the_trials_key_its_group_and_its_rows(tmp_path: Path, caplog):
     with tracked(tmp_path, "offline") as run:
         for row in rows(1, 2):
             run.log(row)
-        run.log({"epoch": 3, "weights/clean": ([1, 2], [0.0, 0.5, 1.0]), "weights/auroc": None})
+        run.log(
+            {"epoch": 3, "weights/clean": Histogram([1, 2], [0.0, 0.5, 1.0]), "weights/auroc": None}
+        )
         run.summarize({"val": 0.2})
-    [found] = written(tmp_path)
-    assert (found.run.run_id, found.run.display_name) == (KEY, "gce/1.7")
-    assert (found.run.run_group, found.run.job_type) == ("digits", "search")
-    assert found.run.project == "untuned"
-    assert set(found.run.tags) == {"gce", "search", "repeat 1"}
-    assert found.config == {"study": "digits", "protocol": PROTOCOL, **SPEC}
-    assert found.history[:2] == rows(1, 2)
+    [logged] = written(tmp_path)
+    assert (logged.run.run_id, logged.run.display_name) == (KEY, "gce/1.7")
+    assert (logged.run.run_group, logged.run.job_type) == ("digits", "search")
+    assert logged.run.project == "untuned"
+    assert set(logged.run.tags) == {"gce", "search", "repeat 1"}
+    assert logged.config == {"study": "digits", "protocol": PROTOCOL, **SPEC}
+    assert logged.history[:2] == rows(1, 2)
     histogram = {"_type": "histogram", "values": [1, 2], "bins": [0.0, 0.5, 1.0]}
-    assert found.history[2] == {"epoch": 3, "weights/clean": histogram}
-    assert found.summary["val"] == 0.2
-    assert found.step_metrics == {"*": "epoch"}
-    assert found.exit_code == 0
+    assert logged.history[2] == {"epoch": 3, "weights/clean": histogram}
+    assert logged.summary["val"] == 0.2
+    assert logged.step_metrics == {"*": "epoch"}
+    assert logged.exit_code == 0
     assert wandb.run is None and not warnings(caplog)
 
 
@@ -105,15 +108,15 @@ def test_runs_one_after_the_other_in_one_process_are_their_own(tmp_path: Path):
     for number in range(3):
         with tracked(tmp_path, "offline", spec=SPEC | {"key": f"gce-{number}"}) as run:
             run.log({"epoch": 1, "val/accuracy": float(number)})
-    found = written(tmp_path)
-    assert {r.run.run_id: r.history[0]["val/accuracy"] for r in found} == {
+    runs = written(tmp_path)
+    assert {r.run.run_id: r.history[0]["val/accuracy"] for r in runs} == {
         "gce-0": 0.0,
         "gce-1": 1.0,
         "gce-2": 2.0,
     }
 
 
-def test_disabled_writes_nothing(tmp_path: Path):
+def test_the_mode_disabled_writes_nothing(tmp_path: Path):
     with tracked(tmp_path / "runs", "disabled") as run:
         run.log({"epoch": 1})
         run.summarize({"val": 0.1})
@@ -123,7 +126,7 @@ def test_disabled_writes_nothing(tmp_path: Path):
 def test_a_failed_trial_is_a_failed_run(tmp_path: Path):
     with pytest.raises(ZeroDivisionError), tracked(tmp_path, "offline") as run:
         run.log({"epoch": 1 // 0})
-    assert [found.exit_code for found in written(tmp_path)] == [1]
+    assert [logged.exit_code for logged in written(tmp_path)] == [1]
 
 
 # Interrupted and resumed, offline
@@ -140,10 +143,10 @@ def test_a_resumed_run_is_whole_and_replaces_its_predecessors(tmp_path: Path):
     assert len(written(tmp_path)) == 3
     with tracked(tmp_path, "offline", rows(1, 4)) as run:
         run.log(*rows(5, 5))
-    found = {r.run.run_id: r for r in written(tmp_path)}
+    by_key = {r.run.run_id: r for r in written(tmp_path)}
     assert len(written(tmp_path)) == 2
-    assert found[KEY].history == rows(1, 5) and found[KEY].run.resume
-    assert found[f"{KEY}-1"].history == [{"epoch": 1}]
+    assert by_key[KEY].history == rows(1, 5) and by_key[KEY].run.resume
+    assert by_key[f"{KEY}-1"].history == [{"epoch": 1}]
 
 
 INTERRUPTED = """
@@ -178,11 +181,11 @@ def test_sigterm_loses_no_row(tmp_path: Path):
     with interrupted(tmp_path) as process:
         process.terminate()
         assert process.wait() == 128 + signal.SIGTERM
-    [found] = written(tmp_path)
-    assert found.history == rows(1, 3) and found.exit_code == 1
+    [logged] = written(tmp_path)
+    assert logged.history == rows(1, 3) and logged.exit_code == 1
 
 
-def test_sigterm_is_the_programs_where_it_handles_it(tmp_path: Path):
+def test_sigterm_is_left_to_a_program_that_handles_it(tmp_path: Path):
     with interrupted(tmp_path, "own") as process:
         assert process.stdin and process.stdout
         process.terminate()
@@ -196,8 +199,8 @@ def test_sigterm_is_the_programs_where_it_handles_it(tmp_path: Path):
 def test_kill_9_loses_a_second_or_two(tmp_path: Path):
     with interrupted(tmp_path, wait=2.5) as process:
         process.kill()
-    [found] = written(tmp_path)
-    assert found.history == rows(1, 3) and found.exit_code is None
+    [logged] = written(tmp_path)
+    assert logged.history == rows(1, 3) and logged.exit_code is None
 
 
 # Online
@@ -211,11 +214,11 @@ def test_a_server_that_stumbles_gets_every_row_once(tmp_path: Path, server: Stan
         for row in rows(1, 3):
             run.log(row)
         run.summarize({"val": 0.3})
-    found = server.runs[KEY]
-    assert [row["epoch"] for row in found.history] == [1, 2, 3]
-    assert found.summary["val"] == 0.3 and found.exits == [0]
-    assert found.fields["groupName"] == "digits" and found.fields["jobType"] == "search"
-    assert found.config["config"] == SPEC["config"]
+    sent = server.runs[KEY]
+    assert [row["epoch"] for row in sent.history] == [1, 2, 3]
+    assert sent.summary["val"] == 0.3 and sent.exits == [0]
+    assert sent.fields["groupName"] == "digits" and sent.fields["jobType"] == "search"
+    assert sent.config["config"] == SPEC["config"]
     assert not any(fault.times for fault in server.faults) and not warnings(caplog)
 
 
@@ -230,9 +233,9 @@ def test_a_resumed_run_continues_the_servers_history(
     with tracked(tmp_path, "online", rows(1, checkpoint)) as run:
         for row in rows(checkpoint + 1, 6):
             run.log(row)
-    found = server.runs[KEY]
-    assert [row["epoch"] for row in found.history] == [1, 2, 3, 4, 5, 6]
-    assert found.rewritten == 0 and found.exits == [1, 0]
+    sent = server.runs[KEY]
+    assert [row["epoch"] for row in sent.history] == [1, 2, 3, 4, 5, 6]
+    assert sent.rewritten == 0 and sent.exits == [1, 0]
     assert "less than the current step" not in capfd.readouterr().err
     assert list(server.runs) == [KEY]
 
@@ -252,7 +255,7 @@ def test_without_a_server_the_run_is_offline_and_says_so_once(tmp_path: Path, mo
     monkeypatch.setattr(tracking, "INIT_TIMEOUT", 0.5)
     with tracked(tmp_path, "online") as run:
         run.log({"epoch": 1})
-    assert [found.history for found in written(tmp_path)] == [[{"epoch": 1}]]
+    assert [logged.history for logged in written(tmp_path)] == [[{"epoch": 1}]]
     [warning] = warnings(caplog)
     assert KEY in warning and "offline" in warning and "\n" not in warning
 
@@ -270,31 +273,31 @@ def test_a_server_that_goes_away_is_waited_for_only_so_long(
     assert KEY in warning
 
 
-@pytest.mark.parametrize("place", ["init", "log", "finish"])
-def test_an_error_in_the_client_is_one_warning(tmp_path: Path, monkeypatch, caplog, place: str):
+@pytest.mark.parametrize("call", ["init", "log", "finish"])
+def test_an_error_in_the_client_is_one_warning(tmp_path: Path, monkeypatch, caplog, call: str):
     def broken(*_: object, **__: object) -> None:
-        raise wandb.Error(f"broken\nin {place}")
+        raise wandb.Error(f"broken\nin {call}")
 
-    owner = wandb if place == "init" else wandb.Run
+    owner = wandb if call == "init" else wandb.Run
     with monkeypatch.context() as patch:
-        patch.setattr(owner, place, broken)
+        patch.setattr(owner, call, broken)
         with tracked(tmp_path, "offline") as run:
             for row in rows(1, 3):
                 run.log(row)
             run.summarize({"val": 0.1})
     [warning] = warnings(caplog)
-    assert KEY in warning and f"broken in {place}" in warning
+    assert KEY in warning and f"broken in {call}" in warning
 
 
 def test_a_row_that_cannot_be_shown_is_one_warning(tmp_path: Path, caplog):
     with tracked(tmp_path, "offline") as run:
         for epoch in (1, 2):
-            run.log({"epoch": epoch, "weights/clean": ([1, 2], [0.0])})
+            run.log({"epoch": epoch, "weights/clean": Histogram([1, 2], [0.0])})
     [warning] = warnings(caplog)
     assert KEY in warning and "histogram" in warning
 
 
-def test_a_place_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog):
+def test_a_directory_that_cannot_be_written_is_one_warning(tmp_path: Path, caplog):
     (tmp_path / "file").write_text("in the way")
     with tracked(tmp_path / "file" / "runs", "offline") as run:
         run.log({"epoch": 1})

@@ -6,7 +6,15 @@ from types import SimpleNamespace
 import pytest
 from wandb_workspaces.reports.v2 import interface
 
-from pipelines.tracking.workspace import PAGE, TABLES, curves, report, search_panels, workspace
+from pipelines.tracking.workspace import (
+    PAGE,
+    TABLES,
+    LoggedStudy,
+    curves,
+    report,
+    search_panels,
+    workspace,
+)
 
 Q = {"kind": "float", "low": 0.05, "high": 1.0, "log": False}
 LR = {"kind": "float", "low": 0.01, "high": 1.0, "log": True}
@@ -23,12 +31,15 @@ RESULTS = {
 KEYS = ["epoch", "val/macro_f1", "train/loss", "learned/q", "learned/weight_function"]
 
 
-def spec(made) -> dict:
-    return json.loads(made._to_model().model_dump_json(by_alias=True))["spec"]
+STUDY = LoggedStudy("me", "p", "digits", RESULTS, KEYS)
+
+
+def spec(view) -> dict:
+    return json.loads(view._to_model().model_dump_json(by_alias=True))["spec"]
 
 
 def test_the_workspace_shows_the_studys_runs_by_arm():
-    section = spec(workspace("me", "p", "digits", RESULTS, KEYS))["section"]
+    section = spec(workspace(STUDY))["section"]
     [runs] = section["runSets"]
     assert [(f["key"]["name"], f["op"], f["value"]) for f in runs["filters"]["filters"]] == [
         ("group", "=", "digits"),
@@ -40,20 +51,20 @@ def test_the_workspace_shows_the_studys_runs_by_arm():
     assert names == ["Training", "Learned hyperparameters", "Search"]  # no weights were logged
 
 
-def test_a_curve_for_everything_that_runs_log():
-    found = curves(RESULTS, KEYS)
-    assert [p.y for p in found["Training"]] == [["val/macro_f1"], ["train/loss"]]
-    assert [p.y for p in found["Learned hyperparameters"]] == [["learned/q"]]
-    assert found["Example weights"] == []
-    config = found["Training"][0]._to_model().config
+def test_there_is_a_curve_for_everything_that_runs_log():
+    by_subject = curves(STUDY)
+    assert [p.y for p in by_subject["Training"]] == [["val/macro_f1"], ["train/loss"]]
+    assert [p.y for p in by_subject["Learned hyperparameters"]] == [["learned/q"]]
+    assert by_subject["Example weights"] == []
+    config = by_subject["Training"][0]._to_model().config
     assert (config.x_axis, config.group_by, config.group_agg) == ("epoch", "arm.value", "median")
 
 
-def test_importance_takes_several_hyperparameters():
-    [coordinates] = search_panels("gce", RESULTS)
+def test_the_importance_panel_needs_several_hyperparameters():
+    [coordinates] = search_panels(STUDY, "gce")
     columns = coordinates._to_model().config.columns
     assert [c.accessor for c in columns] == ["config:config.value.q", "summary:val/selected"]
-    coordinates, importance = search_panels("gce_lr", RESULTS)
+    coordinates, importance = search_panels(STUDY, "gce_lr")
     assert [c.log for c in coordinates._to_model().config.columns] == [False, True, None]
     assert importance._to_model().config.target_key == "val/selected"
 
@@ -69,13 +80,13 @@ def offline(monkeypatch):
 
 
 def test_the_report_has_text_tables_page_and_panels(offline):
-    made = report("me", "p", "digits", RESULTS, KEYS, "the *answer*")
-    assert made.description == "l2rw is better than tuned gce. It costs 3x."
-    blocks = spec(made)["blocks"]
+    view = report(STUDY, "the *answer*")
+    assert view.description == "l2rw is better than tuned gce. It costs 3x."
+    blocks = spec(view)["blocks"]
     assert any(block.get("content") == "the *answer*" for block in blocks)
     grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]
     [filters] = {grid["runSets"][0]["filters"]["filters"][0]["value"] for grid in grids}
-    phases = [grid["runSets"][0]["filters"]["filters"][1]["value"] for grid in grids]
-    assert filters == "digits" and phases == ["report", "final", "final", "search", "search"]
+    job_types = [grid["runSets"][0]["filters"]["filters"][1]["value"] for grid in grids]
+    assert filters == "digits" and job_types == ["report", "final", "final", "search", "search"]
     text = json.dumps(grids[0])
     assert all(f'"val": "{name}"' in text for name in TABLES) and f'["{PAGE}"]' in text
