@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipelines.commands.options import Options, split_names, with_options
+from pipelines.commands.usage import usage_line
 from pipelines.errors import UserError
 
-DEFAULT_STUDY = "digits"
+DEFAULT_STUDY, DEFAULT_OPTIONS = "digits", Options()
 app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
@@ -23,8 +26,19 @@ app = typer.Typer(
 console = Console(width=None if sys.stdout.isatty() else 110)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"untuned {version('untuned')}")
+        raise typer.Exit()
+
+
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     """Compare tuned robust losses with methods that tune themselves. Without a command: launch the
     default study."""
     if context.invoked_subcommand is None:
@@ -32,6 +46,7 @@ def default(context: typer.Context) -> None:
 
 
 @app.command()
+@with_options
 def launch(
     study: Annotated[
         str, typer.Argument(help="a ready study's name, or a YAML file")
@@ -40,65 +55,21 @@ def launch(
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
     repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
     seeds: Annotated[int | None, typer.Option(help="fresh run seeds per repeat")] = None,
-    storage: Annotated[
-        str | None, typer.Option(help="directory or URI; default runs/STUDY")
-    ] = None,
-    executor: Annotated[str, typer.Option(help="ray or inline")] = "ray",
-    wandb: Annotated[str | None, typer.Option(help="online, offline or disabled")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    concurrent: Annotated[int | None, typer.Option(min=1, help="trials at once")] = None,
-    cpus_per_trial: Annotated[float | None, typer.Option(min=0.01)] = None,
-    gpus_per_trial: Annotated[
-        str | None, typer.Option(help="a number, a fraction of a GPU, or auto: measure, then share")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
-    ] = None,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, help="most work that a kill can cost a trial")
-    ] = 60.0,
-    retry: Annotated[
-        list[str] | None, typer.Option(help="run these again: failed or diverged")
-    ] = None,
-    allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="add to results of other code or another torch")
-    ] = False,
-    takeover: Annotated[
-        bool, typer.Option("--takeover", help="replace a driver that hangs, once its lease expired")
-    ] = False,
-    without: Annotated[
-        str, typer.Option(help="fast paths to leave out: channels_last,cuda_graph,fused,gather")
-    ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
+    options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """Run what is missing of a study, then report. The same command resumes, extends, or says it is
     complete."""
     from pipelines.commands.launch import run_launch
-    from pipelines.execution.packing import parse_gpus
-    from pipelines.training.fast_paths import FastPaths
 
-    overrides = {
-        "arms": arms and arms.split(","),
+    request = {
+        "arms": None if arms is None else split_names(arms),
         "trials": trials,
         "repeats": repeats,
         "seeds": seeds,
     }
-    options = {
-        "storage": storage,
-        "executor": executor,
-        "wandb": wandb,
-        "device": device,
-        "concurrent": concurrent,
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": parse_gpus(gpus_per_trial) if gpus_per_trial is not None else None,
-        "address": address,
-        "checkpoint_seconds": checkpoint_seconds,
-        "retry": tuple(retry or ()),
-        "allow_mixed": allow_mixed,
-        "takeover": takeover,
-        "fast": FastPaths.without(name for name in without.split(",") if name),
-    }
-    raise typer.Exit(run_launch(study, _given(overrides), options, quick, console))
+    given: dict[str, Any] = {name: value for name, value in request.items() if value is not None}
+    raise typer.Exit(run_launch(study, given, options, quick, console))
 
 
 @app.command()
@@ -109,7 +80,7 @@ def new(
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
 ) -> None:
     """Look at your own data and write a commented study file for it."""
-    from pipelines.commands.new_study import make_study
+    from pipelines.commands.new import make_study
 
     make_study(study, data, labels, target, console)
 
@@ -117,7 +88,7 @@ def new(
 @app.command()
 def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
     """What a launch would run: trials, passes, estimated time and disk."""
-    from pipelines.commands.show import show_plan
+    from pipelines.commands.plan import show_plan
 
     show_plan(study, console)
 
@@ -125,7 +96,7 @@ def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
 @app.command()
 def status(directory: str, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """How a study stands, whether or not it is running."""
-    from pipelines.commands.show import show_status
+    from pipelines.commands.status import show_status
 
     show_status(directory, as_json, console)
 
@@ -138,8 +109,7 @@ def report(
     ] = False,
 ) -> None:
     """Write the report anew: results.json, .csv, report.md, .html; several studies share a page."""
-    from pipelines.commands.publish import publish_studies
-    from pipelines.commands.show import show_report
+    from pipelines.commands.report import publish_studies, show_report
 
     show_report(directories, console)
     if wandb:
@@ -154,7 +124,7 @@ def dashboard(
     ] = 0,
 ) -> None:
     """Serve the report on this machine, fresh while the study runs."""
-    from pipelines.commands.publish import serve_dashboard
+    from pipelines.commands.dashboard import serve_dashboard
 
     serve_dashboard(directories, port, console)
 
@@ -169,7 +139,7 @@ def suspects(
 ) -> None:
     """Training examples ranked by how likely their label is wrong: suspects.csv, and the first
     images in the report."""
-    from pipelines.commands.show import show_suspects
+    from pipelines.commands.suspects import show_suspects
 
     show_suspects(directory, arm, top, console)
 
@@ -177,7 +147,7 @@ def suspects(
 @app.command()
 def trial(directory: str, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
-    from pipelines.commands.rerun import rerun_trial
+    from pipelines.commands.trial import rerun_trial
 
     raise typer.Exit(rerun_trial(directory, key, console))
 
@@ -185,7 +155,7 @@ def trial(directory: str, key: str) -> None:
 @app.command()
 def best(directory: str, arm: Annotated[str | None, typer.Option()] = None) -> None:
     """The chosen configuration as JSON, its checkpoint, and the lines that load it."""
-    from pipelines.commands.show import show_best
+    from pipelines.commands.best import show_best
 
     show_best(directory, arm)
 
@@ -217,7 +187,7 @@ def prune(
 @app.command()
 def studies() -> None:
     """The ready studies."""
-    from pipelines.commands.show import list_studies
+    from pipelines.commands.studies import list_studies
 
     list_studies(console)
 
@@ -225,22 +195,21 @@ def studies() -> None:
 @app.command()
 def arms() -> None:
     """The arms: class, pools, tuned dimensions and ranges."""
-    from pipelines.commands.show import list_arms
+    from pipelines.commands.arms import list_arms
 
     list_arms(console)
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error and exit status 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except typer.TyperException as error:
+        message = usage_line(error)
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.cluster.connection import connected  # sets Ray's switches; before ray itself
+import pipelines.cluster.connection  # noqa: F401  # sets Ray's switches; before ray itself
 
 # isort: split
 import ray
@@ -17,8 +17,9 @@ from rich.console import Console
 
 from pipelines.cluster.tasks import StopFlag, StopPoller
 from pipelines.errors import UserError
+from pipelines.execution.signals import ShouldStop
 
-Drive = Callable[[Console, Callable[[], bool]], bool]
+Drive = Callable[[Console, ShouldStop], bool]
 
 HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node alone
 ASK_SECONDS = 1.0  # between looks at what the drive says
@@ -45,48 +46,41 @@ class _Output(io.StringIO):
     """The drive's side of a channel, as a file. What is written has arrived."""
 
     def __init__(self, channel: Any) -> None:
-        self._link = channel
+        self._channel = channel
 
     def write(self, text: str) -> int:
-        ray.get(self._link.write.remote(text))
+        ray.get(self._channel.write.remote(text))
         return len(text)
 
 
-def drive_on_head(
-    address: str,
-    drive: Drive,
-    examine: Callable[[], None],
-    console: Console,
-    stop: Callable[[], bool],
-) -> bool:
-    """Run `drive` on the head of the cluster behind a Ray client's address; what it returns.
+def drive_on_head(address: str, drive: Drive, console: Console, stop: ShouldStop) -> bool:
+    """Run `drive` on the head of the cluster that is connected through a Ray client; what it
+    returns.
 
-    drive: travels there; is called with a console and a wish to stop, which are passed on. examine:
-    called here, once connected; may refuse. Whatever the drive raises is raised here.
+    address: for messages. drive: travels there; is called with a console and a wish to stop, which
+    are passed on. Whatever it raises is raised here.
 
     Raises:
-        UserError: no cluster answers there, or the drive was lost with its process or node.
+        UserError: the drive was lost with its process or node.
     """
-    with connected(address):
-        examine()
-        channel = ray.remote(num_cpus=0)(DriverChannel).options(resources={HEAD: 0.001}).remote()
-        there = ray.remote(num_cpus=0, max_retries=0, resources={HEAD: 0.001})(_drive)
-        result = there.remote(drive, channel, console.width)
-        try:
-            while not ray.wait([result], timeout=ASK_SECONDS)[0]:
-                if stop():
-                    channel.raise_.remote()
-                _pass_on(channel, console)
+    channel = ray.remote(num_cpus=0)(DriverChannel).options(resources={HEAD: 0.001}).remote()
+    there = ray.remote(num_cpus=0, max_retries=0, resources={HEAD: 0.001})(_drive)
+    result = there.remote(drive, channel, console.width)
+    try:
+        while not ray.wait([result], timeout=ASK_SECONDS)[0]:
+            if stop():
+                channel.raise_.remote()
             _pass_on(channel, console)
-            return ray.get(result)
-        except RayTaskError as error:
-            raise error.cause from error
-        except RayError as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(
-                f"address {address!r}: the drive on the cluster was lost ({reason}); the same "
-                "command goes on from what had finished"
-            ) from error
+        _pass_on(channel, console)
+        return ray.get(result)
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"address {address!r}: the drive on the cluster was lost ({reason}); the same "
+            "command goes on from what had finished"
+        ) from error
 
 
 def _pass_on(channel: Any, console: Console) -> None:

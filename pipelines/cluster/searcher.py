@@ -5,7 +5,6 @@ Ray executes; it does not remember.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import Searcher
 
-from pipelines.execution.job_queue import FailureCause, JobQueue
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.execution.job_queue import FailureCause, JobQueue, OnEnd
+from pipelines.execution.signals import ShouldStop
 
 # The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
 # node. Of a process that dies alone it says that its "worker process has died".
@@ -30,11 +29,10 @@ class QueueSearcher(Searcher):
     `error`: Tune would bury it.
     """
 
-    def __init__(
-        self, queue: JobQueue, on_end: Callable[[TrialRecord], None], stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, queue: JobQueue, gpus: float, on_end: OnEnd, stopping: ShouldStop) -> None:
         super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
-        self._queue, self._on_end, self._stopping = queue, on_end, stopping
+        self._queue, self._gpus = queue, gpus
+        self._on_end, self._stopping = on_end, stopping
         self._live: dict[str, str] = {}
         self.error: Exception | None = None
 
@@ -43,7 +41,7 @@ class QueueSearcher(Searcher):
         if self.error or self._stopping() or self._queue.finished:
             return Searcher.FINISHED
         try:
-            job = self._queue.next()
+            job = self._queue.next(self._gpus)
         except Exception as error:
             self.error = error
             return Searcher.FINISHED

@@ -22,94 +22,77 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.cluster.tasks import StopFlag, probe_node
 from pipelines.errors import UserError
-from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.job_queue import JobQueue, OnEnd
 from pipelines.execution.packing import described, pack
 from pipelines.execution.probe import probe_specs
+from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.study.study_file import Study
+
+
+@contextmanager
+def connected_with_tune(address: str | None) -> Iterator[None]:
+    """Ray as of `connected`, and Tune loaded, which takes seconds, while Ray's processes start.
+
+    Raises:
+        UserError: no cluster answers at the address.
+    """
+    quiet()  # first: what is imported aside puts the filters of warnings back as it found them
+    with _importing("pipelines.cluster.tune_run"), connected(address):
+        yield
 
 
 def run_on_ray(
     queue: JobQueue,
     worker_config: WorkerConfig,
     resources: Resources,
-    address: str | None = None,
-    on_end: Callable[[TrialRecord], None] = lambda trial: None,
-    stop: Callable[[], bool] = lambda: False,
-    on_connect: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = lambda line: None,
+    on_end: OnEnd = lambda trial: None,
+    stop: ShouldStop = lambda: False,
 ) -> None:
     """Run all that is missing, or until `stop` is true: then running trials leave a checkpoint,
-    within seconds.
+    within seconds."""
+    from pipelines.cluster.tune_run import DriverStopper, fit
 
-    address: of a Ray cluster; without one, a Ray of this launch's own is started on this machine,
-    and ended. on_connect: called before the first trial; may refuse. say: told in one line what a
-    probe of the GPU has found.
+    stopper = DriverStopper(stop, _flag())
+    with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
+        fit(queue, worker_config, resources, on_end, stopper, scratch)
+
+
+def refuse_what_never_fits(resources: Resources) -> None:
+    """On this machine, which does not grow.
 
     Raises:
-        UserError: no cluster answers there, or no trial fits on this machine.
+        UserError: a trial needs more than there is.
     """
-    quiet()  # first: what is imported aside puts the filters of warnings back as it found them
-    with _importing("pipelines.cluster.tune_run"), connected(address):
-        if stop():  # which also takes back the signals that Ray took as it started
-            return
-        on_connect()
-        gpus = resources.gpus
-        if gpus == "auto":
-            gpus = _proposed(queue, worker_config, resources.cpus, stop, say)
-            if gpus is None:
-                return
-        queue.gpus = gpus
-        needs = {"CPU": resources.cpus, "GPU": gpus}
-        if address is None and not capacity(needs):
-            there = {name: ray.cluster_resources().get(name, 0) for name in needs}
-            raise UserError(
-                f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial"
-            )
-        flag = _flag()
-        from pipelines.cluster.tune_run import Stop, fit
-
-        with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
-            fit(queue, worker_config, resources, on_end, Stop(stop, flag), scratch)
+    needs = {"CPU": resources.cpus, "GPU": resources.gpus}
+    if not capacity(needs):
+        there = {name: ray.cluster_resources().get(name, 0) for name in needs}
+        raise UserError(f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial")
 
 
-@contextmanager
-def _importing(module: str) -> Iterator[None]:
-    """Load a module aside: Tune takes seconds, in which Ray's own processes start."""
-
-    def load() -> None:
-        with suppress(Exception):  # then the import that needs it says why
-            import_module(module)
-
-    aside = Thread(target=load)
-    aside.start()
-    try:
-        yield
-    finally:
-        aside.join()
-
-
-def _proposed(
-    queue: JobQueue,
+def proposed_gpus(
+    study: Study,
     worker_config: WorkerConfig,
     cpus: float,
-    stop: Callable[[], bool],
+    stop: ShouldStop,
     say: Callable[[str], None],
 ) -> float | None:
     """GPUs per trial by a probe on the first GPU that is free; None if asked to stop meanwhile.
 
+    cpus: that a trial takes. say: is told in a line each what was measured, and what could not be.
+
     Raises:
-        UserError: it failed, or an arm does not fit on the GPU.
+        UserError: the probe failed, or an arm does not fit on the GPU.
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
     remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
-    asked = remote.remote(probe_specs(queue.study), worker_config.device)
-    while not ray.wait([asked], timeout=1.0)[0]:
+    probing = remote.remote(probe_specs(study), worker_config.device)
+    while not ray.wait([probing], timeout=1.0)[0]:
         if stop():
-            ray.cancel(asked, force=True)
+            ray.cancel(probing, force=True)
             return None
     try:
-        costs, total, unmeasured = ray.get(asked)
+        costs, total, unmeasured = ray.get(probing)
     except RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
@@ -127,11 +110,28 @@ def _proposed(
 
 def _cores_per_gpu() -> float:
     """On the node where they are fewest."""
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return min((r.get("CPU", 0.0) / r["GPU"] for r in found if "GPU" in r), default=0.0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return min((n.get("CPU", 0.0) / n["GPU"] for n in nodes if "GPU" in n), default=0.0)
+
+
+@contextmanager
+def _importing(module: str) -> Iterator[None]:
+    """Load a module aside."""
+
+    def load() -> None:
+        with suppress(Exception):  # then the import that needs it says why
+            import_module(module)
+
+    aside = Thread(target=load)
+    aside.start()
+    try:
+        yield
+    finally:
+        aside.join()
 
 
 def _flag() -> Any:
+    """On the driver's own node, with which it goes: workers then know that nobody waits."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     flag = ray.remote(num_cpus=0)(StopFlag).options(scheduling_strategy=here).remote()
     flag.raised.remote()  # its first answer takes imports: they are done when a worker asks

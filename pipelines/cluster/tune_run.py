@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
@@ -11,9 +10,9 @@ from ray import tune
 
 from pipelines.cluster.searcher import FailureCallback, QueueSearcher
 from pipelines.cluster.tasks import ray_trial
-from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.job_queue import JobQueue, OnEnd
+from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
-from pipelines.ledger.ledger import TrialRecord
 
 GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
 
@@ -22,13 +21,16 @@ def fit(
     queue: JobQueue,
     worker_config: WorkerConfig,
     resources: Resources,
-    on_end: Callable[[TrialRecord], None],
-    stop: Stop,
+    on_end: OnEnd,
+    stopper: DriverStopper,
     scratch: str,
 ) -> None:
-    """One fresh experiment, whose searcher hands out what is missing."""
-    search = QueueSearcher(queue, on_end, stop.asked)
-    trainable = tune.with_parameters(ray_trial, worker_config=worker_config, flag=stop.flag)
+    """One fresh experiment, whose searcher hands out what is missing.
+
+    resources: of a trial. scratch: a folder for Tune's own files, which nobody reads.
+    """
+    search = QueueSearcher(queue, resources.gpus, on_end, stopper.asked)
+    trainable = tune.with_parameters(ray_trial, worker_config=worker_config, flag=stopper.flag)
 
     def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
         """Of this very job: actors are used again for jobs of the same size only."""
@@ -40,7 +42,7 @@ def fit(
         storage_path=scratch,
         num_samples=-1,
         search_alg=search,
-        stop=stop,
+        stop=stopper,
         callbacks=[FailureCallback(search)],
         max_concurrent_trials=resources.concurrent,
         reuse_actors=True,
@@ -51,10 +53,10 @@ def fit(
         raise search.error
 
 
-class Stop(tune.Stopper):
+class DriverStopper(tune.Stopper):
     """The driver's side: passes the wish to stop on to the workers, and gives them some time."""
 
-    def __init__(self, wanted: Callable[[], bool], flag: Any) -> None:
+    def __init__(self, wanted: ShouldStop, flag: Any) -> None:
         self._wanted, self.flag = wanted, flag
         self._since: float | None = None
 

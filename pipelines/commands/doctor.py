@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from pipelines.commands.printing import _columns, _size, print_line
+from pipelines.commands.printing import format_size, print_columns, print_line
 
 
 def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
@@ -23,10 +23,10 @@ def run_doctor(storage: str | None, address: str | None, console: Console) -> in
     rows = [["NODE", "CPUS", "MEMORY FREE", "DISK FREE", "DEVICES", "TORCH", "RAY", "AUTH MODE"]]
     for name, node in nodes.items():
         versions, devices = node["versions"], "; ".join(node["devices"]) or "none"
-        sizes = [_size(node["memory"]), _size(node["disk"])]
+        sizes = [format_size(node["memory"]), format_size(node["disk"])]
         cells = [name, str(node["cpus"]), *sizes, devices, versions["torch"], versions["ray"]]
         rows.append([*cells, node["authentication"]])
-    _columns(rows, console)
+    print_columns(rows, console)
     print_line(f"Ray token: {token_file()}", console)
     for issue in issues:
         print_line(str(issue), console)

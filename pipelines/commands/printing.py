@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import filesize
 from rich.console import Console
+from rich.table import Table
 
 
 def print_line(text: str, console: Console) -> None:
@@ -12,21 +14,27 @@ def print_line(text: str, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _columns(rows: list[list[str]], console: Console) -> None:
+def print_columns(rows: list[list[str]], console: Console) -> None:
     """Aligned columns, a line a row: wide tables stay usable with grep and less."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        print_line(line.rstrip(), console)
 
 
-def _number(value: Any) -> str:
+def plain_table(*columns: str, right: tuple[str, ...]) -> Table:
+    """A table without lines; the columns named in `right` hold numbers."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def format_number(value: Any) -> str:
+    """Four digits of a float; anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+def format_size(count: float) -> str:
+    """Bytes for people: 1.2 MB."""
+    return filesize.decimal(int(count))

@@ -1,6 +1,4 @@
-"""Deletes what a study can do without: spare checkpoints, and the models of runs that nobody will
-ask for.
-"""
+"""The command `prune`: deletes what a study can do without."""
 
 from __future__ import annotations
 
@@ -8,13 +6,20 @@ from collections import defaultdict
 
 from rich.console import Console
 
-from pipelines.commands.printing import _size, print_line
+from pipelines.analysis.record import Record
+from pipelines.commands.printing import format_size, print_line
 from pipelines.errors import UserError
 from pipelines.ledger.layout import CHECKPOINT
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.ledger.storage import File
 from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import EXAMPLES, MODEL
+
+
+def run_prune(storage: str, models: bool, console: Console) -> None:
+    """Delete spare checkpoints, and with `models` all but the best run's models of each arm."""
+    count, size = prune(storage, models)
+    print_line(f"{count} files deleted, {format_size(size)}", console)
 
 
 def prune(storage: str, models: bool) -> tuple[int, int]:
@@ -46,8 +51,8 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
     return len(spare), sum(file.size for file in spare)
 
 
-def _best_runs(records: list) -> set[str]:
-    best = {}
+def _best_runs(records: list[Record]) -> set[str]:
+    best: dict[str, Record] = {}
     for record in records:
         if record.role == "final" and record.val == record.val:
             held = best.get(record.arm)
@@ -57,18 +62,11 @@ def _best_runs(records: list) -> set[str]:
 
 
 def _spare(trial: TrialRecord, files: list[File], models: bool) -> list[File]:
+    """Files of a trial that nobody will ask for."""
     checkpoints = {f: int(m["step"]) for f in files if (m := CHECKPOINT.search(f"/{f.path}"))}
     newest = max(checkpoints, key=lambda f: checkpoints[f], default=None)
-    keep = newest if trial.result is None else None
-    found = [file for file in checkpoints if file != keep]
+    needed = newest if trial.result is None else None
+    spare = [file for file in checkpoints if file != needed]
     if models:
-        found += [file for file in files if file.path.rpartition("/")[2] in (MODEL, EXAMPLES)]
-    return found
-
-
-def run_prune(storage: str, models: bool, console: Console) -> None:
-    """Delete spare checkpoints, and with `models` all but the best run's models of each arm."""
-    from pipelines.commands.prune import prune
-
-    count, size = prune(storage, models)
-    print_line(f"{count} files deleted, {_size(size)}", console)
+        spare += [file for file in files if file.path.rpartition("/")[2] in (MODEL, EXAMPLES)]
+    return spare

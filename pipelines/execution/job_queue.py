@@ -5,7 +5,7 @@ they ended.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
 from pipelines.execution.packing import grown
@@ -14,17 +14,14 @@ from pipelines.planning.resume import plan, score_of
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import TrialSpec
 
-FailureCause = Literal[
-    "node", "memory", "worker"
-]  # what an attempt without an outcome was lost with
+OnEnd = Callable[[TrialRecord], None]  # is told of each trial that ended
+#: What an attempt without an outcome was lost with.
+FailureCause = Literal["node", "memory", "worker"]
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
 DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
 INDEXED = 500  # trials that end between two additions to the index
-PASSING = (
-    "memory",
-    "data",
-    "time",
-)  # classes of errors that may pass; code and settings stay as they are
+#: Classes of errors that may pass; code and options stay as they are.
+PASSING = ("memory", "data", "time")
 
 
 class LostAttempt(Exception):
@@ -50,13 +47,11 @@ class JobQueue:
         self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
     ) -> None:
         self.study, self.ledger = study, ledger
-        self.gpus = 0.0  # set by who knows the devices, before the first job
-        found = ledger.trials()
-        self.planner = plan(study, protocol, found, retry)
-        self._diverged = (
-            {k for k, t in found.items() if t.state == "diverged"} if "diverged" in retry else set()
-        )
-        self.trials = {key: trial for key, trial in found.items() if trial.state not in retry}
+        recorded = ledger.trials()
+        self.planner = plan(study, protocol, recorded, retry)
+        self.trials = {key: trial for key, trial in recorded.items() if trial.state not in retry}
+        again = recorded.keys() - self.trials.keys()
+        self._diverged = {key for key in again if recorded[key].state == "diverged"}
         self._to_index = list(self.trials.values())
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
@@ -64,8 +59,11 @@ class JobQueue:
         self._jobs: dict[str, Job] = {}
         self._grown: dict[str, float] = {}  # GPUs of trials that ran out of memory
 
-    def next(self) -> Job | None:
-        """A job to run now; None if there is none at the moment (see `finished`)."""
+    def next(self, gpus: float = 0.0) -> Job | None:
+        """A job to run now; None if there is none at the moment (see `finished`).
+
+        gpus: of a trial, unless it has run out of memory with as many.
+        """
         spec = self.planner.ask()
         if spec is None:
             return None
@@ -74,8 +72,8 @@ class JobQueue:
         if key in self._diverged:
             self._diverged.remove(key)
             self.ledger.set_result_aside(key)
-        gpus = self._grown.get(key, self.gpus)
-        self._jobs[key] = Job(spec, self.ledger.new_attempt(key), gpus)
+        share = self._grown.get(key, gpus)
+        self._jobs[key] = Job(spec, self.ledger.new_attempt(key), share)
         self._tries[key] += 1
         return self._jobs[key]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 
 from pipelines.data.loading import load_dataset
 from pipelines.data.task import Task, prepare
-from pipelines.documents import flat
+from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.ledger import TrialRecord
@@ -90,7 +89,14 @@ def choose_device(requested: str, address: str | None = None) -> str:
     return "cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _same_protocol(storage: str, there: dict[str, Any] | None, here: dict[str, Any]) -> None:
+def refuse_other_protocol(storage: str, there: Json | None, here: Json) -> None:
+    """A study directory has one protocol, and one data set.
+
+    there, here: the document of the study in the storage, if there is one, and of this launch.
+
+    Raises:
+        UserError: they differ in protocol, or in the content of the data.
+    """
     if there is None or there["hash"] == here["hash"]:
         return
     before, now = flat(there["protocol"]), flat(here["protocol"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipelines.execution.job_queue import OnEnd
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import score_of
@@ -116,9 +117,7 @@ class ProgressTable:
 
 
 @contextmanager
-def progress(
-    progress_table: ProgressTable, console: Console
-) -> Iterator[Callable[[TrialRecord], None]]:
+def progress(progress_table: ProgressTable, console: Console) -> Iterator[OnEnd]:
     """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
     ended trial."""
     if console.is_terminal:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.execution.packing import Gpus
 from pipelines.study.protocol import Protocol
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 
@@ -32,5 +31,5 @@ class Resources:
     """What one trial takes, and how many run at once (None: as many as fit)."""
 
     cpus: float = 1.0
-    gpus: Gpus = 0.0
+    gpus: float = 0.0
     concurrent: int | None = None

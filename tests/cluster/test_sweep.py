@@ -243,9 +243,9 @@ def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_s
     from pipelines.execution.job_queue import JobQueue
     from tests.conftest import small_study
 
-    drive = JobQueue(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
+    jobs = JobQueue(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
     asked = []
-    search = QueueSearcher(drive, lambda trial: None, lambda: bool(asked))
+    search = QueueSearcher(jobs, 0.0, lambda trial: None, lambda: bool(asked))
     first = search.suggest("one")
     asked += [True] * stopping
     search.on_trial_complete("one")
@@ -262,10 +262,10 @@ def test_an_error_of_the_job_queue_ends_the_experiment_and_is_kept(tmp_path: Pat
     from pipelines.execution.job_queue import JobQueue
     from tests.conftest import small_study
 
-    drive = JobQueue(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
+    jobs = JobQueue(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
     full = OSError(28, "No space left on device")
-    monkeypatch.setattr(drive, "next", lambda: (_ for _ in ()).throw(full))
-    search = QueueSearcher(drive, lambda trial: None, lambda: False)
+    monkeypatch.setattr(jobs, "next", lambda gpus: (_ for _ in ()).throw(full))
+    search = QueueSearcher(jobs, 0.0, lambda trial: None, lambda: False)
     assert search.suggest("one") == Searcher.FINISHED and search.error is full
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 
 import run_sweep
 from methods.losses.cross_entropy import CrossEntropy
+from pipelines.commands.options import Options
 from pipelines.models.classifier import load_model
 from tests.conftest import DIGITS
 from tests.support.wandb_reader import offline_runs
@@ -41,6 +43,7 @@ def study_file(folder: Path, **change) -> Path:
     return path
 
 
+QUICK = ("arms", "best", "dashboard", "plan", "report", "status", "studies")
 LAUNCH = ("--executor", "inline", "--wandb", "disabled", "--device", "cpu")
 
 
@@ -172,12 +175,23 @@ MISTAKES = [
     (["launch", "nowhere"], "study 'nowhere'"),
     (["launch", "digits", "--arms", "cee"], "arm 'cee' is unknown"),
     (["launch", "digits", "--trials", "-1"], "request.trials = -1"),
-    (["launch", "digits", "--executor", "slurm"], "--executor 'slurm'"),
-    (["launch", "digits", "--wandb", "maybe"], "'maybe'"),
+    (["launch", "digits", "--executor", "slurm"], "--executor 'slurm': not one of 'ray', 'inline'"),
+    (["launch", "digits", "--wandb", "maybe"], "--wandb 'maybe': not one of 'online', 'offline'"),
     (["launch", "digits", "--gpus-per-trial", "1.5"], "--gpus-per-trial '1.5': must be auto, 0, "),
     (["launch", "digits", "--without", "gahter"], "--without 'gahter': must be among channels_las"),
     (["launch", "digits", "--storage", "/proc/nothing"], "/proc/nothing"),
     (["launch", "digits", "--storage", ""], "--storage ''"),
+    (["launch", "digits", "--address", ""], "--address ''"),
+    (["launch", "digits", "--retry", "lost"], "--retry 'lost': not one of 'failed', 'diverged'"),
+    (["launch", "digits", "--concurrent", "0"], "--concurrent '0': must be greater than or equal"),
+    (["launch", "digits", "--trials", "many"], "--trials 'many': must be a valid integer"),
+    (["launch", "digits", "--checkpoint-seconds", "nan"], "--checkpoint-seconds 'nan': must be"),
+    (["launch", "digits", "--seeds"], "'--seeds' requires an argument"),
+    (["launch", "digits", "--exekutor", "ray"], "--exekutor. Did you mean --executor?"),
+    (["launch", "one", "two"], "unexpected extra argument(s) (two)"),
+    (["lunch"], "'lunch'. Did you mean 'launch'?"),
+    (["--versoin"], "--versoin. Did you mean --version?"),
+    (["status"], "Missing argument 'directory'"),
     (["status", "/nowhere"], "/nowhere"),
     (["report", "/nowhere"], "/nowhere"),
 ]
@@ -245,11 +259,37 @@ class Broken(CrossEntropy):
         raise RuntimeError("broken on purpose")
 
 
-def test_help_needs_no_ray(tmp_path):
-    """The quick commands stay quick."""
-    code = "import sys, run_sweep, pipelines.commands.show; sys.exit('ray' in sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "slow"),
+    [("run_sweep", "torch"), *((f"pipelines.commands.{name}", "ray") for name in QUICK)],
+)
+def test_the_quick_commands_stay_quick(module: str, slow: str, tmp_path):
+    code = f"import sys, {module}; sys.exit({slow!r} in sys.modules)"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, check=True)
+
+
+def test_the_version_is_the_packages_own(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"untuned {version('untuned')}\n"
+
+
+def test_names_between_commas_may_have_spaces(tmp_path, capsys):
+    storage = tmp_path / "runs"
+    arms = ("--arms", "ce, gce ,", "--trials", 0, "--repeats", 1)
+    assert run("launch", study_file(tmp_path), "--storage", storage, *arms, *LAUNCH) == 0
+    assert {key.split("-")[0] for key in trial_results(storage)} == {"ce", "gce"}
+
+
+def test_without_a_command_the_default_study_is_launched_with_default_options(monkeypatch):
+    launched = []
+
+    def run_launch(*arguments):
+        launched.append(arguments[:-1])
+        return 7
+
+    monkeypatch.setattr("pipelines.commands.launch.run_launch", run_launch)
+    assert run() == 7 and launched == [("digits", {}, Options(), False)]
 
 
 def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from rich.console import Console
 
 import pipelines.commands.launch as module
 import pipelines.execution.worker
-from pipelines.commands.launch import Options, launch
+from pipelines.cluster.doctor import HealthIssue
+from pipelines.commands.launch import Launch, Options, gpus_asked, launch
 from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
@@ -24,7 +25,6 @@ from pipelines.planning.resume import plan
 from pipelines.provenance import provenance
 from pipelines.report.study_state import StudyState, open_study
 from pipelines.study.study_file import parse_study
-from pipelines.training.fast_paths import FastPaths
 from tests.conftest import small_study
 
 STUDY = small_study(arms=("ce", "mw_net"), repeats=1)
@@ -123,12 +123,11 @@ def test_nor_are_results_of_other_fast_paths(tmp_path: Path):
     """They round otherwise."""
     run(tmp_path)
     larger = small_study(arms=("ce", "mw_net"), repeats=1, seeds=2)
-    fast = FastPaths.without(["fused"])
     with pytest.raises(
         UserError, match=r"\A2 finished [^\n]*: without nothing there, fused here\."
     ):
-        run(tmp_path, larger, fast=fast)
-    mixed = run(tmp_path, larger, fast=fast, allow_mixed=True)
+        run(tmp_path, larger, without="fused")
+    mixed = run(tmp_path, larger, without="fused", allow_mixed=True)
     _, document, study = open_study(str(tmp_path))
     found = StudyState(study, document, results(mixed), plan(study, document["hash"], {}))
     assert found.mixture() == [
@@ -212,12 +211,12 @@ def test_a_hanging_driver_is_replaced_only_on_demand_and_once_its_lease_expired(
         (None, "cuda", 1.0),
         ("auto", "cpu", 0.0),
         ("auto", "cuda", "auto"),
-        (0.25, "cuda", 0.25),
-        (0.25, "cpu", 0.25),
+        ("0.25", "cuda", 0.25),
+        ("0.25", "cpu", 0.25),
     ],
 )
 def test_gpus_of_a_trial_unless_asked_for_are_one_where_there_is_one(asked, device: str, gpus):
-    assert module._resources(STUDY, Options(gpus_per_trial=asked), device).gpus == gpus
+    assert gpus_asked(Options(gpus_per_trial=asked), device) == gpus
 
 
 def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
@@ -226,13 +225,13 @@ def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
     assert costs and all(cost["gpus"] == 0.0 for cost in costs)
 
 
-def test_an_unreadable_storage_is_refused_before_the_first_trial(tmp_path: Path, monkeypatch):
-    from pipelines.cluster.doctor import HealthIssue
-
-    found = HealthIssue("error", "node 2", "does not see the study's storage", "give another")
-    monkeypatch.setattr(module, "examine_here", lambda storage, url: ({}, [found]))
-    worker_config = type("WorkerConfig", (), {"storage": str(tmp_path), "tracking": "disabled"})()
+def test_an_error_on_any_machine_ends_the_launch_before_its_first_trial(
+    tmp_path: Path, monkeypatch
+):
+    issue = HealthIssue("error", "node 2", "does not see the study's storage", "give another")
+    monkeypatch.setattr(module, "examine_here", lambda storage, url: ({}, [issue]))
+    options = Options(storage=str(tmp_path), wandb="disabled", device="cpu")
     with pytest.raises(
         UserError, match=r"\Anode 2: does not see the study's storage: give another"
     ):
-        module._examine(worker_config, None, Console(file=io.StringIO()))
+        Launch.of(STUDY, options).check_nodes(Console(file=io.StringIO()))

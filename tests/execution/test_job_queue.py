@@ -27,12 +27,12 @@ def finish(ledger: Ledger, job: Job, status: str = "completed", score: float = 0
     ledger.attempt(job.spec["key"], job.attempt).finish(result, [])
 
 
-def run_all(ledger: Ledger, drive: JobQueue) -> list[str]:
+def run_all(ledger: Ledger, jobs: JobQueue) -> list[str]:
     """Run everything that is missing; the keys, in order."""
     keys = []
-    while (job := drive.next()) is not None:
+    while (job := jobs.next()) is not None:
         finish(ledger, job)
-        drive.ended(job.spec["key"])
+        jobs.ended(job.spec["key"])
         keys.append(job.spec["key"])
     return keys
 
@@ -70,42 +70,42 @@ def test_what_a_killed_driver_had_handed_out_runs_next_under_its_own_key(ledger:
 
 
 def test_a_lost_node_is_never_held_against_a_trial(ledger: Ledger):
-    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
+    jobs = queue(ledger, small_study(arms=("ce",), repeats=1))
     for attempt in range(1, 3 * DEATHS):
-        job = drive.next()
+        job = jobs.next()
         assert job and job.attempt == attempt
-        assert drive.ended(job.spec["key"], "node") is None
+        assert jobs.ended(job.spec["key"], "node") is None
 
 
 @pytest.mark.parametrize(("lost", "error_class"), [("worker", "node"), ("memory", "memory")])
 def test_a_trial_that_keeps_killing_its_worker_fails_and_the_others_go_on(
     ledger: Ledger, lost, error_class: str
 ):
-    drive = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    jobs = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
     ends = []
     for _ in range(DEATHS):
-        job = drive.next()
+        job = jobs.next()
         assert job and job.spec["arm"] == "ce"
-        ends.append(drive.ended(job.spec["key"], lost))
+        ends.append(jobs.ended(job.spec["key"], lost))
     *lost_ones, given_up = ends
     assert lost_ones == [None] * (DEATHS - 1)
     assert given_up and given_up.state == "failed" and given_up.error
     assert given_up.error["class"] == error_class
-    assert len(run_all(ledger, drive)) == 1 and drive.finished
+    assert len(run_all(ledger, jobs)) == 1 and jobs.finished
 
 
 def test_deaths_count_only_without_progress(ledger: Ledger):
-    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
+    jobs = queue(ledger, small_study(arms=("ce",), repeats=1))
     for step in range(3 * DEATHS):
-        job = drive.next()
+        job = jobs.next()
         assert job
         ledger.attempt(job.spec["key"], job.attempt).save_checkpoint(b"state", step + 1)
-        assert drive.ended(job.spec["key"], "worker") is None
+        assert jobs.ended(job.spec["key"], "worker") is None
     ends = []
     for _ in range(DEATHS - 1):
-        job = drive.next()
+        job = jobs.next()
         assert job
-        ends.append(drive.ended(job.spec["key"], "worker"))
+        ends.append(jobs.ended(job.spec["key"], "worker"))
     assert ends[-1] and ends[-1].state == "failed"
 
 
@@ -116,23 +116,23 @@ def test_deaths_count_only_without_progress(ledger: Ledger):
 def test_errors_that_may_pass_are_tried_again_and_errors_of_code_are_not(
     ledger: Ledger, error_class: str, attempts: int
 ):
-    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
+    jobs = queue(ledger, small_study(arms=("ce",), repeats=1))
     made = 0
-    while (job := drive.next()) is not None:
+    while (job := jobs.next()) is not None:
         made += 1
         ledger.attempt(job.spec["key"], job.attempt).fail(RuntimeError("broken"), error_class)
-        drive.ended(job.spec["key"])
-    assert made == attempts and drive.finished
+        jobs.ended(job.spec["key"])
+    assert made == attempts and jobs.finished
 
 
-def run_out_of_memory(ledger: Ledger, drive: JobQueue) -> list[float]:
+def run_out_of_memory(ledger: Ledger, jobs: JobQueue, gpus: float) -> list[float]:
     """Fail every attempt so; the GPUs that each had."""
-    gpus = []
-    while (job := drive.next()) is not None:
-        gpus.append(job.gpus)
+    shares = []
+    while (job := jobs.next(gpus)) is not None:
+        shares.append(job.gpus)
         ledger.attempt(job.spec["key"], job.attempt).fail(MemoryError(), "memory")
-        drive.ended(job.spec["key"])
-    return gpus
+        jobs.ended(job.spec["key"])
+    return shares
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,8 @@ def run_out_of_memory(ledger: Ledger, drive: JobQueue) -> list[float]:
 def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_whole(
     ledger: Ledger, first: float, gpus: list[float]
 ):
-    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
-    drive.gpus = first
-    assert run_out_of_memory(ledger, drive) == gpus and drive.finished
+    jobs = queue(ledger, small_study(arms=("ce",), repeats=1))
+    assert run_out_of_memory(ledger, jobs, first) == gpus and jobs.finished
     [trial] = ledger.trials().values()
     assert trial.state == "failed" and trial.attempts == len(gpus)
     errors = ledger.storage.files(f"trials/{trial.key}/attempts")
@@ -157,22 +156,21 @@ def test_out_of_memory_doubles_the_share_of_a_gpu_and_counts_only_once_it_is_who
 
 
 def test_a_larger_share_is_of_the_trial_that_needs_it_and_of_no_other_failure(ledger: Ledger):
-    drive = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
-    drive.gpus = 0.25
-    hungry, other = drive.next(), drive.next()
+    jobs = queue(ledger, small_study(arms=("ce", "l2rw"), repeats=1))
+    hungry, other = jobs.next(0.25), jobs.next(0.25)
     assert hungry and other
     ledger.attempt(hungry.spec["key"], 1).fail(MemoryError(), "memory")
     ledger.attempt(other.spec["key"], 1).fail(OSError(), "data")
-    assert drive.ended(hungry.spec["key"]) is drive.ended(other.spec["key"]) is None
-    again = [drive.next(), drive.next()]
+    assert jobs.ended(hungry.spec["key"]) is jobs.ended(other.spec["key"]) is None
+    again = [jobs.next(0.25), jobs.next(0.25)]
     assert {job.spec["arm"]: job.gpus for job in again if job} == {"ce": 0.5, "l2rw": 0.25}
 
 
 def test_a_trial_that_was_asked_to_stop_is_neither_lost_nor_finished(ledger: Ledger):
-    drive = queue(ledger, small_study(arms=("ce",), repeats=1))
-    job = drive.next()
-    assert job and drive.ended(job.spec["key"]) is None
-    assert not drive.finished and drive.next() is None
+    jobs = queue(ledger, small_study(arms=("ce",), repeats=1))
+    job = jobs.next()
+    assert job and jobs.ended(job.spec["key"]) is None
+    assert not jobs.finished and jobs.next() is None
 
 
 def test_failed_trials_run_again_only_if_asked_for(ledger: Ledger):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from pipelines.commands.printing import _number
+from pipelines.commands.printing import format_number
 from pipelines.errors import UserError
 from pipelines.report.study_state import open_study
 from pipelines.study.protocol import with_changes
@@ -28,7 +28,9 @@ def rerun_trial(storage: str, key: str, console: Console) -> int:
     for progress in run_trial(TrainingSpec.of(recorded.spec, protocol), fast=fast):
         if progress.row is not None:
             shown = {n: v for n, v in progress.row.items() if isinstance(v, int | float | str)}
-            console.print("  ".join(f"{n} {_number(v)}" for n, v in shown.items()), markup=False)
+            console.print(
+                "  ".join(f"{n} {format_number(v)}" for n, v in shown.items()), markup=False
+            )
         result = progress.result
     assert result is not None
     if recorded.result is None:

@@ -1,4 +1,6 @@
-"""A first study file for a person's own data, with choices that follow from what the data is."""
+"""The command `new`: a first study file for a person's own data, with choices that follow from what
+the data is.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,18 @@ from pipelines.execution.preflight import check
 from pipelines.study.protocol import Data
 from pipelines.study.study_file import load_study, studies
 
+IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the small ones
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
 
 def make_study(name: str, data: Path, labels: Path | None, target: str, console: Console) -> None:
     """Write a study file for a person's own data, and show what was seen of it."""
-    from pipelines.commands.new_study import new_study
-    from pipelines.data.survey import summary
-
-    file, found = new_study(name, data, labels, target)
+    file, seen = new_study(name, data, labels, target)
     table = Table(box=None, pad_edge=False, show_header=False)
-    for key, text in summary(found):
+    for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
     console.print(table)
     print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file} --quick", console)
-
-
-IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the small ones
 
 
 def new_study(name: str, path: Path, labels: Path | None, target: str) -> tuple[Path, Survey]:
@@ -47,40 +46,40 @@ def new_study(name: str, path: Path, labels: Path | None, target: str) -> tuple[
         UserError: the file exists, or the data cannot be used as it is.
     """
     file = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", file.stem) or file.stem in studies():
+    if not re.fullmatch(NAME, file.stem) or file.stem in studies():
         raise UserError(
             f"study {file.stem!r}: a name has at most 64 letters, digits, '_', '-' and '.', and "
             f"is none of the ready studies: {', '.join(studies())}"
         )
     if file.exists():
         raise UserError(f"{file}: exists already; choose another name, or remove it")
-    found = survey(path, labels, target)
+    seen = survey(path, labels, target)
     try:
         with file.open("x") as stream:
-            stream.write(study_text(file, found))
+            stream.write(study_text(file, seen))
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
     try:
         check(load_study(str(file)))
-    except UserError:
+    except BaseException:  # nothing half-made is left
         file.unlink()
         raise
-    return file, found
+    return file, seen
 
 
-def study_text(file: Path, found: Survey) -> str:
+def study_text(file: Path, seen: Survey) -> str:
     """The study file, with a comment at every choice."""
     environment = Environment(
-        loader=PackageLoader("pipelines.report"), undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("pipelines.commands"), undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("study.yaml").render(
-        found=found,
-        data=found.data,
-        summary=summary(found),
-        path=_place(found.data.path, file),
-        options=_options(found.data),
-        labels=found.data.labels and _place(found.data.labels.file, file),
-        **choices(found),
+        seen=seen,
+        data=seen.data,
+        summary=summary(seen),
+        path=_relative(seen.data.path, file),
+        options=_options(seen.data),
+        labels=seen.data.labels and _relative(seen.data.labels.file, file),
+        **choices(seen),
     )
 
 
@@ -92,19 +91,19 @@ def _options(data: Data) -> list[tuple[str, Any, str]]:
     return [(name, v, fields[name].description or "") for name, v in values if v is not None]
 
 
-def _place(path: Path | None, file: Path) -> str:
+def _relative(path: Path | None, file: Path) -> str:
     """A path as the study file has it: relative to the file where it lies below its folder."""
     assert path is not None
     full, home = path.resolve(), file.resolve().parent
     return (full.relative_to(home) if full.is_relative_to(home) else full).as_posix()
 
 
-def choices(found: Survey) -> dict[str, Any]:
+def choices(seen: Survey) -> dict[str, Any]:
     """The protocol that suits the data."""
-    n, classes, shape = sum(found.counts), len(found.counts), found.dataset.x.shape[1:]
+    n, classes, shape = sum(seen.counts), len(seen.counts), seen.dataset.x.shape[1:]
     # A twentieth, or ten of each class; at most a tenth, and 1,000; one of each class at least.
     small = max(classes, min(max(10 * classes, n // 20), n // 10, 1000))
-    test = None if found.dataset.test is not None else max(classes, min(10_000, n // 5))
+    test = None if seen.dataset.test is not None else max(classes, min(10_000, n // 5))
     left = n - 2 * small - (test or 0)
     batch = min(100, max(10, left // 10))
     model = _model(shape, left)
@@ -116,7 +115,7 @@ def choices(found: Survey) -> dict[str, Any]:
         "batch_size": batch,
         "epochs": int(np.clip(1000 * batch // left, 60, 200)),
         "lr": 0.05 if model in ("mlp", "cnn") else 0.1,
-        "metric": "balanced_accuracy" if found.imbalance > IMBALANCED else "accuracy",
+        "metric": "balanced_accuracy" if seen.imbalance > IMBALANCED else "accuracy",
     }
 
 

@@ -1,4 +1,4 @@
-"""The commands that publish or serve."""
+"""The command `dashboard`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ from rich.console import Console
 
 from pipelines.commands.printing import print_line
 from pipelines.errors import UserError
-
-
-def publish_studies(storages: list[str], console: Console) -> None:
-    """Bring W&B up to date with studies, and show where to look."""
-    from pipelines.tracking.publish import publish
-
-    for storage in storages:
-        for url in publish(storage):
-            print_line(url, console)
 
 
 def serve_dashboard(storages: list[str], port: int, console: Console) -> None:

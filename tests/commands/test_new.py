@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.commands.launch import rehearsal
-from pipelines.commands.new_study import choices, new_study
+from pipelines.commands.new import choices, new_study
 from pipelines.data.survey import summary, survey
 from pipelines.errors import UserError
 from pipelines.execution.preflight import check

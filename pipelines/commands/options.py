@@ -1,0 +1,105 @@
+"""The options of the command `launch`: one table, which the command line is made from. Imports
+nothing that takes time.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from typer import Option
+
+from pipelines.errors import UserError
+from pipelines.execution.packing import Gpus, parse_gpus
+from pipelines.tracking.mode import Mode
+from pipelines.training.fast_paths import FastPaths
+
+T = TypeVar("T")
+
+
+class Retried(StrEnum):
+    """States of trials that may be run again."""
+
+    FAILED = "failed"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a launch runs; none of it changes a number by more than rounding."""
+
+    storage: Annotated[str | None, Option(help="directory or URI; default runs/STUDY")] = None
+    executor: Annotated[Literal["ray", "inline"], Option(help="inline: without Ray")] = "ray"
+    wandb: Annotated[Mode | None, Option(help="default: online if there is a key")] = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto"
+    concurrent: Annotated[int | None, Option(min=1, help="trials at once")] = None
+    cpus_per_trial: Annotated[float | None, Option(min=0.01)] = None
+    gpus_per_trial: Annotated[
+        str | None, Option(help="a number, a fraction of a GPU, or auto: measure, then share")
+    ] = None
+    address: Annotated[
+        str | None, Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
+    ] = None
+    checkpoint_seconds: Annotated[
+        float, Option(min=0, help="most work that a kill can cost a trial")
+    ] = 60.0
+    retry: Annotated[list[Retried] | None, Option(help="run these again")] = None
+    allow_mixed: Annotated[
+        bool, Option("--allow-mixed", help="add to results of other code or another torch")
+    ] = False
+    takeover: Annotated[
+        bool, Option("--takeover", help="replace a driver that hangs, once its lease expired")
+    ] = False
+    without: Annotated[
+        str, Option(help="fast paths to leave out: channels_last,cuda_graph,fused,gather")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        for name in ("storage", "address"):
+            if getattr(self, name) == "":
+                raise UserError(f"--{name} '': must not be empty; leave the option out")
+        _ = self.fast, self.gpus  # what cannot be read is told now
+
+    @property
+    def fast(self) -> FastPaths:
+        """The fast paths that are left."""
+        return FastPaths.without(split_names(self.without))
+
+    @property
+    def gpus(self) -> Gpus | None:
+        """GPUs per trial; None: as the device has it."""
+        return None if self.gpus_per_trial is None else parse_gpus(self.gpus_per_trial)
+
+
+def split_names(text: str) -> list[str]:
+    """Names between commas, with or without spaces."""
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+def with_options(command: Callable[..., T]) -> Callable[..., T]:
+    """A command whose argument `options` is an `Options`; each field is an option for typer."""
+    signature = inspect.signature(command, eval_str=True)
+    hints = get_type_hints(Options, include_extras=True)
+    parameters = [p for p in signature.parameters.values() if p.name != "options"]
+    parameters += [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+        )
+        for f in fields(Options)
+    ]
+    expanded = signature.replace(parameters=parameters)
+
+    @functools.wraps(command)
+    def with_each(*args: Any, **given: Any) -> T:
+        bound = expanded.bind(*args, **given)
+        bound.apply_defaults()
+        options = Options(**{f.name: bound.arguments.pop(f.name) for f in fields(Options)})
+        return command(**bound.arguments, options=options)
+
+    with_each.__signature__ = expanded  # pyright: ignore[reportAttributeAccessIssue]
+    with_each.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_each
