@@ -147,7 +147,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, place / "source" / name)
     for name in ("run_sweep.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / "source")
-    with (place / "source" / "methods" / "cross_entropy.py").open("a") as changed:
+    with (place / "source" / "methods" / "objective.py").open("a") as changed:
         changed.write("\n\nCHANGED = True\n")
     venv.create(place / "venv")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
