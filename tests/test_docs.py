@@ -1,0 +1,46 @@
+"""The docs name what there is."""
+
+import pkgutil
+import re
+from inspect import get_annotations
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TOP = ("methods", "search_spaces", "untuned")
+
+
+def rows(page: str) -> list[list[str]]:
+    """Cells of the tables of a page, without their heads."""
+    lines = (DOCS / page).read_text().splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    return [row for row in cells if row[-1] not in ("in the code", "---")]
+
+
+@pytest.mark.parametrize("row", rows("glossary.md"), ids=lambda row: row[0])
+def test_each_word_of_the_glossary_is_in_the_code(row):
+    _, meaning, home = row
+    name = home.strip("`")
+    assert meaning and is_there(name if name.startswith(TOP) else f"pipelines.{name}")
+
+
+def is_there(name: str) -> bool:
+    """Whether there is `module:name`, or the field `module:Class.field`."""
+    try:
+        return pkgutil.resolve_name(name) is not None
+    except AttributeError:
+        owner, _, field = name.rpartition(".")
+        return field in get_annotations(pkgutil.resolve_name(owner))
+
+
+def test_no_word_of_the_glossary_has_two_meanings():
+    words = [word for row in rows("glossary.md") for word in row[0].split(", ")]
+    assert {word for word in words if words.count(word) > 1} == set()
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md"], ids=str)
+def test_every_file_that_a_page_links_to_exists(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
