@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import untuned
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TOP = ("methods", "search_spaces", "untuned")
@@ -44,3 +46,16 @@ def test_no_word_of_the_glossary_has_two_meanings():
 def test_every_file_that_a_page_links_to_exists(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_makefile_has_the_targets_that_contributors_are_told_of():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(r"^    make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    )
+    assert len(named) == 4 and named <= targets
+
+
+def test_the_changelog_tells_of_this_version_or_of_what_is_unreleased():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "## Unreleased" in text or f"## {untuned.__version__}" in text
