@@ -17,7 +17,8 @@ import typer
 from numpy.typing import NDArray
 
 from pipelines.analysis.budget import break_even, budget_curve, value_at
-from pipelines.analysis.intervals import Floats, aggregate, compare, t_interval
+from pipelines.analysis.intervals import aggregate, compare, t_interval
+from pipelines.analysis.runs import Floats
 
 TRIALS = 20
 REPEATS = (3, 5, 10)

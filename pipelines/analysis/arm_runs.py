@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.analysis.budget import budget_curve
-from pipelines.analysis.intervals import Floats, Runs
 from pipelines.analysis.record import Range, Record
+from pipelines.analysis.runs import Floats, Runs
+from pipelines.analysis.selection import final_runs, searches, selected
 from pipelines.analysis.tunability import in_halved_space
 
 Score = Literal["val", "last", "selected"]
@@ -33,10 +34,7 @@ class ArmRuns:
     @cached_property
     def search(self) -> dict[int, dict[int, Record]]:
         """The search trials by repeat and index, both ascending."""
-        trials: dict[int, dict[int, Record]] = {}
-        for r in sorted(self.in_role("search"), key=lambda r: (r.repeat, r.index)):
-            trials.setdefault(r.repeat, {})[r.index] = r
-        return trials
+        return searches(self.records)
 
     def in_role(self, role: str) -> Iterator[Record]:
         """The records in one role."""
@@ -53,16 +51,12 @@ class ArmRuns:
     @cached_property
     def final_runs(self) -> list[Record]:
         """Final runs; those of what an earlier, smaller search had selected are left out."""
-        chosen = {r: record.config for r, record in self.selected.items()}
-        return [r for r in self.in_role("final") if chosen.get(r.repeat, r.config) == r.config]
+        return final_runs(self.records)
 
     @cached_property
     def selected(self) -> dict[int, Record]:
-        """Per repeat the search trial with the highest val; the lowest index where several tie."""
-        return {
-            repeat: max(trials.values(), key=lambda r: (_rank(r), -r.index))
-            for repeat, trials in self.search.items()
-        }
+        """Per repeat the search trial with the highest val."""
+        return selected(self.records)
 
     def selections(self) -> list[dict[str, Any]]:
         """The selected configuration of each repeat as plain values."""

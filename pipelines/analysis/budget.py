@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipelines.analysis.intervals import Floats, t_intervals
+from pipelines.analysis.intervals import t_intervals
+from pipelines.analysis.runs import Floats
 
 STEPS = 10  # of b* per random trial
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.analysis.selection import best_arm
 from pipelines.kinds import learns_itself
 from pipelines.metrics import METRICS
 
@@ -38,9 +39,7 @@ def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = Non
 
 
 def _best(arms: Json, eligible: Callable[[Json], bool]) -> str | None:
-    vals = {name: arm["val"]["mean"] for name, arm in arms.items() if eligible(arm)}
-    known = {name: val for name, val in vals.items() if val is not None}
-    return max(known, key=lambda name: known[name], default=None)
+    return best_arm({name: arm["val"]["mean"] for name, arm in arms.items() if eligible(arm)})
 
 
 def _number(results: Json, value: float, sign: str = "") -> str:

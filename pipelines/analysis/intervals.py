@@ -5,7 +5,7 @@ repeats: one repeat is one data seed with a whole search of its own (see docs/re
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan, sqrt
 
@@ -14,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import stdtrit
 
+from pipelines.analysis.runs import Floats, Runs, by_repeat, difference, overall_mean
+
 LEVEL = 0.95
 POWER = 0.8
-
-Floats = NDArray[np.float64]
-Runs = Mapping[tuple[int, int], float]
-"""Scores of runs by (repeat, index of the run seed); nan where a run failed."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +88,6 @@ def all_equal(values: ArrayLike) -> NDArray[np.bool_]:
     return np.ptp(x, axis=0) <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
 
 
-def by_repeat(runs: Runs) -> dict[int, Floats]:
-    """The scores that are not nan, grouped by repeat and sorted by run seed."""
-    groups: dict[int, list[float]] = {}
-    for (repeat, _), score in sorted(runs.items()):
-        if not isnan(score):
-            groups.setdefault(repeat, []).append(score)
-    return {repeat: np.array(scores) for repeat, scores in groups.items()}
-
-
-def repeat_means(runs: Runs) -> dict[int, float]:
-    """Mean score of each repeat's runs."""
-    return {repeat: float(scores.mean()) for repeat, scores in by_repeat(runs).items()}
-
-
-def difference(new: Runs, baseline: Runs) -> dict[tuple[int, int], float]:
-    """new - baseline, paired by repeat (data seed) and index of the run seed."""
-    return {key: new[key] - baseline[key] for key in sorted(new.keys() & baseline.keys())}
-
-
 def estimate(runs: Runs) -> Estimate:
     """Mean over repeats of the mean over run seeds, with the t interval over those repeat means.
 
@@ -120,7 +99,7 @@ def estimate(runs: Runs) -> Estimate:
     units = _units(groups)
     low, high = t_interval(units)
     return Estimate(
-        mean=float(units.mean()) if units.size else nan,
+        mean=overall_mean(runs),
         low=low,
         high=high,
         sd=float(scores.std(ddof=1)) if scores.size > 1 and np.isfinite(scores).all() else nan,

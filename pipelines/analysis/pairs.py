@@ -10,8 +10,9 @@ import numpy as np
 
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
-from pipelines.analysis.intervals import Floats, by_repeat, compare, difference, holm, repeat_means
+from pipelines.analysis.intervals import compare, holm
 from pipelines.analysis.record import StudyInfo
+from pipelines.analysis.runs import Floats, by_repeat, difference, repeat_means
 from pipelines.kinds import KINDS, learns_itself
 
 Json = dict[str, Any]

@@ -13,9 +13,10 @@ import numpy as np
 from pipelines.analysis.arm_runs import ArmRuns, Score
 from pipelines.analysis.budget import value_at
 from pipelines.analysis.headline import headline
-from pipelines.analysis.intervals import difference, estimate, repeat_means
+from pipelines.analysis.intervals import estimate
 from pipelines.analysis.pairs import Json, adjust, compare_all, compare_controls, shortest
 from pipelines.analysis.record import ArmInfo, Record, StudyInfo
+from pipelines.analysis.runs import difference, repeat_means
 from pipelines.analysis.tunability import importance, knob_gains
 
 SCHEMA = 1

@@ -15,8 +15,8 @@ from optuna.distributions import (
 )
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from pipelines.analysis.intervals import Floats
 from pipelines.analysis.record import Range, Record
+from pipelines.analysis.runs import Floats
 
 IMPORTANCE_QUANTILE = 0.25
 MIN_TRIALS_FOR_IMPORTANCE = 20

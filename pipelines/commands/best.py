@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 
+from pipelines.analysis.selection import best_arm, best_run, mean_vals
 from pipelines.errors import UserError
-from pipelines.report.study_state import StudyState, load_study_state
+from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import MODEL
 
 
 def show_best(storage: str, arm: str | None) -> None:
     """The chosen configuration of an arm as JSON, where its model is, and how to load it."""
     _, study_state = load_study_state(storage)
-    name = arm or _best_arm(study_state)
-    if name not in study_state.study.arms:
+    records, arms = study_state.records, study_state.study.arms
+    name = arm or best_arm(mean_vals(records, arms))
+    if name is None:
+        raise UserError("no final trial is finished yet")
+    if name not in arms:
+        raise UserError(f"arm {name!r} is not in this study; it has {', '.join(arms)}")
+    chosen = best_run([r for r in records if r.arm == name])
+    if chosen is None:
         raise UserError(
-            f"arm {name!r} is not in this study; it has {', '.join(study_state.study.arms)}"
+            f"arm {name!r} has no completed final trial with a score on val yet; an arm that "
+            "trains on val never has"
         )
-    finals = [
-        r for r in study_state.records if r.arm == name and r.role == "final" and r.val == r.val
-    ]
-    if not finals:
-        raise UserError(
-            f"arm {name!r} has no final trial with a score on val yet; an arm that trains on val "
-            "never has"
-        )
-    chosen = max(finals, key=lambda r: (r.val, -r.repeat, -r.index))
     trial = study_state.trials[chosen.key]
     assert trial.result is not None
     path = f"{storage}/trials/{chosen.key}/attempts/{trial.result['attempt']}/{MODEL}"
@@ -43,16 +42,3 @@ def show_best(storage: str, arm: str | None) -> None:
         ],
     }
     print(json.dumps(description, indent=2))
-
-
-def _best_arm(study_state: StudyState) -> str:
-    """The arm with the highest mean val over its final trials: never chosen by test."""
-    finals = [r for r in study_state.records if r.role == "final" and r.val == r.val]
-    if not finals:
-        raise UserError("no final trial is finished yet")
-    means = {
-        arm: sum(v) / len(v)
-        for arm in study_state.study.arms
-        if (v := [r.val for r in finals if r.arm == arm])
-    }
-    return max(means, key=lambda arm: means[arm])

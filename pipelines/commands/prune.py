@@ -6,13 +6,13 @@ from collections import defaultdict
 
 from rich.console import Console
 
-from pipelines.analysis.record import Record
+from pipelines.analysis.selection import best_run
 from pipelines.commands.printing import format_size, print_line
 from pipelines.errors import UserError
 from pipelines.ledger.layout import CHECKPOINT
 from pipelines.ledger.ledger import TrialRecord
 from pipelines.ledger.storage import File
-from pipelines.report.study_state import load_study_state
+from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.trial_documents import EXAMPLES, MODEL
 
 
@@ -37,7 +37,7 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
             f"storage {storage!r}: host {holder.host!r}, pid {holder.pid} is running this study; "
             "stop it first"
         )
-    kept = _best_runs(study_state.records) if models else set()
+    kept = _best_runs(study_state) if models else set()
     files: dict[str, list[File]] = defaultdict(list)
     for file in ledger.storage.files("trials"):
         files[file.path.split("/")[1]].append(file)
@@ -51,14 +51,12 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
     return len(spare), sum(file.size for file in spare)
 
 
-def _best_runs(records: list[Record]) -> set[str]:
-    best: dict[str, Record] = {}
-    for record in records:
-        if record.role == "final" and record.val == record.val:
-            held = best.get(record.arm)
-            if held is None or record.val > held.val:
-                best[record.arm] = record
-    return {record.key for record in best.values()}
+def _best_runs(study_state: StudyState) -> set[str]:
+    """Of each arm the run that `best` names."""
+    runs = (
+        best_run([r for r in study_state.records if r.arm == arm]) for arm in study_state.study.arms
+    )
+    return {run.key for run in runs if run is not None}
 
 
 def _spare(trial: TrialRecord, files: list[File], models: bool) -> list[File]:

@@ -1,4 +1,4 @@
 """What a study runs next: roles, specs, suggestions, and a planner that knows the ledger.
 
-May import: `study`, `ledger`.
+May import: `study`, `ledger`, `analysis` (the rule of selection).
 """

@@ -14,12 +14,12 @@ seed s of all arms share their run seeds too, so every comparison is paired.
 from __future__ import annotations
 
 import heapq
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from methods.objective import seed_of
+from pipelines.analysis.selection import highest
 from pipelines.documents import Json, digest
 from pipelines.planning.specs import Config, data_seed
 from pipelines.planning.suggestions import space_digest, suggest, suggestion_seed
@@ -151,12 +151,9 @@ class Planner:
 
         None: all failed.
         """
-        scored = [
-            (score, -index, config)
-            for index, (config, score) in self._searched[search].items()
-            if score is not None and not math.isnan(score)
-        ]
-        return max(scored, key=lambda entry: entry[:2])[2] if scored else None
+        searched = self._searched[search]
+        index = highest({index: score for index, (_, score) in searched.items()})
+        return None if index is None else searched[index][0]
 
     @property
     def has_curve(self) -> bool:

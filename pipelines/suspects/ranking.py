@@ -11,7 +11,6 @@ on every example.
 from __future__ import annotations
 
 import io
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.record import Record
+from pipelines.analysis.selection import best_arm, final_runs, mean_vals
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, prepare
@@ -113,16 +113,12 @@ def _finals(study_state: StudyState, arm: str | None) -> list[Record]:
         raise UserError(
             f"arm {arm!r} is not in this study; it has {', '.join(study_state.study.arms)}"
         )
-    finals: dict[str, list[Record]] = defaultdict(list)
-    for record in study_state.records:
-        if record.role == "final" and record.status == "completed":
-            finals[record.arm].append(record)
-    means = {name: fmean(r.val for r in records) for name, records in finals.items()}
-    means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-    chosen = arm or max(means, key=lambda name: means[name], default="")
-    if not finals[chosen]:
+    chosen = arm or best_arm(mean_vals(study_state.records, study_state.study.arms))
+    finals = final_runs([r for r in study_state.records if r.arm == chosen])
+    completed = [r for r in finals if r.status == "completed"]
+    if not completed:
         raise UserError(f"{f'arm {arm!r} has' if arm else 'there is'} no completed final trial yet")
-    return finals[chosen]
+    return completed
 
 
 def _judge(ledger: Ledger, study_state: StudyState, records: list[Record]) -> _Judged:

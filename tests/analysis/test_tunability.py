@@ -4,30 +4,14 @@ import numpy as np
 import optuna
 import pytest
 
-from pipelines.analysis.record import Record
 from pipelines.analysis.tunability import importance, in_halved_space, knob_gains, transfer_regret
+from tests.support.synthetic import record
 
 UNIT = {"low": 0.0, "high": 1.0}
 
 
 def search_record(index, val, repeat=0, **config):
-    return Record(
-        key=f"arm-{repeat}-{index}",
-        arm="arm",
-        role="search",
-        repeat=repeat,
-        index=index,
-        config=config,
-        status="completed",
-        val=val,
-        test={"last": val, "selected": val},
-        passes=1,
-        seconds=1.0,
-        clean_train=0,
-        clean_select=0,
-        data_seed=repeat,
-        run_seed=index,
-    )
+    return record("search", index, repeat, val=val, config=config)
 
 
 class TestHalvedSpace:

@@ -1,17 +1,21 @@
 """Prune keeps what the next launch, `best` and the report need, and nothing else."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pipelines.commands.best import show_best
 from pipelines.commands.launch import Options, launch
 from pipelines.commands.prune import prune
+from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
+from tests.support.synthetic_ledger import completed, write_study
 
 
 @pytest.fixture
@@ -54,6 +58,26 @@ def test_models_go_but_for_the_best_run_of_each_arm(study: str):
         [mine] = [r for r in study_state.records if r.key == key]
         assert mine.val == max(r.val for r in study_state.records if r.arm == mine.arm)
     assert study_state.results() == results
+
+
+def tied(spec: Json) -> tuple[Json, list[Json]]:
+    """Two runs of each arm share the highest val; the one that is planned first is in repeat 1."""
+    result, history = completed(spec)
+    is_best = (spec["repeat"], spec["index"]) in ((0, 1), (1, 0))
+    val = 0.9 if is_best and spec["role"] == "final" else 0.8
+    return result | {"attempt": 1, "val": {"last": val, "selected": val}}, history
+
+
+@pytest.mark.parametrize("arm", ["ce", "gce", "l2rw", None])
+def test_of_several_best_runs_the_one_that_best_names_keeps_its_model(arm, tmp_path, capsys):
+    storage = write_study(tmp_path, small_study(seeds=2), tied)
+    for key, trial in Ledger.open(storage).trials().items():
+        if trial.spec["role"] == "final":
+            (tmp_path / "trials" / key / "attempts" / "1" / "model.pt").write_bytes(b"weights")
+    prune(storage, models=True)
+    show_best(storage, arm)
+    assert Path(json.loads(capsys.readouterr().out)["checkpoint"]).read_bytes() == b"weights"
+    assert len(names(storage, "model.pt")) == 3  # one of each arm
 
 
 def test_a_running_study_is_left_alone(study: str):

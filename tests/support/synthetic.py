@@ -39,6 +39,24 @@ ARMS = (
 )
 
 
+def record(role: str, index: int, repeat: int = 0, *, val: float, **changes: Any) -> Record:
+    """A record of the arm `arm`; its test scores are its val unless `changes` says otherwise."""
+    fields: dict[str, Any] = {
+        "key": f"{changes.get('arm', 'arm')}-{role}-{repeat}-{index}",
+        "arm": "arm",
+        "config": {},
+        "status": "completed",
+        "test": {"last": val, "selected": val},
+        "passes": 1,
+        "seconds": 1.0,
+        "clean_train": 0,
+        "clean_select": 0,
+        "data_seed": repeat,
+        "run_seed": index,
+    }
+    return Record(role=role, index=index, repeat=repeat, val=val, **(fields | changes))
+
+
 def synthetic_study(
     arms: tuple[SyntheticArm, ...] = ARMS,
     *,
@@ -65,45 +83,42 @@ def synthetic_study(
         lr = config.get("schedule.lr", 0.1)
         truth = arm.truth(config.get("q", arm.best)) + shifts[repeat]
         test = truth - 0.01 * abs(np.log2(lr / 0.1)) + rng.normal(0, run_sd)
-        record = Record(
-            key=f"{arm.name}-{role}-{repeat}-{index}",
+        new = record(
+            role,
+            index,
+            repeat,
             arm=arm.name,
-            role=role,
-            repeat=repeat,
-            index=index,
             config=config,
-            status="completed",
             val=float(test + rng.normal(0, val_sd)),
             test={"last": float(test), "selected": float(test + 0.001)},
             passes=arm.passes,
             seconds=arm.passes / 1000,
             clean_train=arm.clean_train,
             clean_select=100 if arm.tuned else 0,
-            data_seed=repeat,
             run_seed=1000 * repeat + index,
         )
-        records.append(record)
-        return record
+        records.append(new)
+        return new
 
     for arm in arms:
         for repeat in range(repeats):
             best: dict[str, Any] = {}
             if arm.tuned:
                 values = [arm.default, *rng.uniform(0, 1, trials)]
-                found = [run(arm, "search", repeat, k, q=q) for k, q in enumerate(values)]
+                searched = [run(arm, "search", repeat, k, q=q) for k, q in enumerate(values)]
                 for k, q in enumerate(values):
                     run(arm, "curve", repeat, k, q=q)
-                best = max(found, key=lambda r: r.val).config
+                best = max(searched, key=lambda r: r.val).config
                 for index in range(seeds):
                     run(arm, "default", repeat, index)
             for index in range(seeds):
                 run(arm, "final", repeat, index, **best)
             for k, factor in enumerate((0.25, 0.5, 2, 4)):
                 run(arm, "sensitivity", repeat, k, **{"schedule.lr": 0.1 * factor})
-    return records, synthetic_facts(arms)
+    return records, synthetic_info(arms)
 
 
-def synthetic_facts(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyInfo:
+def synthetic_info(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyInfo:
     """What a study file would say of these arms."""
     space: dict[str, Range] = {"q": {"low": 0.0, "high": 1.0, "log": False, "int": False}}
     return {
