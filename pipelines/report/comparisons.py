@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipelines.analysis.intervals import LEVEL
+from pipelines.documents import Json
 from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, Cell, Column, break_even, number
 
-Json = dict[str, Any]
 ALPHA = (1 - LEVEL) / 2  # of a one-sided test; what an interval's one end stands for
 OWN = "the study's own"  # scenario
 VERDICTS = ("superior", "non-inferior", "inconclusive", "inferior")
@@ -92,13 +91,13 @@ def _difference(results: Json, of: str) -> Column:
 def _pair(pair: Json, adjusted: Json | None, results: Json) -> dict[str, Cell]:
     wins = pair["win_probability"]
     last = len(wins) - 1
-    found = pair["break_even"]
+    b_star = pair["break_even"]
     return _verdict(pair, results["metric"]) | {
         "tuned": Cell(pair["tuned"]),
         "labels": Cell("same" if pair["same_clean_labels"] else "different"),
         "holm": _after_holm(adjusted),
-        "break_even": break_even(found),
-        "passes": _passes(found),
+        "break_even": break_even(b_star),
+        "passes": _passes(b_star),
         "halved": break_even(pair["break_even_halved_space"]),
         "half": _wins(wins[last // 2]) if wins else Cell(MISSING),
         "full": _wins(wins[last]) if wins else Cell(MISSING),
@@ -106,15 +105,16 @@ def _pair(pair: Json, adjusted: Json | None, results: Json) -> dict[str, Cell]:
 
 
 def _verdict(pair: Json, metric: str) -> dict[str, Cell]:
-    """What a difference shows."""
-    found, known = pair["difference"], pair["difference"]["mean"] is not None
+    """The cells that every comparison has: a difference and what it shows."""
+    verdict = Cell(MISSING)
+    if pair["difference"]["mean"] is not None:
+        verdict = Cell(pair["verdict"], VERDICTS.index(pair["verdict"]))
     return {
         "untuned": Cell(pair["untuned"]),
-        "difference": _interval(metric, found),
-        "verdict": Cell(pair["verdict"], VERDICTS.index(pair["verdict"])) if known
-        else Cell(MISSING),
+        "difference": _interval(metric, pair["difference"]),
+        "verdict": verdict,
         "more": _more(pair["more"], pair["unit"]),
-    }  # fmt: skip
+    }
 
 
 def _more(count: int | None, unit: str) -> Cell:
@@ -123,22 +123,22 @@ def _more(count: int | None, unit: str) -> Cell:
     return Cell(f"{count} {unit.removesuffix('s') if count == 1 else unit}", count)
 
 
-def _interval(metric: str, found: Json) -> Cell:
+def _interval(metric: str, difference: Json) -> Cell:
     """A difference with both ends of its interval, which need not lie evenly."""
-    if found["mean"] is None:
+    if difference["mean"] is None:
         return Cell(MISSING)
-    mean, low, high = (number(metric, found[end], "+") for end in ("mean", "low", "high"))
-    text = f"{mean} (no interval)" if found["low"] is None else f"{mean} [{low}, {high}]"
-    return Cell(text, found["mean"])
+    mean, low, high = (number(metric, difference[end], "+") for end in ("mean", "low", "high"))
+    text = f"{mean} (no interval)" if difference["low"] is None else f"{mean} [{low}, {high}]"
+    return Cell(text, difference["mean"])
 
 
 def _after_holm(adjusted: Json | None) -> Cell:
     if adjusted is None:
         return Cell(MISSING)
     claims = {"superior": adjusted["p_superior"], "non-inferior": adjusted["p_noninferior"]}
-    for place, (verdict, p) in enumerate(claims.items()):
+    for rank, (verdict, p) in enumerate(claims.items()):
         if p < ALPHA:
-            return Cell(f"{verdict} ({_p(p)})", place + p)
+            return Cell(f"{verdict} ({_p(p)})", rank + p)
     return Cell(f"none ({_p(p)})", len(claims) + p)
 
 
@@ -146,20 +146,20 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _passes(found: Json | None) -> Cell:
+def _passes(b_star: Json | None) -> Cell:
     """b* in example passes; what lies beyond the search was never paid for, so has no number."""
-    if found is None:
+    if b_star is None:
         return Cell(MISSING)
     value, low, high = (
-        "beyond" if found[end] is None else f"{found[end]:,.0f}"
+        "beyond" if b_star[end] is None else f"{b_star[end]:,.0f}"
         for end in ("passes", "passes_low", "passes_high")
     )
-    text = f"{value} [{low}, {high}]" if found["interval"] else value
-    return Cell(text, found["passes"])
+    text = f"{value} [{low}, {high}]" if b_star["interval"] else value
+    return Cell(text, b_star["passes"])
 
 
-def _wins(found: Json) -> Cell:
-    repeats, mean = found["by_repeat"], found["probability"]
+def _wins(win: Json) -> Cell:
+    repeats, mean = win["by_repeat"], win["probability"]
     spread = f" ({min(repeats):.2f}–{max(repeats):.2f})" if len(repeats) > 1 else ""
     return Cell(f"{mean:.2f}{spread}", mean)
 
@@ -182,8 +182,11 @@ def controls(results: Json) -> Comparisons:
         _verdict(pair, results["metric"]) | {"control": Cell(pair["control"])}
         for pair in results["controls"]
     ]
-    about = "Not adjusted for the number of comparisons. Where a control does as well, no "
-    return Comparisons("controls", title, about + "meta-learning is needed.", columns, rows)
+    about = (
+        "Not adjusted for the number of comparisons. Where a control does as well, no "
+        "meta-learning is needed."
+    )
+    return Comparisons("controls", title, about, columns, rows)
 
 
 def aggregate(results: Json, scenarios: Json | None) -> Comparisons:
@@ -204,8 +207,7 @@ def aggregate(results: Json, scenarios: Json | None) -> Comparisons:
     ]
     rows = [
         _verdict(pair, results["metric"])
-        | {"tuned": Cell(pair["tuned"])}
-        | {"n": _n(pair["difference"])}
+        | {"tuned": Cell(pair["tuned"]), "n": _n(pair["difference"])}
         for pair in scenarios["aggregate"]
     ]
     about = (
@@ -215,8 +217,8 @@ def aggregate(results: Json, scenarios: Json | None) -> Comparisons:
     return Comparisons("aggregate", title, about, columns, rows)
 
 
-def _n(found: Json) -> Cell:
-    return Cell(f"{found['n']} / {found['repeats']}", found["n"])
+def _n(difference: Json) -> Cell:
+    return Cell(f"{difference['n']} / {difference['repeats']}", difference["n"])
 
 
 def transfer(scenarios: Json | None) -> Comparisons:
@@ -226,16 +228,16 @@ def transfer(scenarios: Json | None) -> Comparisons:
     if scenarios is None:
         return Comparisons("transfer", title, "Left out: the study has no axes.")
     metric = next(iter(scenarios["scenarios"].values()))["metric"]
-    for found in scenarios["transfer"]:
+    for entry in scenarios["transfer"]:
         rows += [
             {
-                "arm": Cell(found["arm"]),
+                "arm": Cell(entry["arm"]),
                 "from": Cell(regret["from"] or OWN),
                 "to": Cell(regret["to"] or OWN),
                 "regret": _interval(metric, regret),
                 "n": Cell(str(regret["n"]), regret["n"]),
             }
-            for regret in found["regret"]
+            for regret in entry["regret"]
         ]
     if not rows:
         why = "no tuned arm has retrained the same configurations in every scenario"

@@ -20,14 +20,10 @@ HOST = "127.0.0.1"
 LOOK_SECONDS = 3.0  # between two looks at the ledger
 #: What a page links to, in the directory of its first study.
 FILES = re.compile(
-    rf"results\.(json|csv)|suspects\.csv|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
+    r"results\.(json|csv)|suspects\.csv"
+    rf"|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
 )
-TYPES = {
-    "json": "application/json",
-    "csv": "text/csv",
-    "html": "text/html",
-    "txt": "text/plain",
-}
+TYPES = {"json": "application/json", "csv": "text/csv", "txt": "text/plain"}
 
 
 class Dashboard:
@@ -67,48 +63,60 @@ class Dashboard:
         return self.ledgers[0].storage.read(path) if FILES.fullmatch(path) else None
 
     def _look(self) -> str:
-        found = hashlib.sha256()
+        """A digest of the requests and of trials' files by name and version; reads no trial."""
+        digest = hashlib.sha256()
         for ledger in self.ledgers:
             files = [file for file in ledger.storage.files("trials") if file.path.endswith(".json")]
             names = sorted(f"{file.path} {file.version}" for file in files)
-            found.update("\n".join([str(ledger.request()), *names]).encode())
-        return found.hexdigest()[:16]
+            digest.update("\n".join([str(ledger.request()), *names]).encode())
+        return digest.hexdigest()[:16]
 
 
-def dashboard_server(storages: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
-    """A server of the studies' page on the loopback interface; port 0 takes any free one.
+class DashboardServer(ThreadingHTTPServer):
+    """Serves a dashboard on the loopback interface."""
+
+    def __init__(self, dashboard: Dashboard, port: int) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.dashboard = dashboard
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: DashboardServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        """The page, its version, or a file that it links to."""
+        dashboard = self.server.dashboard
+        path = unquote(urlsplit(self.path).path).lstrip("/")
+        host = (self.headers["Host"] or "").rpartition(":")[0]
+        if host not in (HOST, "localhost"):  # another site's name that leads here
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif path == "":
+            self._send(dashboard.page(), "text/html")
+        elif path == "version":
+            self._send(dashboard.version().encode(), "text/plain")
+        elif (content := dashboard.file(path)) is not None:
+            self._send(content, TYPES[path.rpartition(".")[2]])
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _send(self, content: bytes, media_type: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", f"{media_type}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the terminal belongs to the user."""
+
+
+def dashboard_server(storages: Sequence[str], port: int = 0) -> DashboardServer:
+    """A server of the studies' page; port 0 takes any free one.
 
     Raises:
         UserError: there is no study at one of the storages.
         OSError: the port is taken.
     """
-    dashboard = Dashboard(storages)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path).lstrip("/")
-            name = (self.headers["Host"] or "").rpartition(":")[0]
-            if name not in (HOST, "localhost"):  # another site's name that leads here
-                self.send_error(HTTPStatus.FORBIDDEN)
-            elif path == "":
-                self._send(dashboard.page(), "text/html")
-            elif path == "version":
-                self._send(dashboard.version().encode(), "text/plain")
-            elif (content := dashboard.file(path)) is not None:
-                self._send(content, TYPES[path.rpartition(".")[2]])
-            else:
-                self.send_error(HTTPStatus.NOT_FOUND)
-
-        def _send(self, content: bytes, kind: str) -> None:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: the terminal belongs to the user."""
-
-    return ThreadingHTTPServer((HOST, port), Handler)
+    return DashboardServer(Dashboard(storages), port)

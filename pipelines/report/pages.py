@@ -26,21 +26,19 @@ def write_report(storages: str | Sequence[str]) -> list[str]:
     """Write results.json, results.csv, report.md and report.html into the study's own storage.
 
     Given several, each gets its own first three, and the first one the page of all of them.
-    Returns where the files are.
+
+    Returns:
+        Where the files are.
 
     Raises:
         UserError: there is no study.
     """
-    reports = [
-        study_report(storage) for storage in ([storages] if isinstance(storages, str) else storages)
-    ]
+    storages = [storages] if isinstance(storages, str) else storages
+    reports = [study_report(storage) for storage in storages]
     written = []
     for report in reports:
         files = {
-            "results.json": json.dumps(
-                report.results, indent=1, ensure_ascii=False, allow_nan=False
-            )
-            + "\n",
+            "results.json": _json(report.results, indent=1) + "\n",
             "results.csv": to_csv(report.results),
             "report.md": markdown(report),
         }
@@ -60,6 +58,7 @@ def markdown(report: StudyReport) -> str:
 def page(reports: Sequence[StudyReport], live: str = "") -> str:
     """The whole report as one HTML file that needs nothing else.
 
+    reports: one section each; of two or more, what they differ in is drawn first.
     live: the version of a page that a dashboard serves, which then asks for newer ones.
     """
     several = len(reports) > 1

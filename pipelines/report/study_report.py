@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any
 
-from pipelines.documents import decode
+from pipelines.documents import Json, decode
 from pipelines.ledger.ledger import Ledger, TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure
 from pipelines.report.study_state import StudyState, load_study_state
 
-Json = dict[str, Any]
+SUSPECTS_FILE = "suspects.json"  # written by `suspects`, which ranks labels
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that failed or diverged; `file` leads from the storage to what tells of why."""
+
+    key: str
+    role: str
+    repeat: int
+    text: str
+    file: str | None
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """All that is shown of one study. `location` is its storage; `anchor` its id on a page.
+    """All that is shown of one study.
 
-    `link` leads from the page to the study's files.
+    location: its storage.
+    anchor: its id on a page.
+    link: leads from the page to the study's files.
     """
 
     location: str
@@ -64,19 +76,19 @@ class StudyReport:
     @property
     def suspects(self) -> Json | None:
         """What `suspects` has written about the labels, if anybody asked for it."""
-        return decode(self.ledger.storage.read("suspects.json"))
+        return decode(self.ledger.storage.read(SUSPECTS_FILE))
 
     @property
-    def failures(self) -> list[Json]:
+    def failures(self) -> list[Failure]:
         """The trials that failed or diverged, with what is known of why."""
         return [
-            {
-                "key": trial.key,
-                "role": trial.spec["role"],
-                "repeat": trial.spec["repeat"],
-                "text": _what_happened(trial),
-                "file": _evidence(trial),
-            }
+            Failure(
+                key=trial.key,
+                role=trial.spec["role"],
+                repeat=trial.spec["repeat"],
+                text=_what_happened(trial),
+                file=_evidence(trial),
+            )
             for trial in self.study_state.trials.values()
             if trial.state in ("failed", "diverged")
         ]
@@ -84,26 +96,26 @@ class StudyReport:
     @property
     def failure_counts(self) -> list[str]:
         """Per arm its failed trials by class of error; and the trials with conflicting results."""
-        found = self.results["provenance"]
+        provenance = self.results["provenance"]
         lines = [
             f"{arm} failed: {', '.join(f'{n} by {name}' for name, n in counts.items())}"
-            for arm, counts in found["errors"].items()
+            for arm, counts in provenance["errors"].items()
         ]
         return lines + [
             f"{key}: attempts came to different results, see its conflict.json: the machines of "
             "this study do not compute alike"
-            for key in found["conflicts"]
+            for key in provenance["conflicts"]
         ]
 
     @property
     def provenance(self) -> dict[str, list[str]]:
         """What the results come from, line by line."""
-        found = self.results["provenance"]
-        lines = {"protocol": [found["protocol"]], "data": [found["data"]]}
+        provenance = self.results["provenance"]
+        lines = {"protocol": [provenance["protocol"]], "data": [provenance["data"]]}
         for name in ("commit", "code", "processor", "versions"):
             lines[name] = [
                 f"{value or 'unknown'} ({n} trial{'s' * (n > 1)})"
-                for value, n in found[name].items()
+                for value, n in provenance[name].items()
             ]
         return lines
 

@@ -1,15 +1,12 @@
 """The main table of a report, as text: one wording for terminal, Markdown and page."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.documents import Json
 from pipelines.metrics import METRICS
-
-Json = dict[str, Any]
-Results = dict[str, Any]
 
 MISSING = "–"
 
@@ -50,10 +47,9 @@ def score(metric: str, estimate: Json) -> str:
     return f"{mean} ± {number(metric, estimate['high'] - estimate['mean'])}"
 
 
-def columns(results: Results) -> list[Column]:
+def columns(results: Json) -> list[Column]:
     """The columns of the main table."""
-    metric = METRICS[results["metric"]].title
-    headline = results["headline"]
+    metric, headline = METRICS[results["metric"]].title, results["headline"]
     against = ""
     if headline["tuned"] and headline["untuned"]:
         against = (
@@ -78,12 +74,12 @@ def columns(results: Results) -> list[Column]:
     ]
 
 
-def rows(results: Results) -> list[dict[str, Cell]]:
+def rows(results: Json) -> list[dict[str, Cell]]:
     """One row per arm, in the study's order."""
     return [_row(name, arm, results) for name, arm in results["arms"].items()]
 
 
-def _row(name: str, arm: Json, results: Results) -> dict[str, Cell]:
+def _row(name: str, arm: Json, results: Json) -> dict[str, Cell]:
     metric, epoch = results["metric"], results["selection"]["epoch"]
     test, labels, trials = arm["test"][epoch], arm["clean_labels"], arm["trials"]
     default = arm["default"]["test"][epoch] if arm["tuned"] else None
@@ -107,7 +103,7 @@ def _pair(first: int | None, second: int | None) -> Cell:
     return Cell(" / ".join(texts), None if first is None else first + (second or 0) / 1e6)
 
 
-def _break_even(name: str, results: Results) -> Cell:
+def _break_even(name: str, results: Json) -> Cell:
     """b* against the arm that the headline puts on the other side."""
     headline = results["headline"]
     for pair in results["pairs"]:
@@ -117,31 +113,31 @@ def _break_even(name: str, results: Results) -> Cell:
     return Cell(MISSING)
 
 
-def break_even(found: Json | None) -> Cell:
+def break_even(b_star: Json | None) -> Cell:
     """b* with its interval; what lies beyond the search sorts after all of it."""
-    if found is None:
+    if b_star is None:
         return Cell(MISSING)
-    order = found["largest"] + 1 if found["budget"] is None else found["budget"]
-    beyond = f"> {found['largest']}"
+    order = b_star["largest"] + 1 if b_star["budget"] is None else b_star["budget"]
+    beyond = f"> {b_star['largest']}"
     value, low, high = (
-        beyond if found[end] is None else f"{found[end]:g}" for end in ("budget", "low", "high")
+        beyond if b_star[end] is None else f"{b_star[end]:g}" for end in ("budget", "low", "high")
     )
-    if not found["interval"]:
+    if not b_star["interval"]:
         return Cell(f"{value} (no interval: one search)", order)
     return Cell(f"{value} [{low}, {high}]", order)
 
 
-def selection_rule(results: Results) -> str:
-    """How what is shown was chosen."""
-    chosen = results["selection"]
+def selection_rule(results: Json) -> str:
+    """How configurations and weights were chosen, in words."""
+    selection = results["selection"]
     return (
-        f"Configurations: {chosen['rule']}; {chosen['search']} search. Weights: of the "
-        f"{chosen['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
+        f"Configurations: {selection['rule']}; {selection['search']} search. Weights: of the "
+        f"{selection['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
         "over repeats; with one repeat over its run seeds, and then speaks of that data seed only."
     )
 
 
-def terminal_table(results: Results) -> Table:
+def terminal_table(results: Json) -> Table:
     """The main table for a terminal of 100 columns or more."""
     shown = [c for c in columns(results) if c.name != "kind"]
     table = Table(
@@ -153,10 +149,10 @@ def terminal_table(results: Results) -> Table:
             justify="right" if column.numeric else "left",
             no_wrap=column.name == "arm",
         )
-    found = rows(results)
-    for kind in dict.fromkeys(row["kind"].text for row in found):
+    arms = rows(results)
+    for kind in dict.fromkeys(row["kind"].text for row in arms):
         table.add_row(f"[dim]{escape(kind)}[/dim]")
-        for row in found:
+        for row in arms:
             if row["kind"].text == kind:
                 table.add_row(*(escape(row[column.name].text) for column in shown))
     return table

@@ -17,11 +17,11 @@ from pipelines.analysis.intervals import Estimate
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
+from pipelines.report.study_report import SUSPECTS_FILE
 from pipelines.report.study_state import load_study_state
 from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
 
 SHEET = 50  # examples on the contact sheet
-SHEET_FILE = "suspects.json"
 
 
 def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Suspects, list[str]]:
@@ -34,7 +34,7 @@ def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Susp
     ledger, study_state = load_study_state(storage)
     found = find_suspects(ledger, study_state, arm)
     sheet = contact_sheet(found, load_dataset(study_state.study.protocol.data))
-    files = {"suspects.csv": to_csv(found.ranking[:top]), SHEET_FILE: json.dumps(sheet)}
+    files = {"suspects.csv": to_csv(found.ranking[:top]), SUSPECTS_FILE: json.dumps(sheet)}
     for name, text in files.items():
         ledger.storage.replace(name, text.encode())
     return found, [f"{storage.rstrip('/')}/{name}" for name in files]

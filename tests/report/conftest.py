@@ -1,16 +1,39 @@
-"""A finished study of all kinds of arms, which the tests of the report share."""
+"""What the tests of the report share: a finished study of all kinds of arms, and a browser."""
 
 import pytest
 
 from pipelines.report.pages import write_report
 from tests.conftest import small_study
+from tests.report.browser import CHROMIUM, PATIENCE, READY
 from tests.support.synthetic_ledger import ARMS_OF_ALL_KINDS, write_study
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> str:
-    """Its storage; the report is written."""
+    """The study's storage; its report is written."""
     study = small_study(ARMS_OF_ALL_KINDS, trials=5, seeds=2)
     storage = write_study(tmp_path_factory.mktemp("finished"), study)
     write_report(storage)
     return storage
+
+
+@pytest.fixture(scope="module")
+def show():
+    """Opens a page; in the end asserts that nothing was said on a console and no script ran."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    said = []
+
+    def show(url: str):
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append("a script ran"))
+        page.goto(url)
+        page.wait_for_selector(READY, timeout=PATIENCE)
+        return page
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield show
+        browser.close()
+    assert said == []

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.documents import Json
 from pipelines.report.comparisons import comparisons, controls, pairs, transfer
 from pipelines.report.study_state import load_study_state
 from tests.support.synthetic_ledger import study_of_everything, with_known_knobs, write_study
-
-Json = dict[str, Any]
 
 ESTIMATE = {"mean": 0.02, "low": -0.005, "high": 0.045, "n": 6, "repeats": 3}
 BREAK_EVEN = {
@@ -23,8 +22,8 @@ BREAK_EVEN = {
 }
 
 
-def results(**changes: Any) -> Json:
-    """Of one pair: 6 budgets, b* = 3 of at most 5."""
+def results_of_a_pair(**changes: Any) -> Json:
+    """6 budgets, b* = 3 of at most 5."""
     pair = {
         "tuned": "gce",
         "untuned": "l2rw",
@@ -49,13 +48,13 @@ def results(**changes: Any) -> Json:
     }
 
 
-def shown(found: Json) -> dict[str, str]:
-    (row,) = pairs(found).rows
+def shown(results: Json) -> dict[str, str]:
+    (row,) = pairs(results).rows
     return {name: cell.text for name, cell in row.items()}
 
 
-def test_a_pair_s_row():
-    assert shown(results()) == {
+def test_the_row_of_a_pair_shows_its_numbers():
+    assert shown(results_of_a_pair()) == {
         "untuned": "l2rw",
         "tuned": "gce",
         "labels": "different",
@@ -81,23 +80,25 @@ def test_a_pair_s_row():
     ],
 )
 def test_an_adjusted_claim_holds_below_2_5_percent(superior, noninferior, text):
-    found = results()
-    found["holm"][0] |= {"p_superior": superior, "p_noninferior": noninferior}
-    assert shown(found)["holm"] == text
+    results = results_of_a_pair()
+    results["holm"][0] |= {"p_superior": superior, "p_noninferior": noninferior}
+    assert shown(results)["holm"] == text
 
 
 def test_claims_sort_from_superior_to_none():
     orders = []
     for superior, noninferior in ((0.001, 0.001), (0.02, 0.001), (0.9, 0.01), (0.9, 0.8)):
-        found = results()
-        found["holm"][0] |= {"p_superior": superior, "p_noninferior": noninferior}
-        orders.append(pairs(found).rows[0]["holm"].order)
+        results = results_of_a_pair()
+        results["holm"][0] |= {"p_superior": superior, "p_noninferior": noninferior}
+        orders.append(pairs(results).rows[0]["holm"].order)
     assert orders == sorted(orders)
 
 
 def test_a_budget_beyond_the_search_sorts_last_and_has_no_passes():
-    found = results(break_even=BREAK_EVEN | {"budget": None, "low": None, "passes": None})
-    (row,) = pairs(found).rows
+    results = results_of_a_pair(
+        break_even=BREAK_EVEN | {"budget": None, "low": None, "passes": None}
+    )
+    (row,) = pairs(results).rows
     assert (row["break_even"].text, row["break_even"].order) == ("> 5 [> 5, > 5]", 6)
     assert row["passes"].text == "beyond [6,000, beyond]" and row["passes"].order is None
 
@@ -106,7 +107,7 @@ def test_one_search_gives_no_interval():
     single = BREAK_EVEN | {"interval": False, "low": None}
     wins = [{"budget": 0, "probability": 0.75, "by_repeat": [0.75]}]
     no_interval = ESTIMATE | {"low": None, "high": None}
-    row = shown(results(break_even=single, win_probability=wins, difference=no_interval))
+    row = shown(results_of_a_pair(break_even=single, win_probability=wins, difference=no_interval))
     assert row["break_even"] == "3 (no interval: one search)"
     assert row["passes"] == "12,000"
     assert row["full"] == "0.75"
@@ -115,32 +116,32 @@ def test_one_search_gives_no_interval():
 
 def test_what_has_not_finished_is_a_dash():
     missing = {"mean": None, "low": None, "high": None, "n": 0, "repeats": 0}
-    found = results(difference=missing, break_even=None, win_probability=[], more=None)
-    found["holm"] = []
-    row = shown(found)
+    results = results_of_a_pair(difference=missing, break_even=None, win_probability=[], more=None)
+    results["holm"] = []
+    row = shown(results)
     names = ("difference", "verdict", "more", "holm", "break_even", "passes", "halved", "full")
     assert {row[name] for name in names} == {"–"}
 
 
 def test_log_likelihoods_are_in_nats():
-    table = pairs(results() | {"metric": "nll", "margin": 0.05})
+    table = pairs(results_of_a_pair() | {"metric": "nll", "margin": 0.05})
     heading = next(c.heading for c in table.columns if c.name == "difference")
     assert heading == "difference, nats" and "margin of 0.050" in table.about
     assert table.rows[0]["difference"].text == "+0.020 [-0.005, +0.045]"
 
 
 def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
-    place = write_study(tmp_path, study_of_everything(), with_known_knobs)
-    found = load_study_state(place)[1].results()
-    tables = {table.name: table for table in comparisons(found)}
+    storage = write_study(tmp_path, study_of_everything(), with_known_knobs)
+    results = load_study_state(storage)[1].results()
+    tables = {table.name: table for table in comparisons(results)}
     for table in tables.values():
         assert table.about and all(row.keys() == {c.name for c in table.columns}
                                    for row in table.rows)  # fmt: skip
     for name, expected in (
-        ("pairs", found["pairs"]),
-        ("controls", found["controls"]),
-        ("aggregate", found["scenarios"]["aggregate"]),
-        ("transfer", found["scenarios"]["transfer"][0]["regret"]),
+        ("pairs", results["pairs"]),
+        ("controls", results["controls"]),
+        ("aggregate", results["scenarios"]["aggregate"]),
+        ("transfer", results["scenarios"]["transfer"][0]["regret"]),
     ):
         key = "regret" if name == "transfer" else "difference"
         means = [e["mean"] if name == "transfer" else e["difference"]["mean"] for e in expected]
@@ -152,7 +153,7 @@ def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
 
 
 def test_a_table_without_rows_says_why():
-    empty = results() | {"pairs": []}
+    empty = results_of_a_pair() | {"pairs": []}
     for table in (pairs(empty), controls(empty), transfer(None)):
         assert not table.rows and table.about.startswith("Left out: ")
     assert [t.name for t in comparisons(empty) if t.about == "Left out: the study has no axes."] \

@@ -1,21 +1,14 @@
-"""The page in a real browser; and the dashboard, which renews it."""
+"""The page in a real browser."""
 
 import json
-import re
-import shutil
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from pipelines.errors import UserError
-from pipelines.report import dashboard
-from pipelines.report.dashboard import dashboard_server
 from pipelines.report.pages import write_report
 from pipelines.study.study_file import parse_study
-from tests.conftest import DIGITS, small_study
+from tests.conftest import DIGITS
+from tests.report.browser import becomes, needs_browser
 from tests.support.synthetic_ledger import (
     completed,
     large_study,
@@ -24,59 +17,17 @@ from tests.support.synthetic_ledger import (
     write_study,
 )
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
-
-READY = "html[data-ready=true]"
-PATIENCE = 10_000  # ms; the page of 500 trials is ready in 2-3 s on an idle machine
 PLOTS_OF_ANOTHER_WIDTH = """[...document.querySelectorAll(".plot")].filter((plot) => Math.abs(
     plot.querySelector(".main-svg").clientWidth - plot.parentElement.clientWidth) > 1).length"""
-TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClientRect().top)"
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def show(browser):
-    """Opens a page; in the end asserts that nothing was said on a console and no script ran."""
-    said = []
-
-    def show(url: str):
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append("a script ran"))
-        page.goto(url)
-        page.wait_for_selector(READY, timeout=PATIENCE)
-        return page
-
-    yield show
-    assert said == []
 
 
 @pytest.fixture(scope="module")
 def page(show, tmp_path_factory):
     """The page of more than 500 trials, which the tests share: opening it takes longest."""
-    place = write_study(tmp_path_factory.mktemp("large"), large_study())
-    write_report(place)
-    return show(f"file://{place}/report.html")
-
-
-def becomes(page, expression: str, value) -> None:
-    """Waits until an expression has a value; the page's own policy forbids it to evaluate text."""
-    for _ in range(50):
-        if page.evaluate(expression) == value:
-            return
-        page.wait_for_timeout(100)
-    assert page.evaluate(expression) == value
+    storage = write_study(tmp_path_factory.mktemp("large"), large_study())
+    write_report(storage)
+    return show(f"file://{storage}/report.html")
 
 
 def numbers(page, column: int) -> list[float]:
@@ -167,9 +118,9 @@ def test_the_legend_hides_and_shows_arms(page):
 
 @needs_browser
 def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, tmp_path):
-    place = write_study(tmp_path, study_of_everything(), with_known_knobs)
-    write_report(place)
-    page = show(f"file://{place}/report.html")
+    storage = write_study(tmp_path, study_of_everything(), with_known_knobs)
+    write_report(storage)
+    page = show(f"file://{storage}/report.html")
     for name in ("axes", "sensitivity", "hyperparameters"):
         assert page.locator(f"section[id$={name}] .plot .points").count() >= 1
     titles = page.locator("section[id$=hyperparameters] h4").all_text_contents()
@@ -196,7 +147,7 @@ def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, tmp_pa
 def test_text_from_users_is_shown_as_text(show, tmp_path):
     request = {"arms": ["ce", "l2rw"], "trials": 1, "repeats": 1, "seeds": 1}
     raw = {"name": "hostile", "about": HOSTILE, "protocol": DIGITS, "request": request}
-    place = write_study(
+    storage = write_study(
         tmp_path,
         parse_study(raw, "x"),
         lambda spec: (
@@ -206,9 +157,9 @@ def test_text_from_users_is_shown_as_text(show, tmp_path):
     suspect = {"name": HOSTILE, "given": HOSTILE, "suggested": HOSTILE, "true": HOSTILE}
     sheet = {"arm": HOSTILE, "evidence": HOSTILE, "labels": 1}
     sheet["first"] = [suspect | {"score": 0.5, "image": None}]
-    Path(place, "suspects.json").write_text(json.dumps(sheet))
-    write_report(place)
-    page = show(f"file://{place}/report.html")
+    Path(storage, "suspects.json").write_text(json.dumps(sheet))
+    write_report(storage)
+    page = show(f"file://{storage}/report.html")
     assert page.locator("img").count() == 0
     assert page.locator(".sheet li").inner_text().count(HOSTILE) == 4
     assert page.locator(".about").inner_text() == HOSTILE
@@ -224,86 +175,3 @@ def test_the_page_prints(page):
     becomes(page, "getComputedStyle(document.querySelector('.xtick text')).fill", "rgb(28, 32, 36)")
     assert not page.locator("nav").is_visible()
     page.emulate_media(media="screen", color_scheme="light")
-
-
-# ---- the dashboard
-
-
-@pytest.fixture
-def serve(monkeypatch):
-    """Serves studies until the test ends; gives the address."""
-    monkeypatch.setattr(dashboard, "LOOK_SECONDS", 0.0)
-    servers = []
-
-    def serve(*places: str) -> str:
-        server = dashboard_server(places)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def fetch(url: str, **headers: str) -> str:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
-        return answer.read().decode()
-
-
-def refused(url: str, **headers: str) -> int:
-    with pytest.raises(urllib.error.HTTPError) as found:
-        fetch(url, **headers)
-    found.value.close()
-    return found.value.code
-
-
-def test_a_dashboard_needs_a_study(tmp_path):
-    with pytest.raises(UserError, match="holds no study"):
-        dashboard_server([str(tmp_path)])
-
-
-def test_the_version_changes_with_the_ledger_only(tmp_path, serve):
-    url = serve(write_study(tmp_path, small_study(), limit=3))
-    before = fetch(url + "version")
-    assert f'data-version="{before}"' in fetch(url)
-    assert fetch(url + "version") == before
-    write_study(tmp_path, small_study())
-    assert fetch(url + "version") != before
-    assert "20 of 20 runs have ended" in fetch(url)
-
-
-def test_only_what_the_page_links_to_is_served(tmp_path, serve):
-    place = write_study(tmp_path, small_study(("ce",)), lambda spec: OSError("no such disk"))
-    write_report(place)
-    url = serve(place)
-    (link, *_) = re.findall(r'href="(trials/[^"]*)"', fetch(url))
-    assert "no such disk" in fetch(url + link)
-    assert fetch(url + "results.csv") == (tmp_path / "results.csv").read_text()
-    (tmp_path / "suspects.csv").write_text("a table")
-    assert fetch(url + "suspects.csv") == "a table"
-    for path in ("study.json", "trials/../study.json", "%2e%2e/secret", "trials//etc/passwd"):
-        assert refused(url + path) == 404
-
-
-def test_other_names_for_this_machine_are_refused(tmp_path, serve):
-    url = serve(write_study(tmp_path, small_study(), limit=1))
-    assert refused(url, Host="elsewhere.example:80") == 403
-
-
-@needs_browser
-def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, serve, show):
-    url = serve(write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=6))
-    page = show(url)
-    page.fill("input[type=search]", "ce")
-    page.locator("table.arms th button", has_text="n").last.click()
-    page.evaluate("scrollTo({ top: 300, behavior: 'instant' })")
-    place = page.evaluate(TOP_OF_TABLE)
-    write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
-    page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
-    page.wait_for_selector(READY, timeout=PATIENCE)
-    becomes(page, TOP_OF_TABLE, place)
-    assert page.locator("th[aria-sort=ascending]").count() == 1
-    assert page.locator("input[type=search]").input_value() == "ce"
-    assert page.locator("table.arms tbody tr:visible").count() == 2

@@ -67,7 +67,7 @@ def test_failures_are_counted_by_class_and_conflicts_are_named(tmp_path):
     storage = write_study(tmp_path, small_study(("ce",)), lambda spec: OSError("no room"), limit=1)
     report = study_report(storage)
     assert report.failure_counts == ["ce failed: 1 by code"]
-    key = report.failures[0]["key"]
+    key = report.failures[0].key
     (tmp_path / "trials" / key / "attempts" / "1" / "conflict.json").write_text("{}")
     *_, line = study_report(storage).failure_counts
     assert line.startswith(f"{key}: attempts came to different results")
@@ -92,8 +92,8 @@ def test_diverged_runs_are_listed_and_lie_on_the_floor(tmp_path):
 
     storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), outcome)
     report = study_report(storage)
-    assert {f["text"].partition(":")[0] for f in report.failures} == {"diverged"}
-    assert all((tmp_path / f["file"]).exists() for f in report.failures)
+    assert {f.text.partition(":")[0] for f in report.failures} == {"diverged"}
+    assert all((tmp_path / f.file).exists() for f in report.failures)
     (panel,) = figures_of(storage)["hyperparameters"].views["gce"]
     (crosses,) = [trace for trace in panel.data if trace.name == "diverged"]
     others = [y for trace in panel.data if trace.name != "diverged" for y in trace.y]

@@ -71,12 +71,12 @@ def test_results_hold_sensitivity_and_scenarios(study_state):
 
 
 def test_provenance_counts_versions_and_tells_the_noise(study_state):
-    found = study_state.results()["provenance"]
-    assert sum(found["code"].values()) == len({t for t in study_state.trials})
-    places = [(n["scenario"], n["repeat"]) for n in found["noise"]]
-    assert places == [("", 0), ("", 1), ("splits.meta=20", 0), ("splits.meta=20", 1)]
-    assert all(n["measured"]["train"] == pytest.approx(0.4, abs=0.1) for n in found["noise"])
-    assert len({n["data_seed"] for n in found["noise"]}) == 4
+    provenance = study_state.results()["provenance"]
+    assert sum(provenance["code"].values()) == len(study_state.trials)
+    repeats = [(n["scenario"], n["repeat"]) for n in provenance["noise"]]
+    assert repeats == [("", 0), ("", 1), ("splits.meta=20", 0), ("splits.meta=20", 1)]
+    assert all(n["measured"]["train"] == pytest.approx(0.4, abs=0.1) for n in provenance["noise"])
+    assert len({n["data_seed"] for n in provenance["noise"]}) == 4
 
 
 def test_the_headline_tells_of_the_scenarios_and_of_the_arms_own_knobs(study_state):

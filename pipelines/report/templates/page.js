@@ -42,12 +42,12 @@ const CONFIG = {
 };
 
 async function draw(section, panels) {
-  const place = section.querySelector(".panels");
-  for (const old of place.querySelectorAll(".plot")) {
+  const box = section.querySelector(".panels");
+  for (const old of box.querySelectorAll(".plot")) {
     Plotly.purge(old);
     drawn.delete(old);
   }
-  place.replaceChildren();
+  box.replaceChildren();
   const plots = panels.map((panel) => frame(section, panel)); // first, so that columns have their width
   drawLegend(section, panels);
   for (const [i, panel] of panels.entries()) {
@@ -118,8 +118,8 @@ function toggle(section, group, button) {
   const shown = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(shown));
   for (const plot of section.querySelectorAll(".plot")) {
-    const places = plot.data.flatMap((trace, i) => (trace.legendgroup === group ? [i] : []));
-    if (places.length) Plotly.restyle(plot, { visible: shown }, places);
+    const traces = plot.data.flatMap((trace, i) => (trace.legendgroup === group ? [i] : []));
+    if (traces.length) Plotly.restyle(plot, { visible: shown }, traces);
   }
 }
 
@@ -200,10 +200,10 @@ function keep() {
     column: th.cellIndex,
     times: th.ariaSort === "ascending" ? 1 : 2,
   }));
-  const place = near ? { id: near.id, top: topOf(near) } : null;
+  const anchor = near ? { id: near.id, top: topOf(near) } : null;
   const chosen = inputs().filter((input) => input.type !== "radio" || input.checked);
   const values = Object.fromEntries(chosen.map((input) => [input.name, input.value]));
-  sessionStorage.setItem(KEPT, JSON.stringify({ place, sorted, values }));
+  sessionStorage.setItem(KEPT, JSON.stringify({ anchor, sorted, values }));
 }
 
 function restore() {
@@ -218,8 +218,8 @@ function restore() {
   for (const { table, column, times } of kept.sorted)
     for (let i = 0; i < times; i++) sort(sortable[table], column);
   for (const form of filters) filter(form.closest("section"));
-  const near = kept.place && document.getElementById(kept.place.id);
-  return () => near && scrollBy({ top: topOf(near) - kept.place.top, behavior: "instant" });
+  const near = kept.anchor && document.getElementById(kept.anchor.id);
+  return () => near && scrollBy({ top: topOf(near) - kept.anchor.top, behavior: "instant" });
 }
 
 async function watch(version) {
