@@ -8,21 +8,30 @@ from collections.abc import Mapping
 from typing import Any
 
 Json = dict[str, Any]
-NOT_COMPARED = ("attempt", "cost", "provenance")  # parts of a result that differ from run to run
+NOT_COMPARED = ("attempt", "cost", "files", "provenance")  # of a result: differ from run to run
+DIGEST = "digest"  # a stored document's own
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """As it is stored."""
-    return json.dumps(document, indent=1).encode()
+    """A document as it is stored: with the digest of its content, by which damage shows."""
+    return json.dumps({**document, DIGEST: digest(document)}, indent=1).encode()
 
 
 def decode(data: bytes | None) -> Json | None:
-    """A stored JSON object; None if it is missing or damaged."""
+    """A stored JSON object; None if it is missing or damaged.
+
+    Documents of version 0.1 have no digest, and are believed as long as they are JSON.
+    """
     try:
         document = json.loads(data or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not document:
+        return None
+    name, value = document.popitem()  # the digest comes last
+    if value == digest(document):
+        return document
+    return None if name == DIGEST else document | {name: value}
 
 
 def lookup(document: Json, address: str) -> Any:

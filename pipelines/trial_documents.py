@@ -5,7 +5,7 @@ All are plain JSON. What a study's other trials have in common is not in them: s
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from pipelines.documents import Json
 
@@ -89,3 +89,4 @@ class TrialResult(Outcome):
 
     attempt: int
     provenance: Json
+    files: NotRequired[dict[str, str]]  # SHA-256 of what the attempt left beside it; not in 0.1

@@ -10,7 +10,7 @@ from pipelines.analysis.selection import best_run
 from pipelines.commands.printing import format_size, print_line
 from pipelines.errors import UserError
 from pipelines.ledger.layout import CHECKPOINT
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import File
 from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.trial_documents import EXAMPLES, MODEL

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
 from pipelines.execution.packing import grown
-from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.planning.resume import plan, score_of
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import TrialSpec

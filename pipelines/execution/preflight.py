@@ -11,7 +11,7 @@ from pipelines.data.task import Task, prepare
 from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.ledger.record import TrialRecord
 from pipelines.models.zoo import build
 from pipelines.planning.specs import data_seed
 from pipelines.provenance import differing, origin, provenance

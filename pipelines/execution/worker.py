@@ -14,14 +14,15 @@ from obstore.exceptions import BaseError
 from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.ledger import Attempt, Ledger, LedgerConflict
+from pipelines.ledger.attempt import Attempt, LedgerConflict
+from pipelines.ledger.ledger import Ledger
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
 from pipelines.tracking.run import tracker
 from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import run_trial
-from pipelines.trial_documents import TrialResult, TrialSpec
+from pipelines.trial_documents import TrialSpec
 
 
 class Stopped(Exception):
@@ -76,12 +77,8 @@ def _run(
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
             if progress.result is not None:
-                result: TrialResult = {
-                    **progress.result,
-                    "cost": progress.result["cost"] | {"gpus": gpus},
-                    "attempt": attempt.number,
-                    "provenance": made_by,
-                }
+                cost = progress.result["cost"] | {"gpus": gpus}
+                result = {**progress.result, "cost": cost, "provenance": made_by}
                 run.summarize(tracked_summary(result))
                 keeps_model = spec["role"] in ("final", "default")
                 if keeps_model and result["status"] == "completed":

@@ -11,16 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pipelines.documents import sha256
+from pipelines.ledger.layout import RESULT, SPEC, Versions
 from pipelines.ledger.storage import Storage
 
 FOLDER = "index"
 
 
 class Row(NamedTuple):
-    """A finished trial, and the versions of the two files it was read from."""
+    """A finished trial, and the versions of its files as they were then."""
 
     key: str
-    versions: list[str | None]
+    versions: Versions
     spec: Mapping[str, Any]
     result: Mapping[str, Any]
 
@@ -44,4 +45,11 @@ def _decode(data: bytes) -> list[Row]:
     digest, _, body = data.partition(b"\n")
     if digest != sha256(body).encode():
         return []
-    return [Row(*json.loads(line)) for line in body.splitlines()]
+    return [_row(*json.loads(line)) for line in body.splitlines()]
+
+
+def _row(key: str, versions: Versions | list[str], *documents: dict[str, Any]) -> Row:
+    """Version 0.1 wrote the versions of spec and result alone, as a list."""
+    if isinstance(versions, list):
+        versions = dict(zip((SPEC, RESULT), versions, strict=True))
+    return Row(key, versions, *documents)

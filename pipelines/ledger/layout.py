@@ -1,48 +1,76 @@
-"""Names of the ledger's files."""
+"""Names of the ledger's files; the head of `ledger.py` says what each is for."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from pipelines.ledger.storage import File
+from pipelines.trial_documents import EXAMPLES, MODEL
 
 Files = dict[str, File]  # of one trial, by their path in its folder
+Versions = dict[str, str]  # of files, by the same path: change whenever a file is written again
+
 KEY = re.compile(r"[a-z0-9_]+(-[a-z0-9]+)*")
 ATTEMPT = re.compile(r"attempts/([0-9]+)/")
 CHECKPOINT = re.compile(
     r"/attempts/(?P<attempt>\d+)/checkpoint-(?P<step>\d+)-(?P<digest>[0-9a-f]+)\.pt$"
 )
 DIGEST_LENGTH = 16  # hexadecimal digits
+SPEC, RESULT, HISTORY, PRUNED = "spec.json", "result.json", "history.json", "pruned.json"
+MODEL_FILES = (MODEL, EXAMPLES)
 
 
-def _folder(key: str) -> str:
+def trial_folder(key: str) -> str:
+    """Where all files of a trial lie.
+
+    Raises:
+        ValueError: the key is malformed; it might lead out of the study.
+    """
     if not KEY.fullmatch(key):
         raise ValueError(f"trial key {key!r}: must match {KEY.pattern}")
     return f"trials/{key}"
 
 
-def _attempt_folder(key: str, number: int) -> str:
-    return f"{_folder(key)}/attempts/{number}"
+def attempt_folder(key: str, number: int) -> str:
+    """Where all that an attempt writes lies."""
+    return f"{trial_folder(key)}/attempts/{number}"
 
 
-def _newest_attempt(files: Files) -> int:
+def newest_attempt(files: Files) -> int:
+    """Number of a trial's newest attempt; 0 if there is none."""
     return max((int(match[1]) for match in map(ATTEMPT.match, files) if match), default=0)
 
 
-def _error_name(attempt: int) -> str:
+def error_name(attempt: int) -> str:
+    """Why that attempt failed."""
     return f"attempts/{attempt}/error.json"
 
 
-def _steps(files: Files) -> int:
-    found = (CHECKPOINT.search(f"/{name}") for name in files)
-    return max((int(match["step"]) for match in found if match), default=0)
+def steps_done(files: Files) -> int:
+    """Steps at the furthest checkpoint."""
+    checkpoints = (CHECKPOINT.search(f"/{name}") for name in files)
+    return max((int(match["step"]) for match in checkpoints if match), default=0)
 
 
-def _history_path(key: str, files: Files, newest: int) -> str | None:
+def history_path(key: str, files: Files, newest: int) -> str | None:
     """The newest attempt's history; the result follows it, so a finished trial has one."""
     for number in range(newest, 0, -1):
-        if (name := f"attempts/{number}/history.json") in files:
-            return f"{_folder(key)}/{name}"
+        if (name := f"attempts/{number}/{HISTORY}") in files:
+            return f"{trial_folder(key)}/{name}"
     return None
 
 
-def _versions(files: Files) -> list[str | None]:
-    return [files[name].version if name in files else None for name in ("spec.json", "result.json")]
+def files_of_result(result: Mapping[str, Any]) -> dict[str, str | None]:
+    """The files that belong to a result, with their SHA-256 where it is known (not in 0.1)."""
+    if "attempt" not in result:
+        return {}
+    digests = result.get("files") or {HISTORY: None}
+    return {f"attempts/{result['attempt']}/{name}": digest for name, digest in digests.items()}
+
+
+def versions_of(files: Files, result: Mapping[str, Any] | None) -> Versions:
+    """What the listing says of a trial's spec, its result, and the files that belong to it."""
+    names = [SPEC, RESULT, *(files_of_result(result) if result else ())]
+    return {name: files[name].version for name in names if name in files}

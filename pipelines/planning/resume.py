@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pipelines.analysis.record import Record
-from pipelines.ledger.ledger import TrialRecord
+from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Assignment
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import build_method

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from pipelines.documents import Json, decode
-from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
 from pipelines.report.figures import study_figures
 from pipelines.report.figures.plot import Figure

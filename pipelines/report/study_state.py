@@ -10,7 +10,8 @@ from typing import Any
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.documents import Json
 from pipelines.errors import UserError
-from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin

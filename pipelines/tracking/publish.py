@@ -21,7 +21,8 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from pipelines.analysis.results import to_csv
 from pipelines.documents import Json
 from pipelines.errors import UserError
-from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.report import tables
 from pipelines.report.pages import markdown, page
 from pipelines.report.study_report import StudyReport, study_report

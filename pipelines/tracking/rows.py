@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.documents import Json
-from pipelines.trial_documents import EDGES, LOSS_GRID, HistoryRow, TrialResult
+from pipelines.trial_documents import EDGES, LOSS_GRID, HistoryRow, Outcome
 
 LAST_EDGE = 10.0  # drawn as the end of EDGES' last bin, which is open
 SUMMARY = ("status", "selected_epoch", "passes", "weights_auroc")
@@ -35,7 +35,7 @@ def tracked_row(row: HistoryRow) -> TrackedRow:
     }
 
 
-def tracked_summary(result: TrialResult) -> Json:
+def tracked_summary(result: Outcome) -> Json:
     """What tables of runs show of a finished trial.
 
     Test metrics are left out: they stay with the report, so that nobody selects by them.

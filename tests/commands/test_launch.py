@@ -19,7 +19,8 @@ from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
 from pipelines.ledger.lease import Holder, Lease
-from pipelines.ledger.ledger import Ledger, TrialRecord
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import open_storage
 from pipelines.planning.resume import plan
 from pipelines.provenance import provenance

@@ -17,7 +17,9 @@ from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import CONTEXT_BYTES
 from pipelines.execution.worker import classify, run_attempt
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.ledger import Ledger, LedgerConflict, TrialRecord
+from pipelines.ledger.attempt import LedgerConflict
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin, provenance
 from pipelines.report.study_state import StudyState

@@ -1,0 +1,123 @@
+"""One attempt at a trial, as the worker that makes it writes it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipelines.documents import Json, canonical, differences, encode, sha256
+from pipelines.ledger.documents import create_document
+from pipelines.ledger.layout import (
+    CHECKPOINT,
+    DIGEST_LENGTH,
+    HISTORY,
+    RESULT,
+    attempt_folder,
+    trial_folder,
+)
+from pipelines.ledger.storage import Storage
+from pipelines.trial_documents import HistoryRow
+
+KEPT_CHECKPOINTS = 2
+
+
+class LedgerConflict(Exception):
+    """Two attempts of one deterministic trial came to different results."""
+
+
+class _Checkpoint(NamedTuple):
+    """One checkpoint; sorts by how far it is."""
+
+    step: int
+    attempt: int
+    path: str
+    digest: str
+
+
+class Attempt:
+    """One attempt at a trial. It writes only below its own folder, and the trial's result, once.
+
+    Checkpoints are bytes that the caller makes and reads; their file names hold the number of steps
+    done and a digest, so that a damaged one is recognised and skipped.
+    """
+
+    def __init__(self, storage: Storage, key: str, number: int):
+        self.storage, self.key, self.number = storage, key, number
+        self.folder = attempt_folder(key, number)
+        self._saved: list[str] = []
+        self._digests: dict[str, str] = {}  # of the files that belong to the result
+
+    def load_newest_checkpoint(self) -> tuple[int, bytes] | None:
+        """Steps done and content of the furthest intact checkpoint of this and earlier attempts."""
+        checkpoints = sorted(self._checkpoints())
+        self._saved = [checkpoint.path for checkpoint in checkpoints]
+        for checkpoint in reversed(checkpoints):
+            data = self.storage.read(checkpoint.path)
+            if data is not None and sha256(data).startswith(checkpoint.digest):
+                return checkpoint.step, data
+        return None
+
+    def save_checkpoint(self, data: bytes, step: int) -> None:
+        """Write a checkpoint made after `step` steps; then drop all but the last two.
+
+        Those of earlier attempts are dropped too, if the newest was loaded from here.
+        """
+        path = f"{self.folder}/checkpoint-{step}-{sha256(data)[:DIGEST_LENGTH]}.pt"
+        self.storage.replace(path, data)
+        self._saved = [*(other for other in self._saved if other != path), path]
+        while len(self._saved) > KEPT_CHECKPOINTS:
+            self.storage.delete(self._saved.pop(0))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that belongs to the result, before `finish`."""
+        self.storage.replace(f"{self.folder}/{name}", data)
+        self._digests[name] = sha256(data)
+
+    def fail(self, error: BaseException, error_class: str) -> None:
+        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user".
+
+        A `LedgerConflict` is recorded apart: the trial keeps its state, and its result.
+        """
+        self.write("traceback.txt", "".join(traceback.format_exception(error)).encode())
+        kind, message = type(error).__name__, str(error)
+        name = "conflict.json" if isinstance(error, LedgerConflict) else "error.json"
+        self.write(name, encode({"type": kind, "message": message, "class": error_class}))
+
+    def finish(self, result: Mapping[str, object], history: list[HistoryRow]) -> None:
+        """Record the trial's result: durable on return.
+
+        It is completed by the attempt's number and by digests of the files beside it.
+
+        Raises:
+            LedgerConflict: the trial has another result, apart from what differs from run to run.
+        """
+        # History and model come first: a result is never without them.
+        self.write(HISTORY, encode({"rows": history}))
+        complete = {**result, "attempt": self.number, "files": self._digests}
+        existing = create_document(self.storage, f"{trial_folder(self.key)}/{RESULT}", complete)
+        if existing is not None:
+            self._check_equal(existing, complete)
+        for checkpoint in self._checkpoints():
+            self.storage.delete(checkpoint.path)
+
+    def _checkpoints(self) -> list[_Checkpoint]:
+        """Those of this and of earlier attempts."""
+        matches = (
+            CHECKPOINT.search(file.path)
+            for file in self.storage.files(f"{trial_folder(self.key)}/attempts")
+        )
+        return [
+            _Checkpoint(int(match["step"]), int(match["attempt"]), match.string, match["digest"])
+            for match in matches
+            if match and int(match["attempt"]) <= self.number
+        ]
+
+    def _check_equal(self, existing: Json, result: Json) -> None:
+        if differing := differences(existing, result):
+            name = differing[0]
+            raise LedgerConflict(
+                f"trial {self.key}: attempt {self.number} came to {name} = "
+                f"{canonical(result.get(name))}, but its stored result has "
+                f"{canonical(existing.get(name))}"
+            )

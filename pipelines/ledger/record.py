@@ -1,0 +1,36 @@
+"""What the ledger knows about one trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.documents import Json
+from pipelines.ledger.layout import Versions
+from pipelines.trial_documents import TrialResult, TrialSpec
+
+State = Literal["planned", "started", "failed", "completed", "diverged"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its files are now; `attempts` is the number of its newest attempt."""
+
+    key: str
+    spec: TrialSpec
+    result: TrialResult | None
+    error: Json | None  # of the newest attempt
+    attempts: int
+    history_path: str | None
+    conflicts: int  # attempts that came to another result
+    steps: int  # done at the furthest checkpoint
+    versions: Versions
+
+    @property
+    def state(self) -> State:
+        """`started` is an attempt without an outcome: running, or interrupted."""
+        if self.result is not None:
+            return "diverged" if self.result.get("status") == "diverged" else "completed"
+        if self.error is not None:
+            return "failed"
+        return "started" if self.attempts else "planned"

@@ -1,0 +1,101 @@
+"""Attempts: checkpoints, and work that is done twice."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipelines.ledger.attempt import LedgerConflict
+from pipelines.ledger.ledger import Ledger
+from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, recorded, started, state
+
+
+def test_the_furthest_checkpoint_of_all_attempts_is_found(ledger: Ledger):
+    first = started(ledger)
+    assert first.load_newest_checkpoint() is None
+    first.save_checkpoint(b"nine", 9)
+    first.save_checkpoint(b"ten", 10)
+    second = started(ledger)
+    assert second.load_newest_checkpoint() == (10, b"ten")
+    second.save_checkpoint(b"eleven", 11)
+    assert started(ledger).load_newest_checkpoint() == (11, b"eleven")
+
+
+def test_two_checkpoints_are_kept_and_none_after_the_result(ledger: Ledger):
+    attempt = started(ledger)
+    for step in range(5):
+        attempt.save_checkpoint(b"%d" % step, step)
+    kept = [f.path for f in ledger.storage.files("trials") if "checkpoint" in f.path]
+    assert sorted(int(path.split("checkpoint-")[1].split("-")[0]) for path in kept) == [3, 4]
+    started(ledger).finish(RESULT, ROWS)
+    assert not [f for f in ledger.storage.files("trials") if "checkpoint" in f.path]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda _: b"", lambda d: d[::-1]])
+def test_a_damaged_checkpoint_is_skipped(ledger: Ledger, damage: Callable[[bytes], bytes]):
+    attempt = started(ledger)
+    attempt.save_checkpoint(b"intact", 1)
+    attempt.save_checkpoint(b"to be damaged", 2)
+    [newest] = [f.path for f in ledger.storage.files("trials") if "checkpoint-2" in f.path]
+    ledger.storage.replace(newest, damage(b"to be damaged"))
+    assert started(ledger).load_newest_checkpoint() == (1, b"intact")
+
+
+def test_checkpoints_of_earlier_attempts_go_once_there_are_newer_ones(ledger: Ledger):
+    first = started(ledger)
+    first.save_checkpoint(b"1", 1)
+    first.save_checkpoint(b"2", 2)
+    second = started(ledger)
+    second.load_newest_checkpoint()
+    second.save_checkpoint(b"3", 3)
+    second.save_checkpoint(b"4", 4)
+    kept = [f.path for f in ledger.storage.files("trials") if "checkpoint" in f.path]
+    assert len(kept) == 2 and all(path.startswith(second.folder) for path in kept)
+
+
+def test_an_equal_result_is_fine_and_the_first_one_stays(ledger: Ledger):
+    zombie, successor = started(ledger), started(ledger)
+    successor.finish(RESULT, ROWS)
+    differing = {"cost": {"seconds": 9.0}, "provenance": {"host": "b"}}
+    zombie.finish(RESULT | differing, ROWS)
+    trial = ledger.trial(KEY)
+    assert trial and trial.result == recorded(attempt=2)
+
+
+@pytest.mark.parametrize("other", [{"val": 0.6}, {"extra": 1}])
+def test_a_different_result_is_a_conflict_and_the_first_one_stays(ledger: Ledger, other: dict):
+    started(ledger).finish(RESULT, ROWS)
+    with pytest.raises(LedgerConflict, match=f"{KEY}.*attempt 2.*{next(iter(other))}"):
+        started(ledger).finish(RESULT | other, ROWS)
+    trial = ledger.trial(KEY)
+    assert trial and trial.result == recorded(attempt=1)
+
+
+def test_a_result_that_is_not_a_number_equals_itself(ledger: Ledger):
+    for _ in range(2):
+        started(ledger).finish(RESULT | {"val": float("nan")}, ROWS)
+
+
+def test_a_zombies_writes_leave_its_successor_alone(ledger: Ledger):
+    zombie = started(ledger)
+    zombie.save_checkpoint(b"1", 1)
+    successor = started(ledger)
+    successor.save_checkpoint(b"2", 2)
+    for step in (2, 3, 4):
+        zombie.save_checkpoint(b"zombie", step)
+    zombie.fail(RuntimeError("killed at last"), "interrupted")
+    assert state(ledger) == "started"
+    successor.save_checkpoint(b"5", 5)
+    assert successor.load_newest_checkpoint() == (5, b"5")
+    successor.finish(RESULT, ROWS)
+    zombie.save_checkpoint(b"zombie", 6)
+    assert state(ledger) == "completed"
+
+
+def test_no_two_attempts_share_a_number(tmp_path: Path):
+    ledger = Ledger.open(str(tmp_path))
+    ledger.add_trial(SPEC)
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda _: ledger.new_attempt(KEY), range(32)))
+    assert sorted(numbers) == list(range(1, 33))

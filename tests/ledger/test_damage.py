@@ -1,0 +1,116 @@
+"""Damage: a document that is not as it was written counts as not written, and is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.ledger.ledger import Ledger
+from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, started, state
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"key": "gce-0f', b"\0" * 40, b"[]"])
+def test_a_damaged_spec_never_happened(ledger: Ledger, damage: bytes):
+    ledger.storage.replace(f"trials/{KEY}/spec.json", damage)
+    assert ledger.trials() == {} and ledger.trial(KEY) is None
+    assert ledger.add_trial(SPEC)
+    assert state(ledger) == "planned"
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"val": 0.', b"\0" * 40])
+def test_a_damaged_result_is_not_finished_and_is_replaced(ledger: Ledger, damage: bytes):
+    attempt = started(ledger)
+    ledger.storage.replace(f"trials/{KEY}/result.json", damage)
+    assert state(ledger) == "started"
+    attempt.finish(RESULT, ROWS)
+    assert state(ledger) == "completed"
+
+
+def flip(ledger: Ledger, name: str, position: int, bit: int = 1) -> bytes:
+    """Flip a bit of a trial's file; the file as it was."""
+    path = f"trials/{KEY}/{name}"
+    data = ledger.storage.read(path)
+    assert data is not None
+    changed = bytearray(data)
+    changed[position] ^= 1 << bit
+    ledger.storage.replace(path, bytes(changed))
+    return data
+
+
+def finished(ledger: Ledger) -> None:
+    attempt = started(ledger)
+    attempt.write("model.pt", b"weights")
+    attempt.finish(RESULT, ROWS)
+
+
+@pytest.mark.parametrize("name", ["spec.json", "result.json"])
+def test_no_flipped_bit_of_a_document_is_taken_for_truth(tmp_path: Path, name: str):
+    """Whichever byte: the content is as it was, or the document counts as not written."""
+    ledger = Ledger.open(str(tmp_path))
+    finished(ledger)
+    whole = ledger.trial(KEY)
+    assert whole is not None
+    size = len(ledger.storage.read(f"trials/{KEY}/{name}") or b"")
+    unwritten = 0
+    for position in range(size):
+        data = flip(ledger, name, position, bit=position % 7)
+        contents = ledger.contents()
+        trial = contents.trials.get(KEY)
+        gone = trial is None or trial.result is None
+        assert gone == (name in contents.damaged.get(KEY, []))
+        unwritten += gone
+        if trial is not None:
+            assert trial.spec == whole.spec
+            assert trial.result in (None, whole.result)
+        ledger.storage.replace(f"trials/{KEY}/{name}", data)
+    assert unwritten > 0.8 * size  # the rest is white space, and the digest's own name
+
+
+def test_a_flipped_bit_in_a_history_is_named_and_its_rows_are_not_used(ledger: Ledger):
+    finished(ledger)
+    flip(ledger, "attempts/1/history.json", -6)
+    contents = ledger.contents()
+    assert contents.damaged == {KEY: ["attempts/1/history.json"]}
+    assert contents.trials[KEY].state == "completed"
+    assert ledger.histories(contents.trials.values()) == {}
+
+
+@pytest.mark.parametrize("name", ["attempts/1/history.json", "attempts/1/model.pt"])
+def test_a_file_beside_the_result_that_is_gone_is_named(ledger: Ledger, name: str):
+    finished(ledger)
+    ledger.storage.delete(f"trials/{KEY}/{name}")
+    assert ledger.contents().damaged == {KEY: [name]}
+
+
+def test_a_model_that_was_pruned_is_not_missed(ledger: Ledger):
+    finished(ledger)
+    ledger.storage.delete(f"trials/{KEY}/attempts/1/model.pt")
+    ledger.storage.replace(f"trials/{KEY}/attempts/1/pruned.json", b"{}")
+    assert ledger.contents().damaged == {}
+
+
+def test_a_model_that_has_changed_since_it_was_indexed_is_read_and_named(ledger: Ledger):
+    finished(ledger)
+    ledger.index(ledger.trials().values())
+    assert ledger.contents().damaged == {}
+    data = flip(ledger, "attempts/1/model.pt", 0)
+    assert ledger.contents().damaged == {KEY: ["attempts/1/model.pt"]}
+    ledger.storage.replace(f"trials/{KEY}/attempts/1/model.pt", data)
+    assert ledger.contents().damaged == {}  # written again, and as it was
+
+
+def test_one_that_is_not_yet_indexed_is_found_where_all_is_checked(ledger: Ledger):
+    finished(ledger)
+    flip(ledger, "attempts/1/model.pt", 0)
+    assert ledger.contents("changed").damaged == {}
+    assert ledger.contents("all").damaged == {KEY: ["attempts/1/model.pt"]}
+
+
+def test_documents_of_version_0_1_have_no_digest_and_are_believed(ledger: Ledger):
+    finished(ledger)
+    for name, document in (("spec.json", SPEC), ("result.json", RESULT | {"attempt": 1})):
+        ledger.storage.replace(f"trials/{KEY}/{name}", json.dumps(document).encode())
+    contents = ledger.contents("all")
+    assert contents.damaged == {} and contents.trials[KEY].state == "completed"
+    ledger.storage.delete(f"trials/{KEY}/attempts/1/history.json")
+    assert ledger.contents().damaged == {KEY: ["attempts/1/history.json"]}
