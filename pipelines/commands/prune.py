@@ -8,12 +8,12 @@ from rich.console import Console
 
 from pipelines.analysis.selection import best_run
 from pipelines.commands.printing import format_size, print_line
+from pipelines.documents import encode
 from pipelines.errors import UserError
-from pipelines.ledger.layout import CHECKPOINT
+from pipelines.ledger.layout import CHECKPOINT, MODEL_FILES, PRUNED
 from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import File
 from pipelines.report.study_state import StudyState, load_study_state
-from pipelines.trial_documents import EXAMPLES, MODEL
 
 
 def run_prune(storage: str, models: bool, console: Console) -> None:
@@ -46,6 +46,9 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
         for key, trial in study_state.trials.items()
         for file in _spare(trial, files[key], models and key not in kept)
     ]
+    # Before the models go: one that is missed without this counts as damage.
+    for folder in {f.path.rpartition("/")[0] for f in spare if f.path.endswith(MODEL_FILES)}:
+        ledger.storage.replace(f"{folder}/{PRUNED}", encode({"pruned": list(MODEL_FILES)}))
     for file in spare:
         ledger.storage.delete(file.path)
     return len(spare), sum(file.size for file in spare)
@@ -66,5 +69,5 @@ def _spare(trial: TrialRecord, files: list[File], models: bool) -> list[File]:
     needed = newest if trial.result is None else None
     spare = [file for file in checkpoints if file != needed]
     if models:
-        spare += [file for file in files if file.path.rpartition("/")[2] in (MODEL, EXAMPLES)]
+        spare += [file for file in files if file.path.rpartition("/")[2] in MODEL_FILES]
     return spare

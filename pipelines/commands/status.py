@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pipelines.commands.printing import print_line
 from pipelines.execution.progress import ProgressTable
+from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.lease import Holder
 from pipelines.report.study_state import StudyState, load_study_state
 
@@ -26,6 +27,7 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
             "running": _running(study_state) if holder else 0,
             "errors": study_state.errors(),
             "conflicts": study_state.conflicts(),
+            "damaged": study_state.damaged,
         }
         print(json.dumps(status))
         return
@@ -42,6 +44,8 @@ def _print_state(study_state: StudyState, holder: Holder | None, console: Consol
             error = trial.error or {}
             reason = f"{error.get('type')}: {error.get('message')}"
             print_line(f"failed ({error.get('class')}): {trial.key}: {reason}", console)
+    for line in damage_lines(study_state.damaged):
+        print_line(f"damaged: {line}", console)
     for key in study_state.conflicts():
         what = "attempts came to different results, see its conflict.json"
         print_line(f"error: {key}: {what}", console)

@@ -22,7 +22,7 @@ from pipelines.tracking.rows import Json, tracked_row, tracked_summary
 from pipelines.tracking.run import tracker
 from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import run_trial
-from pipelines.trial_documents import TrialSpec
+from pipelines.trial_documents import Outcome, TrialSpec
 
 
 class Stopped(Exception):
@@ -78,7 +78,7 @@ def _run(
                 run.log(tracked_row(progress.row))
             if progress.result is not None:
                 cost = progress.result["cost"] | {"gpus": gpus}
-                result = {**progress.result, "cost": cost, "provenance": made_by}
+                result: Outcome = {**progress.result, "cost": cost}
                 run.summarize(tracked_summary(result))
                 keeps_model = spec["role"] in ("final", "default")
                 if keeps_model and result["status"] == "completed":
@@ -87,7 +87,7 @@ def _run(
                     files = {}
                 for name, data in files.items():
                     attempt.write(name, data)
-                attempt.finish(result, history)
+                attempt.finish({**result, "provenance": made_by}, history)
                 return
             ending = stop()
             if ending or time.monotonic() - saved > worker_config.checkpoint_seconds:

@@ -43,6 +43,18 @@ class Contents(NamedTuple):
     damaged: dict[str, list[str]]
 
 
+def damage_lines(damaged: Mapping[str, list[str]]) -> list[str]:
+    """For people: which files are damaged, and what becomes of it."""
+    rerun = "the next launch runs the trial again"
+    remedies = {SPEC: "the next launch writes it anew", RESULT: rerun}
+    lost = "`launch --retry damaged` runs the trial again"
+    return [
+        f"{key}: {name} is damaged or gone: {remedies.get(name, lost)}"
+        for key, names in damaged.items()
+        for name in names
+    ]
+
+
 def listings(storage: Storage, folder: str = "trials") -> dict[str, Files]:
     """The files of each trial, by key; what has no trial's name is nobody's concern."""
     by_key: dict[str, Files] = defaultdict(dict)

@@ -96,17 +96,18 @@ class StudyReport:
 
     @property
     def failure_counts(self) -> list[str]:
-        """Per arm its failed trials by class of error; and the trials with conflicting results."""
+        """Per arm its failed trials by class of error; conflicting results; damaged files."""
         provenance = self.results["provenance"]
         lines = [
             f"{arm} failed: {', '.join(f'{n} by {name}' for name, n in counts.items())}"
             for arm, counts in provenance["errors"].items()
         ]
-        return lines + [
+        conflicts = [
             f"{key}: attempts came to different results, see its conflict.json: the machines of "
             "this study do not compute alike"
             for key in provenance["conflicts"]
         ]
+        return [*lines, *conflicts, *provenance["damaged"]]
 
     @property
     def provenance(self) -> dict[str, list[str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.documents import Json
 from pipelines.errors import UserError
+from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
@@ -31,12 +32,14 @@ class StudyState:
     document: the content of study.json.
     trials: by their keys.
     planner: has given every finished trial its roles, as far as the study has come.
+    damaged: by key, files that are gone or not as they were written.
     """
 
     study: Study
     document: Json
     trials: dict[str, TrialRecord]
     planner: Planner
+    damaged: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def records_in(self) -> dict[str, list[Record]]:
@@ -132,6 +135,7 @@ class StudyState:
         return sources | {
             "errors": self.errors(),
             "conflicts": self.conflicts(),
+            "damaged": damage_lines(self.damaged),
             "mixture": self.mixture(),
             "study": self.study.name,
             "protocol": self.document["hash"],
@@ -187,5 +191,6 @@ def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
         UserError: there is no study.
     """
     ledger, document, study = open_study(storage)
-    trials = ledger.trials()
-    return ledger, StudyState(study, document, trials, plan(study, document["hash"], trials))
+    trials, damaged = ledger.contents()
+    planner = plan(study, document["hash"], trials)
+    return ledger, StudyState(study, document, trials, planner, damaged)
