@@ -16,6 +16,7 @@ import yaml
 import run_sweep
 from methods.losses.cross_entropy import CrossEntropy
 from pipelines.commands.options import Options
+from pipelines.documents import decode, encode
 from pipelines.models.classifier import load_model
 from tests.conftest import DIGITS
 from tests.support.wandb_reader import offline_runs
@@ -56,7 +57,7 @@ def finished(tmp_path_factory):
 
 
 def trial_results(storage):
-    return {p.parent.name: json.loads(p.read_text()) for p in storage.glob("trials/*/result.json")}
+    return {p.parent.name: decode(p.read_bytes()) for p in storage.glob("trials/*/result.json")}
 
 
 def test_files_of_wandb_are_named_only_where_there_are_any(finished, capsys):
@@ -138,7 +139,7 @@ def test_a_trial_that_differs_from_its_record_is_told(finished, capsys):
     path = finished / "trials" / key / "result.json"
     kept = path.read_text()
     try:
-        path.write_text(json.dumps(result | {"passes": 1}))
+        path.write_bytes(encode(result | {"passes": 1}))
         assert run("trial", finished, key) == 1
         assert "differs in passes" in capsys.readouterr().out
     finally:
