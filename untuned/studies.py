@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from methods.objective import Objective
 from pipelines.analysis.record import Record
-from pipelines.commands.launch import Options
 from pipelines.commands.launch import launch as run_study
+from pipelines.commands.options import Options
 from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.models.classifier import Classifier, load_model, load_objective
 from pipelines.report.study_state import load_study_state
 from pipelines.study import study_file
 from pipelines.study.study_file import Study, parse_study, with_absolute_paths
+from pipelines.study.validation import describe
 from pipelines.trial_documents import MODEL
 
 
@@ -50,20 +52,30 @@ def launch(
     Args:
         study: what `load_study` takes, or what it gave.
         quiet: print nothing.
-        options: as of `pipelines.commands.launch.Options`: storage, executor ("ray", "inline"),
-            wandb ("online", "offline", "disabled"), device, concurrent, address, ...
+        options: those of the command line (`pipelines.commands.options.Options`): storage, executor
+            ("ray", "inline"), wandb ("online", "offline", "disabled"), concurrent, address, ...
 
     Raises:
         UserError: the study or an option is wrong, or the study cannot run here.
         Interrupted: a signal (Ctrl-C) asked it to stop; the same call goes on.
     """
-    known = [field.name for field in fields(Options)]
-    if unknown := set(options) - set(known):
-        raise UserError(f"launch has no option {min(unknown)!r}; there are {', '.join(known)}")
     if not isinstance(study, Study):
         study = load_study(study)
     console = Console(file=io.StringIO() if quiet else None)
-    return open_study(run_study(study, Options(**options), console))
+    return open_study(run_study(study, _options(options), console))
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    """Options by name; numbers and paths may stand for the text of the command line."""
+    known = [field.name for field in fields(Options)]
+    if unknown := set(given) - set(known):
+        raise UserError(f"launch has no option {min(unknown)!r}; there are {', '.join(known)}")
+    as_text = ("storage", "gpus_per_trial")
+    plain = {n: str(v) if n in as_text and v is not None else v for n, v in given.items()}
+    try:
+        return TypeAdapter(Options).validate_python(plain)
+    except ValidationError as error:
+        raise UserError(f"launch: {describe(error)}") from None
 
 
 def open_study(storage: str | Path) -> StudyResults:
@@ -99,6 +111,14 @@ class StudyResults:
     def summary(self) -> Json:
         """The content of results.json; docs/results.md says what every field means."""
         return self._state.results()
+
+    def best(self, arm: str | None = None) -> Record:
+        """The final run of an arm with the highest val; by default of the arm that is best on val.
+
+        Raises:
+            UserError: no such arm is in the study, or it has no such run.
+        """
+        return self._state.best_run(arm)
 
     def trials(self) -> DataFrame:
         """A row for each finished run: scenario, arm, role, seeds, scores, cost, what was tuned.

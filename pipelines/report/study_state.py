@@ -101,6 +101,28 @@ class StudyState:
         results["scenarios"] = summarise_scenarios(self.records_in, self.info)
         return results | {"headline": headline(results)}
 
+    def best_run(self, arm: str | None = None) -> Record:
+        """The completed final run of an arm with the highest val; by default of the best arm.
+
+        Raises:
+            UserError: no such arm is in the study, or it has no such run.
+        """
+        from pipelines.analysis.selection import best_arm, best_run, mean_vals  # loads scipy
+
+        arms = self.study.arms
+        name = arm or best_arm(mean_vals(self.records, arms))
+        if name is None:
+            raise UserError("no final trial is finished yet")
+        if name not in arms:
+            raise UserError(f"arm {name!r} is not in this study; it has {', '.join(arms)}")
+        chosen = best_run([record for record in self.records if record.arm == name])
+        if chosen is None:
+            raise UserError(
+                f"arm {name!r} has no completed final trial with a score on val yet; an arm that "
+                "trains on val never has"
+            )
+        return chosen
+
     def errors(self) -> dict[str, dict[str, int]]:
         """Failed trials by arm and by class of error."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)

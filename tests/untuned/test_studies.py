@@ -110,6 +110,30 @@ def test_a_mistake_is_one_line():
         untuned.open_study("nowhere")
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"executor": "rai"}, "launch: executor = 'rai': Input should be 'ray' or 'inline'"),
+        ({"concurrent": "two"}, "launch: concurrent = 'two'"),
+        ({"gpus_per_trial": "many"}, "'many'"),
+        ({"without": "fuse"}, "'fuse'"),
+        ({"storage": ""}, "--storage '': must not be empty"),
+    ],
+)
+def test_an_option_with_a_value_that_is_not_allowed_is_refused_in_one_line(option, message):
+    with pytest.raises(untuned.UserError, match=message) as caught:
+        untuned.launch(STUDY, **option)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_best_run_of_an_arm_is_its_final_run_with_the_highest_val(results):
+    best = results.best("gce")
+    finals = [r.val for r in results.records if (r.arm, r.role) == ("gce", "final")]
+    assert best.role == "final" and best.val == max(finals)
+    means = results.arms()["val.mean"]
+    assert results.best().arm == means.idxmax()
+
+
 def test_paths_of_plain_values_are_relative_to_where_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = DIGITS | {"data": {"source": "arrays", "path": "mine.npz"}}
