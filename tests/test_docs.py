@@ -11,7 +11,9 @@ import untuned
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 TOP = ("methods", "search_spaces", "untuned")
+FOLDERS = (*TOP, "pipelines", "tests", "benchmarks", "deploy")
 
 
 def rows(page: str) -> list[list[str]]:
@@ -42,10 +44,19 @@ def test_no_word_of_the_glossary_has_two_meanings():
     assert {word for word in words if words.count(word) > 1} == set()
 
 
-@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md"], ids=str)
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@every_page
 def test_every_file_that_a_page_links_to_exists(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@every_page
+def test_every_path_of_code_that_a_page_names_exists(page):
+    for path in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w/.]*)`", page.read_text()):
+        assert (ROOT / path).exists(), path
 
 
 def test_the_makefile_has_the_targets_that_contributors_are_told_of():

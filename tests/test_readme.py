@@ -21,11 +21,6 @@ def test_every_command_exists():
     assert named <= commands
 
 
-def test_every_file_that_is_linked_exists():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (Path(run_sweep.__file__).parent / target).exists(), target
-
-
 def test_the_method_of_the_readme_is_one():
     """Its weight on cross-entropy's gradient is 1 - l / lambda, as PolySoft's with d = 2."""
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
