@@ -39,8 +39,10 @@ def default(
         bool, typer.Option("--version", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Compare tuned robust losses with methods that tune themselves. Without a command: launch the
-    default study."""
+    """Compare tuned robust losses with methods that tune themselves.
+
+    Without a command: launch the default study.
+    """
     if context.invoked_subcommand is None:
         launch(DEFAULT_STUDY)
 
@@ -58,8 +60,10 @@ def launch(
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
-    """Run what is missing of a study, then report. The same command resumes, extends, or says it is
-    complete."""
+    """Run what is missing of a study, then report.
+
+    The same command resumes, extends, or says that the study is complete.
+    """
     from pipelines.commands.launch import run_launch
 
     request = {
@@ -137,8 +141,10 @@ def suspects(
     ] = None,
     top: Annotated[int | None, typer.Option(help="rows of suspects.csv; default: all")] = None,
 ) -> None:
-    """Training examples ranked by how likely their label is wrong: suspects.csv, and the first
-    images in the report."""
+    """Training examples ranked by how likely their label is wrong.
+
+    Writes suspects.csv, and the first images into the report.
+    """
     from pipelines.commands.suspects import show_suspects
 
     show_suspects(directory, arm, top, console)

@@ -1,12 +1,12 @@
-"""Kills drivers, workers and nodes of a running study at random, and compares with an undisturbed
-run.
+"""Kills parts of a running study at random, and compares with an undisturbed run.
 
     python -m benchmarks.chaos [--faults N] [--seed S] [--storage local|s3] [--json FILE]
 
-The cluster is Ray's own for tests: a head without processors and two nodes, all on this machine.
-One study is launched on it again and again until it is complete, as a user would; if that happens
-before all faults were dealt, another round begins. Exit status 0 means: each round ended with every
-trial exactly once, and with the undisturbed run's results.
+Parts are drivers, workers and nodes. The cluster is Ray's own for tests: a head without processors
+and two nodes, all on this machine. One study is launched on it again and again until it is
+complete, as a user would; if that happens before all faults were dealt, another round begins. Exit
+status 0 means: each round ended with every trial exactly once, and with the undisturbed run's
+results.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -69,8 +70,9 @@ class Nodes:
         """Kill a node with all its processes at once, and join a fresh one."""
         node = self._nodes.pop(rng.randrange(len(self._nodes)))
         raylet = node.all_processes["raylet"][0].process.pid
-        for pid in [*_children(raylet), raylet]:
-            _kill(pid)
+        for process in psutil.Process(raylet).children():
+            _kill(process.pid)
+        _kill(raylet)
         self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._cluster.add_node(num_cpus=1))
 
@@ -122,8 +124,10 @@ class Round:
 
     def workers(self) -> list[int]:
         """Processes that run trials."""
-        found = marked_processes(self.environment)
-        return [pid for pid, command in found.items() if command.startswith("ray::ImplicitFunc")]
+        processes = marked_processes(self.environment)
+        return [
+            pid for pid, command in processes.items() if command.startswith("ray::ImplicitFunc")
+        ]
 
     def deal(self, kind: str, rng: random.Random) -> None:
         """One fault."""
@@ -163,12 +167,12 @@ def compare(storage: str, reference: Path) -> dict[str, int]:
     from pipelines.ledger.ledger import Ledger
 
     expected = Ledger.open(str(reference), create=False).trials()
-    found = Ledger.open(storage, create=False).trials()
+    disturbed = Ledger.open(storage, create=False).trials()
     counts = Counter(
         "missing"
-        if key not in found
+        if key not in disturbed
         else "not finished"
-        if (result := found[key].result) is None
+        if (result := disturbed[key].result) is None
         else "different"
         if differences(expected[key].result or {}, result)
         else "equal"
@@ -180,9 +184,9 @@ def compare(storage: str, reference: Path) -> dict[str, int]:
         "different": counts["different"],
         "not finished": counts["not finished"],
         "missing": counts["missing"],
-        "extra": len(found.keys() - expected.keys()),
-        "conflicts": sum(trial.conflicts for trial in found.values()),
-        "attempts": sum(trial.attempts for trial in found.values()),
+        "extra": len(disturbed.keys() - expected.keys()),
+        "conflicts": sum(trial.conflicts for trial in disturbed.values()),
+        "attempts": sum(trial.attempts for trial in disturbed.values()),
     }
 
 
@@ -213,8 +217,8 @@ def run(faults: int, seed: int, storage: str) -> dict[str, Any]:
         environment |= {"RAY_AUTH_MODE": "disabled"}
         undisturbed(study, reference)
         while dealt.total() < faults:
-            place = f"{root}-{len(rounds)}"
-            current = Round(nodes, study, place, environment)
+            location = f"{root}-{len(rounds)}"
+            current = Round(nodes, study, location, environment)
             while dealt.total() < faults and current.wait_for_workers():
                 time.sleep(rng.uniform(*WAIT))
                 [kind] = rng.choices([*KINDS], [*KINDS.values()])
@@ -223,14 +227,9 @@ def run(faults: int, seed: int, storage: str) -> dict[str, Any]:
                 print(f"{time.monotonic() - began:5.0f} s  {dealt.total():3}  {kind}", flush=True)
             while not current.complete():
                 time.sleep(0.5)
-            rounds.append(compare(place, reference) | {"launches": current.launches})
-            print(*errors(place), sep="\n", end="", flush=True)
+            rounds.append(compare(location, reference) | {"launches": current.launches})
+            print(*errors(location), sep="\n", end="", flush=True)
     return {"storage": storage, "seed": seed, "faults": dict(dealt), "rounds": rounds}
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def _kill(pid: int) -> None:

@@ -45,8 +45,7 @@ CLASSES = [Shape("resnet32", 100, classes=classes) for classes in (10, 100)]
 
 
 def epochs(arm: str) -> list[Record]:
-    """Milliseconds of an epoch's steps and of a snapshot, in each fifth of a long trial on
-    digits."""
+    """Milliseconds of an epoch's steps and of a snapshot, in each fifth of a long trial."""
     study = load_study("digits")
     schedule = study.protocol.schedule.model_copy(update={"epochs": EPOCHS})
     protocol = study.protocol.model_copy(update={"schedule": schedule})
@@ -78,7 +77,7 @@ def epochs(arm: str) -> list[Record]:
 
 def steps(name: str, shapes: list[Shape], size: Callable[[Shape], float]) -> list[Record]:
     """Milliseconds of a step by size."""
-    found = []
+    records = []
     for arm in ARMS:
         works = [Stepper(Case(arm), make_trial(s, arm, CPU), s.batch) for s in shapes]
         for work in works:
@@ -86,8 +85,8 @@ def steps(name: str, shapes: list[Shape], size: Callable[[Shape], float]) -> lis
         columns = interleaved([*works], 2, ROUNDS, CPU)
         milliseconds = [1e3 * statistics.median(column) for column in columns]
         for shape, ms in zip(shapes, milliseconds, strict=True):
-            found.append({"grows": name, "arm": arm, "size": size(shape), "ms": ms})
-    return found
+            records.append({"grows": name, "arm": arm, "size": size(shape), "ms": ms})
+    return records
 
 
 def megaflops(shape: Shape) -> float:
@@ -99,8 +98,7 @@ def megaflops(shape: Shape) -> float:
 
 
 def trials(finished: int) -> Record:
-    """Milliseconds of the driver for each trial that it hands out beside that many finished
-    ones."""
+    """Milliseconds of the driver for each trial, beside that many finished ones."""
     study = large_study(finished)
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         count = fill(folder, study)

@@ -1,5 +1,4 @@
-"""What the bookkeeping costs: status and resume of a large study, and the share of time that is
-work.
+"""What the bookkeeping costs: status and resume of a large study, and the share that is work.
 
     python -m benchmarks.ledger [--finished N] [--latency MS] [--short N] [--json FILE]
 
@@ -207,19 +206,19 @@ def busy(trials: int, folder: Path) -> dict[str, float]:
 
 def run(finished: int, latency: float, short: int) -> dict[str, dict[str, float]]:
     """All measurements."""
-    found = {}
+    figures = {}
     study = large_study(finished)
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
         local = str(Path(folder, "large"))
         count = fill(local, study)
-        found[f"{count} trials, local"] = measure(local, study)
+        figures[f"{count} trials, local"] = measure(local, study)
         with slow_object_store(latency) as environment:
             os.environ.update(environment)
             url = f"s3://{BUCKET}/large"
             fill(url, study)
-            found[f"{count} trials, object store + {1000 * latency:.0f} ms"] = measure(url, study)
-        found[f"{short} short trials on {socket.gethostname()}"] = busy(short, Path(folder))
-    return found
+            figures[f"{count} trials, object store + {1000 * latency:.0f} ms"] = measure(url, study)
+        figures[f"{short} short trials on {socket.gethostname()}"] = busy(short, Path(folder))
+    return figures
 
 
 def main() -> None:
@@ -230,15 +229,15 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = run(given.finished, given.latency / 1000, given.short)
+    figures = run(given.finished, given.latency / 1000, given.short)
     table = Table("", "", box=None)
-    for title, values in found.items():
+    for title, values in figures.items():
         table.add_row(title, style="bold")
         for name, value in values.items():
             table.add_row(f"  {name}", f"{value:.2f}")
     Console().print(table)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+        given.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -59,8 +59,10 @@ def run(study: str, executor: str, arms: str) -> Record:
 
 
 def by_worker(trials: list[Record]) -> list[list[Record]]:
-    """The trials of each worker, which ran one after the other; who ran which makes no difference
-    to how long all of them paused."""
+    """The trials of each worker, which ran one after the other.
+
+    Who ran which makes no difference to how long all of them paused.
+    """
     workers: list[list[Record]] = []
     for trial in sorted(trials, key=lambda trial: trial["begun"]):
         free = [done for done in workers if done[-1]["ended"] <= trial["begun"]]

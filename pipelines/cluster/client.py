@@ -1,5 +1,7 @@
-"""Drives a study from outside of its cluster, through the Ray client: Tune needs a node in its
-process, so the drive itself is a task on the cluster's head. See docs/clusters.md.
+"""Drives a study from outside of its cluster, through the Ray client.
+
+Tune needs a node in its process, so the drive itself is a task on the cluster's head. See
+docs/clusters.md.
 """
 
 from __future__ import annotations
@@ -54,11 +56,10 @@ class _Output(io.StringIO):
 
 
 def drive_on_head(address: str, drive: Drive, console: Console, stop: ShouldStop) -> bool:
-    """Run `drive` on the head of the cluster that is connected through a Ray client; what it
-    returns.
+    """Run `drive` on the head of the cluster that a Ray client is connected to.
 
     address: for messages. drive: travels there; is called with a console and a wish to stop, which
-    are passed on. Whatever it raises is raised here.
+    are passed on. Whatever it returns or raises is returned or raised here.
 
     Raises:
         UserError: the drive was lost with its process or node.

@@ -1,5 +1,6 @@
-"""Connects to Ray: one of this launch's own on this machine, or a running cluster. See
-docs/clusters.md.
+"""Connects to Ray: one of this launch's own on this machine, or a running cluster.
+
+See docs/clusters.md.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ NODE_SECONDS = 120.0  # for a node to install the code and answer
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """A connection to the Ray cluster at `address`; without one, to a Ray that lives as long as the
-    context. In a task of a cluster the connection is there.
+    """A connection to the Ray cluster at `address`.
+
+    Without an address, to a Ray that lives as long as the context. In a task of a cluster the
+    connection is there already.
 
     Raises:
         UserError: no cluster answers there, or it does not accept this user.
@@ -129,12 +132,12 @@ def capacity(resources: dict[str, float]) -> int:
 
 @contextmanager
 def _authentication(address: str | None, scratch: str) -> Iterator[None]:
-    """Ray's trap: a local Ray switches token mode on by default, joining a cluster never does,
-    token or not.
+    """Set Ray's token mode as it should be by default.
 
-    So a Ray of our own gets a token of its own, which goes nowhere else (by default Ray writes one
-    to the home directory, where later clusters find it); and a user who has a token uses it. What
-    the environment says wins.
+    A local Ray switches it on, joining a cluster never does, token or not. So a Ray of our own gets
+    a token of its own, which goes nowhere else (by default Ray writes one to the home directory,
+    where later clusters find it); and a user who has a token uses it. What the environment says
+    wins.
     """
     set_here = {}
     if not any(name in os.environ for name in AUTHENTICATION):

@@ -1,6 +1,4 @@
-"""Looks for what would make a launch fail, or its results incomparable, on every machine that takes
-part.
-"""
+"""Looks on every machine for what would make a launch fail, or its results incomparable."""
 
 from __future__ import annotations
 
@@ -29,12 +27,12 @@ class HealthIssue:
     """Something to put right: an error stops a launch, a warning does not."""
 
     level: Literal["error", "warning"]
-    where: str
-    what: str
+    node: str
+    fault: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.where}: {self.what}: {self.remedy}"
+        return f"{self.level}: {self.node}: {self.fault}: {self.remedy}"
 
 
 @contextmanager
@@ -44,7 +42,7 @@ def marked(storage: str | None, url: str | None) -> Iterator[NodeCheck]:
         yield NodeCheck(url=url)
         return
     local = [] if "://" in storage else [Path(storage), *Path(storage).absolute().parents]
-    made = [place for place in local if not place.exists()]
+    created = [folder for folder in local if not folder.exists()]
     files = open_storage(storage, create=True)
     marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
     files.replace(marker, b"seen")
@@ -52,9 +50,9 @@ def marked(storage: str | None, url: str | None) -> Iterator[NodeCheck]:
         yield NodeCheck(storage, marker, url)
     finally:
         files.delete(marker)
-        for place in [made[0] / SCRATCH, *made] if made else []:
+        for folder in [created[0] / SCRATCH, *created] if created else []:
             with suppress(OSError):  # somebody has put something there meanwhile
-                place.rmdir()
+                folder.rmdir()
 
 
 def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[HealthIssue]]:
@@ -86,16 +84,15 @@ def examine_cluster(
 def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[HealthIssue]:
     """What is wrong with `nodes` that answered between two times of this machine's clock."""
     here = provenance()
-    found = []
+    issues = []
     for name, node in nodes.items():
-        found += [HealthIssue(level, name, what, do) for level, what, do in _faults(node, here)]
+        issues += [HealthIssue(level, name, *fault) for level, *fault in _faults(node, here)]
         skew = max(asked - node["time"], node["time"] - answered)
         if skew > LARGEST_SKEW:
-            what = f"clock is off by {skew:.0f} s"
-            found.append(
-                HealthIssue("warning", name, what, "leases expire by it: run NTP on the node")
-            )
-    return found
+            fault = f"clock is off by {skew:.0f} s"
+            remedy = "leases expire by it: run NTP on the node"
+            issues.append(HealthIssue("warning", name, fault, remedy))
+    return issues
 
 
 def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"], str, str]]:
@@ -127,7 +124,7 @@ def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"
 
 
 def token_file() -> str:
-    """Which Ray token this user has, if any: the place, never the token."""
+    """Which Ray token this user has, if any: its file, never the token."""
     if "RAY_AUTH_TOKEN" in os.environ:
         return "in RAY_AUTH_TOKEN"
     default = Path.home() / ".ray" / "auth_token"

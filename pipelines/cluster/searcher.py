@@ -21,12 +21,11 @@ SIGNS_OF_A_LOST_NODE = ("node has died", "node was terminated", "is temporarily 
 
 
 class QueueSearcher(Searcher):
-    """Each suggestion is a job of the queue; each end is looked up in the ledger, whatever Ray
-    thinks of it.
+    """Each suggestion is a job of the queue, each end is looked up in the ledger.
 
-    Tune's own snapshots are of no use to it: the next launch starts afresh from the ledger. An
-    exception of the queue (its storage is away, say) ends the experiment, and is found in
-    `error`: Tune would bury it.
+    What Ray thinks of it does not matter. Tune's own snapshots are of no use to it: the next launch
+    starts afresh from the ledger. An exception of the queue (its storage is away, say) ends the
+    experiment, and is found in `error`: Tune would bury it.
     """
 
     def __init__(self, queue: JobQueue, gpus: float, on_end: OnEnd, stopping: ShouldStop) -> None:
@@ -53,9 +52,10 @@ class QueueSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """An attempt ended by itself. (`FailureCallback` hears of one that was lost.)
+        """An attempt ended by itself.
 
-        One without an outcome stopped as it was asked to, or as it lost sight of its driver.
+        `FailureCallback` hears of those that were lost. One without an outcome stopped as it was
+        asked to, or as it lost sight of its driver.
         """
         if not error:
             self.ended(trial_id, None if self._stopping() else "node")

@@ -49,8 +49,10 @@ def run_on_ray(
     on_end: OnEnd = lambda trial: None,
     stop: ShouldStop = lambda: False,
 ) -> None:
-    """Run all that is missing, or until `stop` is true: then running trials leave a checkpoint,
-    within seconds."""
+    """Run all that is missing, or until `stop` is true.
+
+    Then running trials leave a checkpoint, within seconds. resources: that each trial takes.
+    """
     from pipelines.cluster.tune_run import DriverStopper, fit
 
     stopper = DriverStopper(stop, _flag())

@@ -22,8 +22,10 @@ STATUS = 128 + signal.SIGTERM
 
 @contextmanager
 def watchdog(address: str) -> Iterator[None]:
-    """While entered, this process ends once Ray's server at HOST:PORT is gone: in one line, with
-    the exit status of SIGTERM."""
+    """While entered, this process ends once Ray's server at HOST:PORT is gone.
+
+    It does so in one line, with the exit status of SIGTERM.
+    """
     host, _, port = address.rpartition(":")
     left = Event()
     server = host.strip("[]"), int(port)  # IPv6 comes in brackets

@@ -61,8 +61,10 @@ def run_launch(
 
 
 def rehearsal(study: Study, asked: dict[str, Any]) -> Study:
-    """The same study, short: to see that all of it runs, not to learn from it. What was asked for
-    stays."""
+    """The same study, short: to see that all of it runs, not to learn from it.
+
+    asked: entries of the request that stay.
+    """
     schedule = study.protocol.schedule
     short = schedule.model_copy(update={"epochs": max(2, schedule.epochs // 20)})
     return study.model_copy(

@@ -1,5 +1,6 @@
-"""The command `new`: a first study file for a person's own data, with choices that follow from what
-the data is.
+"""The command `new`: a first study file for a person's own data.
+
+Its choices follow from what the data is.
 """
 
 from __future__ import annotations

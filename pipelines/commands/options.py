@@ -1,5 +1,6 @@
-"""The options of the command `launch`: one table, which the command line is made from. Imports
-nothing that takes time.
+"""The options of the command `launch`: one table, which the command line is made from.
+
+Imports nothing that takes time.
 """
 
 from __future__ import annotations

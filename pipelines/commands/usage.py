@@ -7,8 +7,10 @@ from typer import TyperException
 
 
 def usage_line(error: TyperException) -> str:
-    """What typer has to say of a command that it does not understand: option, value, what is
-    allowed."""
+    """What typer has to say of a command that it does not understand.
+
+    It names option, value and what is allowed.
+    """
     cause, parameter = error.__cause__, getattr(error, "param", None)
     if isinstance(cause, ValidationError) and parameter is not None:
         first = cause.errors(include_url=False)[0]

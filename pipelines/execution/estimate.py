@@ -39,14 +39,16 @@ def estimate(study: Study) -> dict[str, Estimate]:
     """
     planner = Planner(study, "plan", {}, {})
     task = prepare(study.protocol, data_seed(study, 0))
-    found = {}
+    estimates = {}
     for name, arm in study.arms.items():
         trials, passes = planner.planned[name], passes_of(arm, {}, study, task)
         seconds_per_pass, model_bytes = _measure(study, arm)
         kept = study.request.seeds * study.request.repeats * (2 if arm.tuned else 1)
         files = trials * LEDGER_BYTES + kept * model_bytes
-        found[name] = Estimate(trials, trials * passes, trials * passes * seconds_per_pass, files)
-    return found
+        estimates[name] = Estimate(
+            trials, trials * passes, trials * passes * seconds_per_pass, files
+        )
+    return estimates
 
 
 def _measure(study: Study, arm: Arm) -> tuple[float, int]:

@@ -12,8 +12,10 @@ def run_inline(
     on_end: OnEnd = lambda trial: None,
     stop: ShouldStop = lambda: False,
 ) -> None:
-    """Run all that is missing, or until `stop` is true; then the trial that was running has left a
-    checkpoint."""
+    """Run all that is missing, or until `stop` is true.
+
+    Then the trial that was running has left a checkpoint.
+    """
     gpus = float(worker_config.device == "cuda")  # one at a time: all of it
     while not stop() and (job := queue.next(gpus)) is not None:
         run_attempt(worker_config, job.spec, job.attempt, stop, job.gpus)

@@ -1,5 +1,6 @@
-"""A launch of a study: planner and ledger together. Executors take jobs from it and tell it when
-they ended.
+"""A launch's jobs: planner and ledger together.
+
+Executors take jobs from it and tell it when they ended.
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ class JobQueue:
         return self._jobs[key]
 
     def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
-        """A job ended: take its outcome from the ledger. None if it has none yet: it runs again,
-        now or later.
+        """A job ended: take its outcome from the ledger.
 
-        lost: what the attempt was lost with; None if it ended by itself.
+        lost: what the attempt was lost with; None if it ended by itself. Returns None if there is
+        no outcome yet: the trial runs again, now or later.
         """
         job = self._jobs.pop(key)
         trial = self.ledger.trial(key)

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
 
+import psutil
 import torch
 
+from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.storage import open_storage
 from pipelines.provenance import provenance
 
-Json = dict[str, Any]
-WANDB_SECONDS = 5.0
+WANDB_SECONDS = 5.0  # for W&B's server to answer
+
+
+@dataclass(frozen=True)
+class NodeCheck:
+    """What a machine is asked: whether it sees `marker` in `storage`, and reaches `url`."""
+
+    storage: str | None = None
+    marker: str | None = None
+    url: str | None = None
 
 
 def examine(check: NodeCheck) -> Json:
     """This machine, as plain values. Amounts in bytes, times in seconds."""
     made_with = provenance()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     return {
         "host": socket.gethostname(),
         "time": time.time(),
@@ -32,8 +39,8 @@ def examine(check: NodeCheck) -> Json:
         "code": made_with["code"],
         "processor": made_with["processor"],
         "cpus": os.cpu_count(),
-        "memory": memory,
-        "disk": shutil.disk_usage("/tmp").free,
+        "memory": psutil.virtual_memory().available,
+        "disk": psutil.disk_usage("/tmp").free,
         "devices": _devices(),
         "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
         "marker": _sees(check),
@@ -42,12 +49,12 @@ def examine(check: NodeCheck) -> Json:
 
 
 def _devices() -> list[str]:
-    found = []
+    devices = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        found.append(f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
-    return found
+        devices.append(f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    return devices
 
 
 def _sees(check: NodeCheck) -> bool | None:
@@ -67,14 +74,3 @@ def _reaches(url: str) -> bool:
         return True  # it answers
     except OSError:
         return False
-
-
-@dataclass(frozen=True)
-class NodeCheck:
-    """For `doctor`: what a machine is asked: whether it sees `marker` in `storage`, and answers
-    from `url`.
-    """
-
-    storage: str | None = None
-    marker: str | None = None
-    url: str | None = None

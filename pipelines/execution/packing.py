@@ -1,5 +1,7 @@
-"""How many trials share a GPU: arithmetic on what a probe measured (execution/probe.py), and the
-limit that each trial keeps to. See docs/performance.md."""
+"""How many trials share a GPU, and the limit that each keeps to.
+
+Arithmetic on what a probe measured (execution/probe.py). See docs/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,17 @@ SPARE = 1.15  # fragmentation, and configurations that take more than the defaul
 CONTEXT_BYTES = 600 * 2**20  # what CUDA takes for each process beside its tensors
 USABLE = 0.95  # of the device: the rest is the driver's and the desktop's
 GIB = 2**30
+FINEST = 10_000  # parts into which Ray divides a GPU
+Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm takes. peak: bytes allocated at most; seconds: per step; busy: of these, the
-    fraction in which the GPU computes, None if the profiler saw nothing."""
+    """What an arm takes.
+
+    peak: bytes allocated at most; seconds: per step; busy: of these, the fraction in which the GPU
+    computes, None if the profiler saw nothing.
+    """
 
     arm: str
     peak: int
@@ -29,8 +36,11 @@ class Cost:
 
 
 class Probed(NamedTuple):
-    """What a probe found: costs of each arm's phases, bytes of the GPU, and in a line each why an
-    arm could not be measured."""
+    """What a probe measured.
+
+    costs: of each arm's phases; total: bytes of the GPU; unmeasured: in a line each, why an arm
+    could not be measured.
+    """
 
     costs: list[Cost]
     total: int
@@ -39,8 +49,10 @@ class Probed(NamedTuple):
 
 @dataclass(frozen=True)
 class Packing:
-    """How many trials memory, CPU cores and speed would let share a GPU (speed: None if unknown),
-    and how many do."""
+    """How many trials memory, CPU cores and speed would let share a GPU, and how many do.
+
+    speed: None if it is unknown.
+    """
 
     memory: int
     cores: int
@@ -91,11 +103,6 @@ def described(costs: list[Cost], total: int, packing: Packing) -> str:
     )
 
 
-def _busy(costs: list[Cost]) -> float | None:
-    known = [cost.busy for cost in costs if cost.busy]
-    return min(1.0, mean(known)) if known else None
-
-
 def grown(gpus: float) -> float:
     """Twice a share of a GPU, at most all of it; no GPU, and whole ones, stay as they are."""
     return min(1.0, 2 * gpus) if 0 < gpus < 1 else gpus
@@ -116,10 +123,6 @@ def memory_fraction(gpus: float, total: int) -> float:
     return fraction
 
 
-Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it (execution/probe.py)
-FINEST = 10_000  # parts into which Ray divides a GPU
-
-
 def parse_gpus(text: str) -> Gpus:
     """GPUs per trial, as a person writes them.
 
@@ -138,3 +141,8 @@ def parse_gpus(text: str) -> Gpus:
             f"{1 / FINEST}), or a whole number"
         )
     return gpus
+
+
+def _busy(costs: list[Cost]) -> float | None:
+    known = [cost.busy for cost in costs if cost.busy]
+    return min(1.0, mean(known)) if known else None

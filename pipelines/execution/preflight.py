@@ -21,8 +21,7 @@ from pipelines.study.training_spec import TrainingSpec
 
 
 def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig) -> None:
-    """Finished trials must come from the code, the torch and the fast paths of this launch, or they
-    do not compare.
+    """Finished trials must come from the code, torch and fast paths of this launch to compare.
 
     Raises:
         UserError: some do not.

@@ -25,11 +25,11 @@ TIMED_STEPS = 10
 
 def probe_specs(study: Study) -> dict[str, list[TrainingSpec]]:
     """By arm: each phase of its default configuration, as a trial of its own."""
-    found = {}
+    by_arm = {}
     for name, arm in study.arms.items():
         spec = default_spec(study, arm)
-        found[name] = [replace(spec, phases=(phase,)) for phase in spec.phases]
-    return found
+        by_arm[name] = [replace(spec, phases=(phase,)) for phase in spec.phases]
+    return by_arm
 
 
 def probe(specs: dict[str, list[TrainingSpec]], device: torch.device) -> Probed:
@@ -84,8 +84,10 @@ def _seconds(run: Callable[[], None], device: torch.device) -> float:
 
 
 def _device_seconds(run: Callable[[], None], device: torch.device) -> float:
-    """Sum over kernels and copies, as the profiler saw them on the device; annotations would count
-    them twice."""
+    """Sum over kernels and copies, as the profiler saw them on the device.
+
+    Annotations would count them twice.
+    """
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         run()
         torch.cuda.synchronize(device)

@@ -72,8 +72,10 @@ class ProgressTable:
         return [self._lines[name] for name in self.planner.arms]
 
     def eta(self) -> float | None:
-        """Seconds until all is done, with the trials in flight spread over all workers; None before
-        the first run."""
+        """Seconds until all is done; None before the first run.
+
+        What is left is taken to be spread over all workers.
+        """
         lines = self.lines()
         known = [r for line in lines if (r := line.remaining_seconds()) is not None]
         if not known:
@@ -118,8 +120,10 @@ class ProgressTable:
 
 @contextmanager
 def progress(progress_table: ProgressTable, console: Console) -> Iterator[OnEnd]:
-    """A live table on a terminal; elsewhere a line from time to time. Yields what to call with each
-    ended trial."""
+    """A live table on a terminal; elsewhere a line from time to time.
+
+    Yields what to call with each trial that ended.
+    """
     if console.is_terminal:
         with Live(
             progress_table.table(), console=console, refresh_per_second=4, transient=True

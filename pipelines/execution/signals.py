@@ -1,5 +1,7 @@
-"""An orderly stop: SIGINT (Ctrl-C), SIGTERM (SLURM, Kubernetes, `ray job stop`) and SIGUSR1
-(SLURM's --signal).
+"""An orderly stop by a signal.
+
+SIGINT comes from Ctrl-C, SIGTERM from SLURM, Kubernetes and `ray job stop`, SIGUSR1 from SLURM's
+--signal.
 """
 
 from __future__ import annotations

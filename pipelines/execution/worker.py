@@ -1,11 +1,9 @@
-"""Runs one attempt at one trial in this process, whoever asks for it: Ray, the inline executor, or
-`trial`."""
+"""Runs one attempt at one trial in this process, for Ray and for the inline executor."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from obstore.exceptions import BaseError
 
 from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
+from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.attempt import Attempt, LedgerConflict
 from pipelines.ledger.ledger import Ledger
@@ -24,6 +23,8 @@ from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import run_trial
 from pipelines.trial_documents import Outcome, TrialSpec
 
+KEEP_MODEL = ("final", "default")  # roles of trials
+
 
 class Stopped(Exception):
     """The launch is ending; the attempt has left a checkpoint."""
@@ -33,7 +34,7 @@ def run_attempt(
     worker_config: WorkerConfig,
     spec: TrialSpec,
     number: int,
-    stop: Callable[[], bool] = lambda: False,
+    stop: ShouldStop = lambda: False,
     gpus: float = 0.0,
 ) -> None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
@@ -56,7 +57,7 @@ def _run(
     worker_config: WorkerConfig,
     spec: TrialSpec,
     attempt: Attempt,
-    stop: Callable[[], bool],
+    stop: ShouldStop,
     gpus: float,
 ) -> None:
     training_spec = TrainingSpec.of(spec, worker_config.protocols[spec["scenario"]])
@@ -80,13 +81,10 @@ def _run(
                 cost = progress.result["cost"] | {"gpus": gpus}
                 result: Outcome = {**progress.result, "cost": cost}
                 run.summarize(tracked_summary(result))
-                keeps_model = spec["role"] in ("final", "default")
-                if keeps_model and result["status"] == "completed":
-                    files = artifacts(training_spec, progress.snapshot())
-                else:
-                    files = {}
-                for name, data in files.items():
-                    attempt.write(name, data)
+                # The model first: a result without its model would never get it.
+                if spec["role"] in KEEP_MODEL and result["status"] == "completed":
+                    for name, data in artifacts(training_spec, progress.snapshot()).items():
+                        attempt.write(name, data)
                 attempt.finish({**result, "provenance": made_by}, history)
                 return
             ending = stop()
@@ -98,8 +96,9 @@ def _run(
 
 
 def _prepare_gpu(gpus: float) -> None:
-    """A fraction of a GPU is a limit of memory, so that too much fails here, not next door; and the
-    peak is this attempt's own, whatever the process has run before.
+    """Limit this attempt to its share of the GPU's memory, and start its peak at nothing.
+
+    So too much fails here, not next door, and what the process has run before does not count.
     """
     torch.cuda.init()
     torch.cuda.reset_peak_memory_stats()
@@ -119,12 +118,16 @@ def _made_by(worker_config: WorkerConfig, spec: TrainingSpec) -> Json:
 
 
 def _load(attempt: Attempt, here: Json) -> Json | None:
-    """The furthest checkpoint; None also if its origin is another than `here`: a trial is not a
-    mixture.
+    """The state of the furthest checkpoint; None if there is none.
+
+    None also if its origin is another than `here`: a trial is not a mixture.
     """
-    found = attempt.load_newest_checkpoint()
-    saved = found and torch.load(io.BytesIO(found[1]), weights_only=True)
-    return saved["state"] if saved and not differing(saved["origin"], here) else None
+    newest = attempt.load_newest_checkpoint()
+    if newest is None:
+        return None
+    _, data = newest
+    saved = torch.load(io.BytesIO(data), weights_only=True)
+    return None if differing(saved["origin"], here) else saved["state"]
 
 
 def _save(attempt: Attempt, state: Json, here: Json) -> None:
@@ -134,14 +137,15 @@ def _save(attempt: Attempt, state: Json, here: Json) -> None:
 
 
 def classify(error: Exception) -> str:
-    """Why an attempt failed: memory, time, data, user, conflict or code. (Lost nodes are the
-    driver's finding.)
+    """Why an attempt failed: memory, time, data, user, conflict or code.
+
+    That a node was lost is the driver's to say.
     """
-    found = {
+    kinds_of = {
         "memory": torch.cuda.OutOfMemoryError | MemoryError,
         "time": TimeoutError,
         "data": OSError | BaseError,
         "user": UserError,
         "conflict": LedgerConflict,
     }
-    return next((name for name, kinds in found.items() if isinstance(error, kinds)), "code")
+    return next((name for name, kinds in kinds_of.items() if isinstance(error, kinds)), "code")

@@ -1,13 +1,15 @@
-"""How a launch runs its trials; none of it changes a number by more than rounding. Imports nothing
-that takes time."""
+"""How a launch runs its trials; none of it changes a number by more than rounding.
+
+Imports nothing that takes time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from pipelines.study.protocol import Protocol
+from pipelines.tracking.mode import Mode
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 
 
@@ -19,7 +21,7 @@ class WorkerConfig:
     study: str
     protocols: Mapping[str, Protocol]  # by scenario; "" is the study's own
     device: str
-    tracking: Literal["online", "offline", "disabled"]
+    tracking: Mode
     tracking_dir: str
     commit: str | None  # of the driver's code; workers may have a copy without its history
     checkpoint_seconds: float = 60.0

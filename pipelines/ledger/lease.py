@@ -18,10 +18,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from pipelines.errors import UserError
 from pipelines.ledger.storage import STORAGE_ERRORS, Storage
 
 FOLDER = "lease"
+SAME_START = 2.0  # seconds; two looks at the same process differ by less
 LIFETIME = 60.0  # seconds from one renewal to expiry; must exceed the clocks' difference by far
 
 
@@ -33,7 +36,7 @@ class Holder:
     host: str
     machine: str | None
     pid: int
-    process_start: str | None
+    process_start: float | str | None  # seconds after boot; text in leases of earlier versions
     started: float
     expires: float
 
@@ -57,8 +60,13 @@ class Holder:
         """
         if not self.expires:
             return False
+        # Process numbers are used again, so the process must also have started when this one did.
         if not takeover and self.machine is not None and self.machine == _machine():
-            return _process_start(self.pid) == self.process_start
+            start, recorded = _process_start(self.pid), self.process_start
+            if start is None:
+                return False
+            if isinstance(recorded, float):
+                return abs(start - recorded) < SAME_START
         return time.time() < self.expires
 
 
@@ -178,11 +186,13 @@ def _machine() -> str | None:
         return None
 
 
-def _process_start(pid: int) -> str | None:
-    """When a process of this machine started, in clock ticks after boot; None if it is gone."""
+def _process_start(pid: int) -> float | None:
+    """When a process of this machine started, in seconds after boot; None if it is gone."""
     try:
-        # The second field is the program's name in parentheses, and may contain spaces.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        # Both follow the clock when it is set; their difference does not.
+        return process.create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
         return None
-    return None if fields[0] in "ZX" else fields[19]

@@ -19,14 +19,14 @@ def finish(place: Path, key: str, passes: int) -> None:
 
 
 def test_each_way_in_which_a_study_may_come_out_wrong_is_counted(tmp_path: Path):
-    expected, found = tmp_path / "expected", tmp_path / "found"
+    expected, disturbed = tmp_path / "expected", tmp_path / "disturbed"
     for key in ("ce-1", "ce-2", "ce-3", "ce-4"):
         finish(expected, key, 7)
-    finish(found, "ce-1", 7)
-    finish(found, "ce-2", 8)
-    finish(found, "ce-9", 7)
-    Ledger.open(str(found)).add_trial({"key": "ce-3", "arm": "ce"})
-    counts = compare(str(found), expected)
+    finish(disturbed, "ce-1", 7)
+    finish(disturbed, "ce-2", 8)
+    finish(disturbed, "ce-9", 7)
+    Ledger.open(str(disturbed)).add_trial({"key": "ce-3", "arm": "ce"})
+    counts = compare(str(disturbed), expected)
     assert counts == {
         "trials": 4,
         "equal": 1,
@@ -42,11 +42,11 @@ def test_each_way_in_which_a_study_may_come_out_wrong_is_counted(tmp_path: Path)
 @pytest.mark.chaos
 @pytest.mark.parametrize("storage", ["local", "s3"])
 def test_some_faults_change_nothing(storage: str, tmp_path: Path):
-    found = tmp_path / "outcome.json"
+    file = tmp_path / "outcome.json"
     command = [sys.executable, "-m", "benchmarks.chaos", "--faults", "3", "--seed", "1"]
-    command += ["--storage", storage, "--json", str(found)]
+    command += ["--storage", storage, "--json", str(file)]
     subprocess.run(command, check=True, cwd=ROOT)
-    outcome = json.loads(found.read_text())
+    outcome = json.loads(file.read_text())
     assert sum(outcome["faults"].values()) == 3
     for counts in outcome["rounds"]:
         assert counts["equal"] == counts["trials"] >= 40

@@ -34,8 +34,8 @@ SMALL += ["--checkpoint-seconds", "0.2", "--wandb", "disabled", "--device", "cpu
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    with ray_nodes() as found:
-        yield found
+    with ray_nodes() as started:
+        yield started
 
 
 def start(nodes: Nodes, storage: Path, *options: str) -> subprocess.Popen[str]:
@@ -65,10 +65,10 @@ def wait_for_trial(storage: Path, launched: subprocess.Popen[str]) -> None:
 def assert_as_inline(nodes: Nodes, storage: Path) -> None:
     whole = storage.with_name("inline")
     assert run(nodes, whole, "--executor", "inline")[0] == 0
-    found, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
-    assert found.keys() == expected.keys()
+    actual, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
+    assert actual.keys() == expected.keys()
     for key, trial in expected.items():
-        result = found[key].result
+        result = actual[key].result
         assert trial.result and result and differences(trial.result, result) == []
 
 

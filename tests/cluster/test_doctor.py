@@ -39,8 +39,8 @@ def test_each_fault_is_found_on_its_node_with_its_remedy(
 ):
     import re
 
-    [(found, text)] = issues(healthy | change)
-    assert found == level and re.search(rf"{level}: node7: {says}", text)
+    [(its_level, text)] = issues(healthy | change)
+    assert its_level == level and re.search(rf"{level}: node7: {says}", text)
 
 
 @pytest.mark.parametrize("package", ["python", "torch", "numpy", "ray"])

@@ -100,10 +100,10 @@ def test_a_driver_killed_at_random_moments_ends_with_the_very_same_results(tmp_p
         last = start(place, environment, "--wandb", "disabled", *options)
         _, err = last.communicate(timeout=120)
         assert (last.returncode, err) == (0, "")
-    found, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
-    assert found.keys() == expected.keys()
+    actual, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
+    assert actual.keys() == expected.keys()
     for key, trial in expected.items():
-        result = found[key].result
+        result = actual[key].result
         assert trial.result and result and differences(trial.result, result) == []
 
 

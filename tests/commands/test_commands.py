@@ -148,9 +148,9 @@ def test_a_trial_that_differs_from_its_record_is_told(finished, capsys):
 
 def test_best_gives_a_configuration_and_a_model_that_loads(finished, capsys):
     assert run("best", finished, "--arm", "gce") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert set(found["config"]) == {"q"} and found["chosen_by"] == "val"
-    model = load_model(found["checkpoint"])
+    best = json.loads(capsys.readouterr().out)
+    assert set(best["config"]) == {"q"} and best["chosen_by"] == "val"
+    model = load_model(best["checkpoint"])
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -299,21 +299,18 @@ def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
     offline = [*LAUNCH[:3], "offline", *LAUNCH[4:]]
     assert run("launch", study_file(tmp_path), "--storage", storage, *offline) == 0
     wandb.teardown()
-    logged = {found.run.run_id: found for found in offline_runs(storage)}
+    logged = {one.run.run_id: one for one in offline_runs(storage)}
     results = trial_results(storage)
     assert set(logged) == set(results)
     for key, result in results.items():
-        found = logged[key]
+        one = logged[key]
         spec = json.loads((storage / "trials" / key / "spec.json").read_text())
         history = storage / "trials" / key / "attempts/1/history.json"
         rows = json.loads(history.read_text())["rows"]
-        assert found.exit_code == 0
-        assert (found.run.run_group, found.run.job_type) == ("small", spec["role"])
-        assert (
-            found.config["config"] == spec["config"]
-            and found.config["run_seed"] == spec["run_seed"]
-        )
-        assert [row["epoch"] for row in found.history] == [row["epoch"] for row in rows]
-        assert found.history[-1]["val/accuracy"] == rows[-1]["val/accuracy"]
-        assert found.summary["val/last"] == result["val"]["last"]
-        assert not [name for name in found.summary if "test" in name or "held_out" in name]
+        assert one.exit_code == 0
+        assert (one.run.run_group, one.run.job_type) == ("small", spec["role"])
+        assert one.config["config"] == spec["config"] and one.config["run_seed"] == spec["run_seed"]
+        assert [row["epoch"] for row in one.history] == [row["epoch"] for row in rows]
+        assert one.history[-1]["val/accuracy"] == rows[-1]["val/accuracy"]
+        assert one.summary["val/last"] == result["val"]["last"]
+        assert not [name for name in one.summary if "test" in name or "held_out" in name]

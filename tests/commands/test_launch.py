@@ -130,8 +130,8 @@ def test_nor_are_results_of_other_fast_paths(tmp_path: Path):
         run(tmp_path, larger, without="fused")
     mixed = run(tmp_path, larger, without="fused", allow_mixed=True)
     _, document, study = open_study(str(tmp_path))
-    found = StudyState(study, document, results(mixed), plan(study, document["hash"], {}))
-    assert found.mixture() == [
+    state = StudyState(study, document, results(mixed), plan(study, document["hash"], {}))
+    assert state.mixture() == [
         "mixed results, which may not compare: without nothing (2 trials), fused (2 trials)"
     ]
 

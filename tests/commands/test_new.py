@@ -51,12 +51,12 @@ def test_what_is_seen_of_a_folder(place):
     (root / "cat" / "notes.txt").write_text("no image")
     (root / "cat" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
-    found = survey(root, None, "label")
-    assert found.counts == [31, 11] and found.look.left_out == 1 and found.data.size is None
-    assert found.duplicates == (2, 0, 1)  # copies: one of them is called a dog
-    assert found.imbalance == pytest.approx(31 / 11)
-    assert found.look.image_sizes == {(12, 12): 42}
-    shown = dict(summary(found))
+    seen = survey(root, None, "label")
+    assert seen.counts == [31, 11] and seen.look.left_out == 1 and seen.data.size is None
+    assert seen.duplicates == (2, 0, 1)  # copies: one of them is called a dog
+    assert seen.imbalance == pytest.approx(31 / 11)
+    assert seen.look.image_sizes == {(12, 12): 42}
+    shown = dict(summary(seen))
     assert shown["classes"] == "2: cat, dog" and shown["input"] == "colour images, 12 x 12"
     assert shown["smallest, largest"] == "dog (11), cat (31): 2.8 to 1"
 
@@ -65,8 +65,8 @@ def test_duplicates_across_the_test_set_are_told(place):
     root = images(place / "pets/train", {"cat": 20, "dog": 20}).parent
     images(root / "test", {"cat": 5, "dog": 5}, seed=1)
     (root / "test/cat/copy.png").write_bytes((root / "train/cat/003.png").read_bytes())
-    file, found = new_study("pets", root, None, "label")
-    assert (found.duplicates.number, found.duplicates.across) == (1, 1)
+    file, seen = new_study("pets", root, None, "label")
+    assert (seen.duplicates.number, seen.duplicates.across) == (1, 1)
     assert "1 examples occur both in training and in test set" in file.read_text()
     assert load_study("pets.yaml").protocol.splits.test is None
 
@@ -98,8 +98,8 @@ def test_the_metric_follows_the_imbalance(place):
 )
 def test_the_splits_fit_the_data_and_its_smallest_class(place, counts, shape, small, test):
     file = arrays(place / "a.npz", counts, shape)
-    found = chosen(file)
-    assert (found["small"], found["test"]) == (small, test)
+    choice = chosen(file)
+    assert (choice["small"], choice["test"]) == (small, test)
     check(load_study(str(new_study("a", file, None, "label")[0])))
 
 
@@ -136,16 +136,16 @@ def test_a_table_launches(place):
     rows = [[*rng.normal(size=2).round(3), kind] for kind in ("a", "b", "b", "b") * 15]
     with (place / "t.csv").open("w") as file:
         csv.writer(file).writerows([["u", "v", "kind"], *rows])
-    _, found = new_study("table", place / "t.csv", None, "kind")
+    _, seen = new_study("table", place / "t.csv", None, "kind")
     study = rehearsal(load_study("table.yaml"), {})
     assert study.protocol.metric == "balanced_accuracy" and "focal" in study.request.arms
-    assert study.protocol.model.name == "mlp" and dict(summary(found))["input"] == "2 numbers"
+    assert study.protocol.model.name == "mlp" and dict(summary(seen))["input"] == "2 numbers"
     check(study)
 
 
 def test_a_rehearsal_keeps_what_was_asked_for():
-    found = rehearsal(load_study("digits"), {"trials": 1, "arms": ["ce"]}).request
-    assert (found.trials, found.repeats, found.seeds) == (1, 2, 1)
+    request = rehearsal(load_study("digits"), {"trials": 1, "arms": ["ce"]}).request
+    assert (request.trials, request.repeats, request.seeds) == (1, 2, 1)
 
 
 def test_a_file_that_exists_is_not_touched(place):

@@ -27,8 +27,8 @@ def study(tmp_path: Path) -> str:
 
 
 def names(storage: str, ending: str) -> list[str]:
-    found = Ledger.open(storage).storage.files("trials")
-    return sorted(file.path for file in found if file.path.endswith(ending))
+    files = Ledger.open(storage).storage.files("trials")
+    return sorted(file.path for file in files if file.path.endswith(ending))
 
 
 def test_an_unfinished_trial_keeps_its_newest_checkpoint_a_finished_one_none(study: str):

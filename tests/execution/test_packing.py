@@ -88,10 +88,10 @@ def test_the_proposal_says_what_was_measured_and_the_option_that_fixes_it():
     ("first", "then"), [(0.25, [0.5, 1.0]), (0.3333, [0.6666, 1.0]), (0.0, []), (1.0, []), (2, [])]
 )
 def test_a_share_grows_until_it_is_the_whole_gpu(first: float, then: list[float]):
-    found = [first]
-    while grown(found[-1]) != found[-1]:
-        found.append(grown(found[-1]))
-    assert found[1:] == then
+    shares = [first]
+    while grown(shares[-1]) != shares[-1]:
+        shares.append(grown(shares[-1]))
+    assert shares[1:] == then
 
 
 def test_a_share_that_holds_nothing_but_cudas_own_memory_is_refused():

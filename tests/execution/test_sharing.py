@@ -89,7 +89,7 @@ def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
     worker_config = WorkerConfig(
         storage=str(storage),
         study=asked.name,
-        protocol=asked.protocol.model_dump(mode="json"),
+        protocols=asked.protocols,
         device="cpu",
         tracking="disabled",
         tracking_dir=str(storage),
@@ -101,11 +101,11 @@ def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
 
 
 def shares_by_process(place: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    shares: dict[str, set[str]] = {}
     for name in os.listdir(place):
         process, _, share = name.partition("-")
-        found.setdefault(process, set()).add(share)
-    return found
+        shares.setdefault(process, set()).add(share)
+    return shares
 
 
 @pytest.mark.slow

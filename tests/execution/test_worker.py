@@ -65,9 +65,9 @@ def after(steps: int) -> Callable[[], bool]:
 
 def position(storage: Path, arm: str, number: int) -> list[int]:
     """Phase, epoch, step at which the newest checkpoint was made."""
-    found = Ledger.open(str(storage)).attempt(f"{arm}-0", number).load_newest_checkpoint()
-    assert found
-    return torch.load(io.BytesIO(found[1]), weights_only=True)["state"]["position"]
+    newest = Ledger.open(str(storage)).attempt(f"{arm}-0", number).load_newest_checkpoint()
+    assert newest
+    return torch.load(io.BytesIO(newest[1]), weights_only=True)["state"]["position"]
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_a_result_says_what_it_took_of_a_gpu(tmp_path: Path):
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What a process set as limit on a made-up GPU: its memory is 20 times what CUDA itself
     takes."""
-    found: list[float] = []
+    limits_set: list[float] = []
     total = 20 * CONTEXT_BYTES
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (total // 2, total))
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
-    return found
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits_set.append)
+    return limits_set
 
 
 @pytest.mark.parametrize(("gpus", "limit"), [(0.5, [0.5 * 0.95 - 1 / 20]), (1.0, []), (2.0, [])])

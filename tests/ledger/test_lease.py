@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.ledger import lease as module
-from pipelines.ledger.lease import Holder, Lease, acquire_lease
+from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
 from pipelines.ledger.storage import Storage, open_storage
 
 
@@ -80,8 +80,17 @@ sys.stdin.read()
 
 
 def test_another_process_with_the_number_of_a_dead_one_is_not_the_driver(storage: Storage):
-    held_by(storage, process_start="1")
+    held_by(storage, process_start=Holder.here().process_start - 3)
     acquire_lease(storage)
+
+
+@pytest.mark.parametrize(("expires_in", "live"), [(30, True), (-1, False)])
+def test_a_lease_of_an_earlier_version_on_this_machine_counts_until_it_expires(
+    storage: Storage, expires_in: float, live: bool
+):
+    """Its start is in another unit, so whether its process lives cannot be told."""
+    held_by(storage, process_start="123456", expires=time.time() + expires_in)
+    assert (live_holder(storage) is not None) == live
 
 
 def test_a_released_lease_is_free_at_once(storage: Storage):

@@ -16,15 +16,15 @@ def marked_environment() -> dict[str, str]:
 
 def marked_processes(environment: dict[str, str]) -> dict[int, str]:
     """Command lines of the live processes with that mark, by process id."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
+    processes = {}
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if f"{NAME}={environment[NAME]}".encode() not in (process / "environ").read_bytes():
+            if f"{NAME}={environment[NAME]}".encode() not in (folder / "environ").read_bytes():
                 continue
-            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if state not in "ZX":
-            found[int(process.name)] = command
-    return found
+            processes[int(folder.name)] = command
+    return processes
