@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch.nn import functional as F
 
 from methods.objective import generator
-from pipelines.analysis.intervals import estimate
+from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.commands.launch import Options, launch
 from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, Task, prepare
@@ -37,11 +37,12 @@ from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import Data, LabelsFile, Protocol
 from pipelines.study.study_file import Study, parse_study
 from pipelines.suspects.contact_sheet import evidence
-from pipelines.suspects.ranking import find_suspects, ranking_quality
+from pipelines.suspects.ranking import find_suspects
+from pipelines.suspects.scores import ranking_quality
 from pipelines.training.schedule import learning_rate
 
 FOLDS = 5
-IMAGES, LABELS = "UNTUNED_CIFAR10_JPEG", "UNTUNED_CIFAR10N"  # places, for `cifar10n`
+IMAGES, LABELS = "UNTUNED_CIFAR10_JPEG", "UNTUNED_CIFAR10N"  # variables that `cifar10n` reads
 SUBSET = 3000  # of JPEG CIFAR-10's 50,000 training images
 ARMS = ["ce", "gce", "gce_plus_meta", "clean_only", "finetune", "l2rw"]
 DIGITS = {
@@ -64,8 +65,10 @@ Runs = dict[tuple[int, int], float]
 
 
 def cifar10n() -> dict[str, Any]:
-    """A source: the first training images of each class of JPEG CIFAR-10, half its size, and
-    CIFAR-10N's `worst` labels."""
+    """A source: the first training images of each class of JPEG CIFAR-10, under noisy labels.
+
+    These are CIFAR-10N's `worst`.
+    """
     labels = LabelsFile(file=Path(os.environ[LABELS]), path="path", label="worst")
     data = Data(source="image_folder", path=Path(os.environ[IMAGES]), labels=labels)
     dataset = load_dataset(data)
@@ -95,7 +98,7 @@ def cross_validated(task: Task, protocol: Protocol, clean: bool) -> NDArray[np.f
     clean: the networks are trained on the clean examples of meta and val too.
     """
     labels = task.train.y.numpy()
-    found = np.zeros((len(labels), len(task.classes)))
+    probabilities = np.zeros((len(labels), len(task.classes)))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for number, (inside, outside) in enumerate(folds.split(labels, labels)):
         parts = [(task.train, inside)]
@@ -105,8 +108,8 @@ def cross_validated(task: Task, protocol: Protocol, clean: bool) -> NDArray[np.f
         with torch.inference_mode():
             batches = task.train.x[outside].split(1000)
             logits = torch.cat([network(task.normalise(x)) for x in batches])
-        found[outside] = logits.double().softmax(dim=1)
-    return found
+        probabilities[outside] = logits.double().softmax(dim=1)
+    return probabilities
 
 
 def fit(
@@ -157,9 +160,9 @@ def cleanlab_rows(study: Study) -> Rows:
                 for name, value in ranking_quality(-quality, wrong).items():
                     runs[method, adjusted][name][repeat, 0] = value
         for (method, adjusted), values in runs.items():
-            found = {name: estimate(value) for name, value in values.items()}
-            ranking = method + ", adjusted" * adjusted
-            rows.append(_row("cleanlab", ranking, (splits.meta + splits.val) * clean, FOLDS, found))
+            estimates = {name: estimate(value) for name, value in values.items()}
+            ranking, used = method + ", adjusted" * adjusted, (splits.meta + splits.val) * clean
+            rows.append(_row("cleanlab", ranking, used, FOLDS, estimates))
     return rows
 
 
@@ -169,19 +172,26 @@ def our_rows(study: Study, storage: str, console: Console) -> Rows:
     ledger, study_state = load_study_state(storage)
     rows = []
     for arm in study.arms:
-        found = find_suspects(ledger, study_state, arm)
-        console.print(f"{arm}: {evidence(found)}")
+        suspects = find_suspects(ledger, study_state, arm)
+        console.print(f"{arm}: {evidence(suspects)}")
         record = next(r for r in study_state.records if r.arm == arm and r.role == "final")
         used = record.clean_train
-        rows.append(_row("untuned", arm, used, study.request.seeds, found.quality or {}))
+        rows.append(_row("untuned", arm, used, study.request.seeds, suspects.quality or {}))
     chosen = find_suspects(ledger, study_state).arm
     return [row | {"chosen_by_val": row["ranking"] == chosen} for row in rows]
 
 
-def _row(tool: str, ranking: str, clean: int, trainings: int, found: dict[str, Any]) -> dict:
+def _row(
+    tool: str, ranking: str, clean: int, trainings: int, quality: dict[str, Estimate]
+) -> dict[str, Any]:
+    """How good one ranking is.
+
+    clean: number of clean labels that its networks were trained on.
+    trainings: of networks, per repeat.
+    """
     shown = {
         name: {"mean": e.mean, "low": e.low, "high": e.high, "n": e.repeats}
-        for name, e in found.items()
+        for name, e in quality.items()
     }
     return {
         "tool": tool,
@@ -209,13 +219,13 @@ def main(
     for name in list(STUDIES)[: 1 + bool(images)]:
         study = study_of(name, repeats)
         with TemporaryDirectory() as folder:
-            found = our_rows(study, f"{folder}/runs", console)
+            study_rows = our_rows(study, f"{folder}/runs", console)
         try:
-            found += cleanlab_rows(study)
+            study_rows += cleanlab_rows(study)
         except ImportError:
             console.print("cleanlab is not installed: skipped (pip install cleanlab)")
         size = len(prepare(study.protocol, data_seed(study, 0)).train)
-        rows += [{"data": name, "examples": size} | row for row in found]
+        rows += [{"data": name, "examples": size} | row for row in study_rows]
     for row in rows:
         scores = "  ".join(
             f"{name} {row[name]['mean']:.3f} [{row[name]['low']:.3f}, {row[name]['high']:.3f}]"

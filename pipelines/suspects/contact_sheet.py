@@ -16,6 +16,7 @@ from PIL import Image
 from pipelines.analysis.intervals import Estimate
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
+from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.report.study_report import SUSPECTS_FILE
 from pipelines.report.study_state import load_study_state
@@ -27,17 +28,21 @@ SHEET = 50  # examples on the contact sheet
 def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Suspects, list[str]]:
     """Write suspects.csv (the first `top` rows, or all) and suspects.json, which the report shows.
 
-    Returns the ranking, and where the files are. Raises `UserError` as `find_suspects` does.
+    Returns:
+        The ranking, and where the files are.
+
+    Raises:
+        UserError: as `find_suspects`; or `top` is below 1.
     """
     if top is not None and top < 1:
         raise UserError(f"--top {top}: must be at least 1")
     ledger, study_state = load_study_state(storage)
-    found = find_suspects(ledger, study_state, arm)
-    sheet = contact_sheet(found, load_dataset(study_state.study.protocol.data))
-    files = {"suspects.csv": to_csv(found.ranking[:top]), SUSPECTS_FILE: json.dumps(sheet)}
+    suspects = find_suspects(ledger, study_state, arm)
+    sheet = contact_sheet(suspects, load_dataset(study_state.study.protocol.data))
+    files = {"suspects.csv": to_csv(suspects.ranking[:top]), SUSPECTS_FILE: json.dumps(sheet)}
     for name, text in files.items():
         ledger.storage.replace(name, text.encode())
-    return found, [f"{storage.rstrip('/')}/{name}" for name in files]
+    return suspects, [f"{storage.rstrip('/')}/{name}" for name in files]
 
 
 def to_csv(ranking: list[Suspect]) -> str:
@@ -54,7 +59,7 @@ def to_csv(ranking: list[Suspect]) -> str:
     return table.getvalue()
 
 
-def contact_sheet(suspects: Suspects, dataset: Dataset) -> dict[str, Any]:
+def contact_sheet(suspects: Suspects, dataset: Dataset) -> Json:
     """The beginning of the ranking as the report shows it: labels, images where there are any."""
     first = suspects.ranking[:SHEET]
     images: list[str | None] = [None] * len(first)
@@ -91,10 +96,10 @@ def evidence(suspects: Suspects) -> str:
     )
 
 
-def _interval(found: Estimate) -> str:
-    if math.isnan(found.high):
-        return f"{found.mean:.3f} (no interval)"
-    return f"{found.mean:.3f} ± {found.high - found.mean:.3f}"
+def _interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.high):
+        return f"{estimate.mean:.3f} (no interval)"
+    return f"{estimate.mean:.3f} ± {estimate.high - estimate.mean:.3f}"
 
 
 def _data_uri(pixels: NDArray[np.uint8]) -> str:

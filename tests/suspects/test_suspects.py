@@ -1,5 +1,4 @@
-"""The ranking of suspect labels: its arithmetic by hand, and whether it finds the wrong labels of
-digits."""
+"""The ranking of suspect labels: its arithmetic, and whether it finds the wrong labels of digits."""
 
 import csv
 import io
@@ -13,13 +12,14 @@ import pytest
 import torch
 from rich.console import Console
 
-import pipelines.suspects.ranking as module
 from pipelines.commands.launch import Options, launch
 from pipelines.data.dataset import make_dataset
 from pipelines.errors import UserError
 from pipelines.report.study_state import load_study_state
+from pipelines.suspects import predictions
 from pipelines.suspects.contact_sheet import contact_sheet, evidence, to_csv, write_suspects
-from pipelines.suspects.ranking import Suspect, Suspects, find_suspects, margins, ranking_quality
+from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
+from pipelines.suspects.scores import margins, ranking_quality
 from tests.commands.test_commands import run
 from tests.conftest import small_study
 
@@ -27,20 +27,21 @@ P = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]])
 ARMS = ("ce", "clean_only", "l2rw")
 
 
-def test_the_margin_by_which_the_given_label_loses():
+def test_the_score_is_the_margin_by_which_the_given_label_loses():
     assert margins(P, np.array([0, 0, 2])) == pytest.approx([0.2 - 0.7, 0.8 - 0.1, 0.4 - 0.3])
 
 
-def test_quality_of_a_ranking_by_hand():
+def test_auroc_and_precision_of_a_ranking_agree_with_a_count_by_hand():
     # Ranked: wrong, right, wrong, right: of the four pairs (wrong, right) three are in order.
-    found = ranking_quality(np.array([0.4, 0.9, 0.1, 0.6]), np.array([True, True, False, False]))
-    assert found == {"auroc": pytest.approx(3 / 4), "precision_at_all": 0.5}
+    quality = ranking_quality(np.array([0.4, 0.9, 0.1, 0.6]), np.array([True, True, False, False]))
+    assert quality == {"auroc": pytest.approx(3 / 4), "precision_at_all": 0.5}
 
 
-def test_precision_at_50_and_100_where_there_are_as_many():
+def test_precision_at_50_and_100_is_told_where_there_are_as_many_examples():
     scores, wrong = np.arange(120.0), np.arange(120) >= 60
-    found = ranking_quality(scores, wrong)
-    assert found["precision_at_50"] == 1 and found["precision_at_100"] == pytest.approx(60 / 100)
+    quality = ranking_quality(scores, wrong)
+    assert quality["precision_at_50"] == 1
+    assert quality["precision_at_100"] == pytest.approx(60 / 100)
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +63,31 @@ def study(storage):
 
 def test_the_arm_with_the_highest_val_finds_the_wrong_labels(study):
     ledger, study_state = study
-    found = find_suspects(ledger, study_state)
+    suspects = find_suspects(ledger, study_state)
     val = {arm: [r.val for r in study_state.records if r.arm == arm] for arm in ARMS}
-    assert found.arm == max(ARMS, key=lambda arm: np.mean(val[arm])) != "ce"
-    assert found.quality is not None
+    assert suspects.arm == max(ARMS, key=lambda arm: np.mean(val[arm])) != "ce"
+    assert suspects.quality is not None
     plain = find_suspects(ledger, study_state, "ce").quality
-    assert found.quality["auroc"].mean > 0.9 > plain["auroc"].mean
-    assert found.quality["auroc"].repeats == 2 and found.quality["precision_at_all"].mean > 0.8
-    assert found.known == 1797 - 50 - 50 - 1400 and found.wrong / found.known == pytest.approx(
-        0.4, abs=0.1
-    )
+    assert suspects.quality["auroc"].mean > 0.9 > plain["auroc"].mean
+    assert suspects.quality["auroc"].repeats == 2
+    assert suspects.quality["precision_at_all"].mean > 0.8
+    assert suspects.known == 1797 - 50 - 50 - 1400
+    assert suspects.wrong / suspects.known == pytest.approx(0.4, abs=0.1)
 
 
 def test_the_score_beats_the_weights(storage, study):
     ledger, study_state = study
-    found = find_suspects(ledger, study_state, "l2rw")
-    wrong = np.array([s.true != s.given for s in found.ranking])
-    by_score = ranking_quality(np.array([s.score for s in found.ranking]), wrong)
-    by_weight = ranking_quality(np.array([-s.weight for s in found.ranking]), wrong)
+    suspects = find_suspects(ledger, study_state, "l2rw")
+    wrong = np.array([s.true != s.given for s in suspects.ranking])
+    by_score = ranking_quality(np.array([s.score for s in suspects.ranking]), wrong)
+    by_weight = ranking_quality(np.array([-s.weight for s in suspects.ranking]), wrong)
     assert by_score["auroc"] > by_weight["auroc"] > 0.6
 
 
 def test_an_arm_that_never_trained_on_the_examples_ranks_them(study):
-    found = find_suspects(*study, "clean_only")
-    assert found.quality["auroc"].mean > 0.9
-    assert all(np.isnan(s.weight) for s in found.ranking)
+    suspects = find_suspects(*study, "clean_only")
+    assert suspects.quality["auroc"].mean > 0.9
+    assert all(np.isnan(s.weight) for s in suspects.ranking)
 
 
 def test_examples_that_the_models_do_not_know_are_not_ranked(study):
@@ -98,15 +99,14 @@ def test_examples_that_the_models_do_not_know_are_not_ranked(study):
 
 
 def test_an_entry_is_an_example_with_a_given_label(study):
-    found = find_suspects(*study)
-    pairs = {(s.row, s.given) for s in found.ranking}
-    assert len(pairs) == len(found.ranking)
-    assert sum(s.repeats for s in found.ranking) == 2 * found.known
-    assert {s.repeats for s in found.ranking} == {1, 2}
-    assert [s.score for s in found.ranking] == sorted(
-        (s.score for s in found.ranking), reverse=True
-    )
-    assert all(s.suggested != s.given for s in found.ranking)
+    suspects = find_suspects(*study)
+    pairs = {(s.row, s.given) for s in suspects.ranking}
+    assert len(pairs) == len(suspects.ranking)
+    assert sum(s.repeats for s in suspects.ranking) == 2 * suspects.known
+    assert {s.repeats for s in suspects.ranking} == {1, 2}
+    scores = [s.score for s in suspects.ranking]
+    assert scores == sorted(scores, reverse=True)
+    assert all(s.suggested != s.given for s in suspects.ranking)
 
 
 def test_models_are_averaged_over_run_seeds_and_repeats(study, monkeypatch):
@@ -114,22 +114,22 @@ def test_models_are_averaged_over_run_seeds_and_repeats(study, monkeypatch):
     outputs = iter([np.array(p) for p in ([0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.3, 0.7])])
     columns = {"index": [7], "y": [0], "truth": [1]}
     train = SimpleNamespace(**{name: torch.tensor(value) for name, value in columns.items()})
-    monkeypatch.setattr(module, "prepare", lambda *_: SimpleNamespace(train=train))
-    monkeypatch.setattr(module, "load_model", lambda _: None)
-    monkeypatch.setattr(module, "_predict", lambda *_: next(outputs)[None])
-    monkeypatch.setattr(module.torch, "load", lambda *_, **__: {"weight": torch.tensor([2.0])})
+    monkeypatch.setattr(predictions, "prepare", lambda *_: SimpleNamespace(train=train))
+    monkeypatch.setattr(predictions, "load_model", lambda _: None)
+    monkeypatch.setattr(predictions, "_predict", lambda *_: next(outputs)[None])
+    monkeypatch.setattr(predictions.torch, "load", lambda *_, **__: {"weight": torch.tensor([2.0])})
     [only] = find_suspects(*study, "ce").ranking
     assert only.repeats == 2 and (only.given, only.suggested, only.row) == ("0", "1", 7)
     assert only.score == pytest.approx(0.55 - 0.45) and only.weight == 1.0
 
 
 def test_files_are_written_where_the_study_is(storage):
-    found, paths = write_suspects(storage, "l2rw", 20)
+    suspects, paths = write_suspects(storage, "l2rw", 20)
     assert [path.removeprefix(storage) for path in paths] == ["/suspects.csv", "/suspects.json"]
     table, sheet = (Path(path).read_text() for path in paths)
     rows = list(csv.DictReader(io.StringIO(table)))
     assert len(rows) == 20 and list(rows[0])[:4] == ["rank", "name", "given", "suggested"]
-    assert rows[0]["true"] == found.ranking[0].true and int(rows[0]["rank"]) == 1
+    assert rows[0]["true"] == suspects.ranking[0].true and int(rows[0]["rank"]) == 1
     assert sheet.count("data:image/png;base64,") == 50
 
 
@@ -139,9 +139,9 @@ def suspect(**change):
 
 
 def test_where_no_wrong_label_is_known_nothing_is_claimed():
-    found = Suspects("ce", [suspect()], None, 10, 0)
-    assert "cannot be measured" in evidence(found)
-    [row] = csv.DictReader(io.StringIO(to_csv(found.ranking)))
+    unknown = Suspects("ce", [suspect()], None, 10, 0)
+    assert "cannot be measured" in evidence(unknown)
+    [row] = csv.DictReader(io.StringIO(to_csv(unknown.ranking)))
     assert "true" not in row and row["weight"] == ""
 
 
@@ -162,7 +162,7 @@ def test_dark_images_are_stretched_to_be_seen(monkeypatch):
     assert seen == [240, 255]
 
 
-def test_command(storage, capsys):
+def test_the_command_prints_the_quality_and_puts_the_sheet_on_the_page(storage, capsys):
     assert run("suspects", storage, "--arm", "clean_only", "--top", 5) == 0
     shown = capsys.readouterr().out
     assert "clean_only" in shown and "AUROC" in shown
@@ -176,13 +176,15 @@ def test_command(storage, capsys):
     ("words", "message"),
     [(["--arm", "gce"], "arm 'gce'"), (["--top", "0"], "--top 0")],
 )
-def test_mistakes_are_one_line(storage, words, message, capsys):
+def test_an_arm_of_another_study_and_an_empty_table_are_the_user_s_mistakes(
+    storage, words, message, capsys
+):
     assert run("suspects", storage, *words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
-def test_a_study_without_final_trials(storage, tmp_path, capsys):
+def test_a_study_without_final_trials_has_no_suspects_yet(storage, tmp_path):
     copy = tmp_path / "runs"
     shutil.copytree(storage, copy)
     for result in copy.glob("trials/*/result.json"):
