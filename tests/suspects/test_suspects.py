@@ -1,4 +1,4 @@
-"""The ranking of suspect labels: its arithmetic, and whether it finds the wrong labels of digits."""
+"""The ranking of suspect labels: its arithmetic; whether it finds the wrong labels of digits."""
 
 import csv
 import io
