@@ -72,7 +72,12 @@ def hypergradient(
     Returns:
         One tensor for each of `objective.meta_parameters()`, of its shape. `objective.meta_step`
         takes them.
+
+    Raises:
+        ValueError: the objective has no meta-parameters.
     """
+    if not objective.meta_parameters():
+        raise ValueError(f"{type(objective).__name__} has no meta-parameters: it learns nothing")
     network = Network(model, objective.needs_features, channels_last=False)
     network.key = batch.key
     learner = MetaLearner(objective, network, Meta(engine=engine))

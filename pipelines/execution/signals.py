@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 
 ShouldStop = Callable[[], bool]  # is asked from time to time
@@ -15,13 +16,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """While entered, the first of `SIGNALS` is noted; any further one acts as it did before."""
+    """While entered, the first of `SIGNALS` is noted; any further one acts as it did before.
+
+    Python gives signals to its main thread alone: in another one there is nothing to note.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
 
     def __enter__(self) -> StopSignals:
-        self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+        taken = SIGNALS if current_thread() is main_thread() else ()
+        self._previous = {number: signal.getsignal(number) for number in taken}
         self._install()
         return self
 
@@ -43,7 +48,7 @@ class StopSignals:
         return self.received is not None
 
     def _install(self) -> None:
-        for number in SIGNALS:
+        for number in self._previous:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 import untuned
+from methods.losses.focal import Focal
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.meta.learning_to_reweight import LearningToReweight
 from methods.meta.meta_weight_net import MetaWeightNet
@@ -92,6 +93,12 @@ def test_an_objective_of_ones_own_gets_the_features_it_asks_for(model):
     )
     torch.testing.assert_close(forward, reference, rtol=1e-10, atol=0)
     assert reference.abs() > 1e-4 and not model[-1]._forward_pre_hooks
+
+
+def test_an_objective_that_learns_nothing_has_no_hypergradient(model):
+    batch = examples(6, seed=1)
+    with pytest.raises(ValueError, match="Focal has no meta-parameters"):
+        untuned.hypergradient(model, Focal(), batch, batch, LR)
 
 
 def test_a_batch_takes_class_numbers_or_label_distributions():

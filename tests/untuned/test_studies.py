@@ -1,5 +1,7 @@
 """Studies from Python: a tiny one is launched, opened, and looked at in frames."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -37,6 +39,13 @@ def test_a_finished_study_is_complete_when_launched_again(results, capsys):
     again = untuned.launch(untuned.load_study(STUDY), **options)
     assert "complete: nothing is missing" in capsys.readouterr().out
     assert_frame_equal(again.trials(), results.trials())
+
+
+def test_a_study_is_launched_from_any_thread(results):
+    options = {"storage": results.storage, "executor": "inline", "wandb": "disabled"}
+    with ThreadPoolExecutor() as threads:
+        again = threads.submit(untuned.launch, STUDY, quiet=True, **options).result()
+    assert len(again.records) == len(results.records)
 
 
 def test_trials_have_a_row_for_each_run_of_every_scenario(results):
