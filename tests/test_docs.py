@@ -31,9 +31,10 @@ def test_each_word_of_the_glossary_is_in_the_code(row):
 
 
 def is_there(name: str) -> bool:
-    """Whether there is `module:name`, or the field `module:Class.field`."""
+    """Whether a module defines `module:name`, or the field `module:Class.field`."""
     try:
-        return pkgutil.resolve_name(name) is not None
+        module = getattr(pkgutil.resolve_name(name), "__module__", None)
+        return module in (None, name.partition(":")[0], "typing", "builtins")  # of aliases
     except AttributeError:
         owner, _, field = name.rpartition(".")
         return field in get_annotations(pkgutil.resolve_name(owner))
