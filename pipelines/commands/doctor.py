@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
 from pipelines.commands.printing import format_size, print_columns, print_line
+from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.storage import open_storage
 
 
 def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
-    """Show each machine as a launch would find it; 1 if something must be put right first."""
+    """Show each machine as a launch would find it, and verify the study's files.
+
+    1 if something must be put right first, or if a file is damaged.
+    """
     from pipelines.cluster.doctor import examine_cluster, examine_here, token_file
     from pipelines.tracking.mode import resolve_mode, wandb_url
 
@@ -28,8 +36,17 @@ def run_doctor(storage: str | None, address: str | None, console: Console) -> in
         rows.append([*cells, node["authentication"]])
     print_columns(rows, console)
     print_line(f"Ray token: {token_file()}", console)
-    for issue in issues:
-        print_line(str(issue), console)
-    if not issues:
+    damage = _damage(storage) if storage is not None else []
+    for line in [*map(str, issues), *damage]:
+        print_line(line, console)
+    if not (issues or damage):
         print_line("nothing to put right", console)
-    return int(any(issue.level == "error" for issue in issues))
+    return int(bool(damage) or any(issue.level == "error" for issue in issues))
+
+
+def _damage(storage: str) -> list[str]:
+    """Which files of the study there are not as they were written; every one is read."""
+    if "://" not in storage and not Path(storage).is_dir():
+        return []
+    damaged = Ledger(open_storage(storage, create=False)).contents("all").damaged
+    return [f"damaged: {line}" for line in damage_lines(damaged)]

@@ -27,6 +27,7 @@ from pipelines.execution.preflight import (
 from pipelines.execution.progress import ProgressTable, progress
 from pipelines.execution.signals import ShouldStop, StopSignals
 from pipelines.execution.worker_config import Resources, WorkerConfig
+from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 from pipelines.provenance import provenance
@@ -167,6 +168,8 @@ class Launch:
         # of different requests would both write.
         with ledger.acquire_lease(self.options.takeover) as lease:
             queue = JobQueue(self.study, self.document["hash"], ledger, self.options.retry or ())
+            for line in damage_lines(queue.damaged):
+                print_line(f"damaged: {line}", console)
             # A complete study is only reported on again; nothing is added that would not compare.
             if not (self.options.allow_mixed or queue.finished):
                 refuse_mixture(queue.trials.values(), self.worker_config)

@@ -23,10 +23,11 @@ T = TypeVar("T")
 
 
 class Retried(StrEnum):
-    """States of trials that may be run again."""
+    """Trials that may be run again: by state, or since a file beside the result is damaged."""
 
     FAILED = "failed"
     DIVERGED = "diverged"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)

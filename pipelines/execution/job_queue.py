@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
 from pipelines.execution.packing import grown
+from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.resume import plan, score_of
@@ -41,19 +42,23 @@ class Job(NamedTuple):
 class JobQueue:
     """Hands out jobs. Specs are written before they run, and only here are attempts numbered.
 
-    retry: states ("failed", "diverged") of earlier launches' trials that are run again, under their
-    own keys. A trial that runs out of memory on its share of a GPU gets twice the share.
+    retry: which trials of earlier launches are run again, under their own keys: "failed",
+    "diverged", or "damaged": a file beside the result is. A trial that runs out of memory on its
+    share of a GPU gets twice the share.
+
+    damaged: by key, the files that are gone or not as they were written, as the launch found them.
     """
 
     def __init__(
         self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
     ) -> None:
         self.study, self.ledger = study, ledger
-        recorded = ledger.trials()
-        self.planner = plan(study, protocol, recorded, retry)
-        self.trials = {key: trial for key, trial in recorded.items() if trial.state not in retry}
-        again = recorded.keys() - self.trials.keys()
-        self._diverged = {key for key in again if recorded[key].state == "diverged"}
+        recorded, self.damaged = ledger.contents()
+        damaged = self.damaged if "damaged" in retry else {}
+        again = {k for k, trial in recorded.items() if trial.state in retry or k in damaged}
+        self.planner = plan(study, protocol, recorded, again)
+        self.trials = {key: trial for key, trial in recorded.items() if key not in again}
+        self._set_aside = {key for key in again if recorded[key].result is not None}
         self._to_index = list(self.trials.values())
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
@@ -66,13 +71,15 @@ class JobQueue:
 
         gpus: of a trial, unless it has run out of memory with as many.
         """
-        spec = self.planner.ask()
-        if spec is None:
+        while (spec := self.planner.ask()) is not None:
+            self.ledger.add_trial(spec)
+            if not self._is_finished(spec["key"]):
+                break
+        else:
             return None
         key = spec["key"]
-        self.ledger.add_trial(spec)
-        if key in self._diverged:
-            self._diverged.remove(key)
+        if key in self._set_aside:
+            self._set_aside.remove(key)
             self.ledger.set_result_aside(key)
         share = self._grown.get(key, gpus)
         self._jobs[key] = Job(spec, self.ledger.new_attempt(key), share)
@@ -108,6 +115,17 @@ class JobQueue:
         if len(self._to_index) >= INDEXED:
             self.write_index()
         return trial
+
+    def _is_finished(self, key: str) -> bool:
+        """Whether a trial has a result after all: its spec was damaged, and is written anew."""
+        if SPEC not in self.damaged.get(key, ()):
+            return False
+        trial = self.ledger.trial(key)
+        if trial is None or trial.result is None:
+            return False
+        self.trials[key] = trial
+        self.planner.tell(key, score_of(trial, self.study.protocol))
+        return True
 
     def write_index(self) -> None:
         """Add what ended to the ledger's index: then `status` and the next launch are fast."""

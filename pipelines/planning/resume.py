@@ -22,15 +22,16 @@ def score_of(trial: TrialRecord, protocol: Protocol) -> float | None:
 
 
 def plan(
-    study: Study, protocol: str, trials: dict[str, TrialRecord], retry: Collection[str] = ()
+    study: Study, protocol: str, trials: dict[str, TrialRecord], again: Collection[str] = ()
 ) -> Planner:
-    """A planner that knows what the ledger holds; trials whose state is in `retry` count as not
-    finished.
+    """A planner that knows what the ledger holds.
+
+    again: keys of trials that count as not finished.
     """
     outcomes = {
         key: score_of(trial, study.protocol)
         for key, trial in trials.items()
-        if trial.state in ("completed", "diverged", "failed") and trial.state not in retry
+        if trial.state in ("completed", "diverged", "failed") and key not in again
     }
     suggested = {
         (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]

@@ -206,3 +206,46 @@ def test_a_diverged_result_is_set_aside_not_lost(ledger: Ledger):
     assert ended and ended.state == "completed"
     aside = ledger.storage.read(f"trials/{key}/attempts/1/set-aside.json")
     assert aside and b"diverged" in aside
+
+
+def one_trial(ledger: Ledger, study: Study) -> str:
+    """Run all of a study; the key of its only trial."""
+    [key] = run_all(ledger, queue(ledger, study))
+    return key
+
+
+def test_a_damaged_spec_is_written_anew_and_its_result_stays(ledger: Ledger):
+    study = small_study(arms=("gce",), trials=1, repeats=1)
+    keys = run_all(ledger, queue(ledger, study))
+    before = ledger.trials()
+    for key in keys:
+        ledger.storage.replace(f"trials/{key}/spec.json", b"{}")
+    assert ledger.trials() == {}
+    jobs = queue(ledger, study)
+    assert jobs.next() is None and jobs.finished
+    after = ledger.trials()
+    assert jobs.trials == after and after.keys() == before.keys()
+    assert all(after[k].spec == before[k].spec and after[k].attempts == 1 for k in keys)
+
+
+def test_a_trial_whose_result_is_damaged_runs_again_and_is_named(ledger: Ledger):
+    study = small_study(arms=("ce",), repeats=1)
+    key = one_trial(ledger, study)
+    ledger.storage.replace(f"trials/{key}/result.json", b'{"status": "completed"')
+    jobs = queue(ledger, study)
+    assert jobs.damaged == {key: ["result.json"]}
+    assert run_all(ledger, jobs) == [key]
+    assert ledger.contents().damaged == {}
+
+
+def test_a_trial_with_a_damaged_history_runs_again_only_if_asked_for(ledger: Ledger):
+    study = small_study(arms=("ce",), repeats=1)
+    key = one_trial(ledger, study)
+    ledger.storage.delete(f"trials/{key}/attempts/1/history.json")
+    jobs = queue(ledger, study)
+    assert jobs.finished and jobs.damaged == {key: ["attempts/1/history.json"]}
+    assert run_all(ledger, queue(ledger, study, retry=("damaged",))) == [key]
+    restored = ledger.trial(key)
+    assert restored and restored.result and restored.result["attempt"] == 2
+    assert ledger.contents().damaged == {}
+    assert ledger.storage.read(f"trials/{key}/attempts/1/set-aside.json")

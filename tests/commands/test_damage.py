@@ -1,0 +1,24 @@
+"""Damaged files of a study, as a person meets them."""
+
+import pytest
+
+from tests.commands.test_commands import run
+
+
+def test_damage_is_named_by_status_and_doctor_and_run_again_on_demand(
+    tmp_path, capsys: pytest.CaptureFixture
+):
+    launch = ("launch", "digits", "--arms", "ce", "--quick", "--seeds", "1", "--repeats", "1")
+    options = ("--executor", "inline", "--wandb", "disabled", "--storage", tmp_path)
+    assert run(*launch, *options) == 0
+    assert run("doctor", tmp_path) == 0
+    [history] = tmp_path.glob("trials/*/attempts/1/history.json")
+    history.write_bytes(history.read_bytes().replace(b"train/loss", b"train/boss", 1))
+    capsys.readouterr()
+    assert run("status", tmp_path) == 0
+    line = f"damaged: {history.parts[-4]}: attempts/1/history.json is damaged or gone: `launch"
+    assert line in capsys.readouterr().out
+    assert run("doctor", tmp_path) == 1
+    assert line in capsys.readouterr().out
+    assert run(*launch, *options, "--retry", "damaged") == 0
+    assert run("doctor", tmp_path) == 0
