@@ -1,21 +1,22 @@
 """The records of one arm, asked for by role: selected configurations, retrained scores, curves."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import Any, Literal
 
 import numpy as np
 
 from pipelines.analysis.budget import budget_curve
-from pipelines.analysis.record import Range, Record
+from pipelines.analysis.record import EpochRule, Range, Record
+from pipelines.analysis.results_schema import CleanLabels, Incumbent, Selected
 from pipelines.analysis.runs import Floats, Runs
 from pipelines.analysis.selection import final_runs, searches, selected
 from pipelines.analysis.tunability import in_halved_space
+from pipelines.documents import Json
 
 Score = Literal["val", "last", "selected"]
-Config = dict[str, Any]
+CostField = Literal["passes", "seconds"]
 
 
 def score(record: Record, which: Score) -> float:
@@ -26,10 +27,10 @@ def score(record: Record, which: Score) -> float:
 class ArmRuns:
     """Everything that was run for one arm; `epoch` is the rule whose test score is the headline."""
 
-    def __init__(self, name: str, records: Sequence[Record], epoch: Score) -> None:
+    def __init__(self, name: str, records: Sequence[Record], epoch: EpochRule) -> None:
         self.name = name
         self.records = records
-        self.epoch: Score = epoch
+        self.epoch: EpochRule = epoch
 
     @cached_property
     def search(self) -> dict[int, dict[int, Record]]:
@@ -58,20 +59,20 @@ class ArmRuns:
         """Per repeat the search trial with the highest val."""
         return selected(self.records)
 
-    def selections(self) -> list[dict[str, Any]]:
+    def selections(self) -> list[Selected]:
         """The selected configuration of each repeat as plain values."""
         return [
             {"repeat": repeat, "index": r.index, "config": r.config, "val": r.val}
             for repeat, r in self.selected.items()
         ]
 
-    def incumbents(self) -> list[dict[str, Any]]:
+    def incumbents(self) -> list[Incumbent]:
         """Each trial that improved on the best val of its search so far, in order of suggestion."""
-        rows = []
+        rows: list[Incumbent] = []
         for repeat, trials in self.search.items():
             best = -inf
             for index, record in trials.items():
-                if _rank(record) > best:
+                if record.val > best:  # never of a failed trial, whose val is nan
                     best = record.val
                     test = _mean(self.retrained.get((repeat, index), np.empty(0)))
                     rows.append({"repeat": repeat, "budget": index, "val": best, "test": test})
@@ -96,12 +97,12 @@ class ArmRuns:
             for r in self.final_runs
             if r.repeat in self.selected
         ]
-        found: dict[tuple[int, int], dict[str, float]] = {}
+        by_key: dict[tuple[int, int], dict[str, float]] = {}
         for repeat, index, record in runs:
             if not isnan(record.test[self.epoch]):
-                scores = found.setdefault((repeat, index), {})
+                scores = by_key.setdefault((repeat, index), {})
                 scores[record.key] = record.test[self.epoch]
-        return {place: np.array(list(scores.values())) for place, scores in found.items()}
+        return {config: np.array(list(scores.values())) for config, scores in by_key.items()}
 
     def candidates(
         self, repeat: int, space: Mapping[str, Range] | None = None
@@ -117,7 +118,7 @@ class ArmRuns:
             if r.index == 0 or space is None or in_halved_space(r.config, space)
         ]
         retrained = [self.retrained.get((repeat, r.index), np.empty(0)) for r in trials]
-        return np.array([_rank(r) for r in trials]), retrained
+        return np.array([-inf if isnan(r.val) else r.val for r in trials]), retrained
 
     def curves(self, space: Mapping[str, Range] | None = None) -> dict[int, Floats]:
         """Per repeat the expected retrained score at budget b = 0..B, where all runs are there."""
@@ -130,7 +131,7 @@ class ArmRuns:
                     curves[repeat] = curve
         return curves
 
-    def budget_cost(self, field: Literal["passes", "seconds"]) -> list[float]:
+    def budget_cost(self, field: CostField) -> list[float]:
         """Expected cost of a search at budget b = 0..B: 0, then the default and b random trials.
 
         Of failed trials no cost is known; they are taken to cost what the others do.
@@ -144,12 +145,12 @@ class ArmRuns:
         largest = max(map(len, self.search.values()))
         return [0.0, *(float(first + b * each) for b in range(1, largest))]
 
-    def run_cost(self, field: Literal["passes", "seconds"]) -> float | None:
+    def run_cost(self, field: CostField) -> float | None:
         """Mean cost of one final run."""
         costs = [getattr(r, field) for r in self.final_runs if _finished(r)]
         return float(np.mean(costs)) if costs else None
 
-    def search_cost(self, field: Literal["passes", "seconds"]) -> float | None:
+    def search_cost(self, field: CostField) -> float | None:
         """Mean cost of one whole search, as far as its trials finished."""
         costs = [
             sum(getattr(r, field) for r in trials.values() if _finished(r))
@@ -157,14 +158,14 @@ class ArmRuns:
         ]
         return float(np.mean(costs)) if costs else None
 
-    def clean_labels(self) -> dict[str, int | None]:
+    def clean_labels(self) -> CleanLabels:
         """Clean labels used to train and to select."""
         return {
             "train": max((r.clean_train for r in self.records), default=None),
             "select": max((r.clean_select for r in self.records), default=None),
         }
 
-    def sensitivity(self, default: Config) -> dict[str, dict[Any, list[Record]]]:
+    def sensitivity(self, default: Json) -> dict[str, dict[Any, list[Record]]]:
         """The sensitivity runs by hyperparameter and by its value."""
         knobs: dict[str, dict[Any, list[Record]]] = {}
         for record in self.in_role("sensitivity"):
@@ -175,50 +176,10 @@ class ArmRuns:
             values.setdefault(record.config[moved[0]], []).append(record)
         return knobs
 
-    def gaps(self, tuned: bool, expected: bool) -> list[str]:
-        """What is missing for a full answer, one plain line each.
-
-        `expected` is whether budget curves are drawn, so that curve runs are needed.
-        """
-        if not self.records:
-            return [f"{self.name}: no trial has finished"]
-        lines = [
-            f"{self.name}: {n} of {sum(r.role == role for r in self.records)} {role} runs failed"
-            for role, n in Counter(r.role for r in self.records if r.status == "failed").items()
-        ]
-        wanted = ("search", "default", *(("curve",) if expected else ()), "final")
-        present = {r.role for r in self.records}
-        lines += [
-            f"{self.name}: no {role} runs"
-            for role in (wanted if tuned else ("final",))
-            if role not in present
-        ]
-        stale = sum(1 for _ in self.in_role("final")) - len(self.final_runs)
-        if stale:
-            lines.append(
-                f"{self.name}: {stale} final runs are of a configuration no longer selected"
-            )
-        if (
-            tuned
-            and expected
-            and "curve" in present
-            and (lost := self.search.keys() - self.curves())
-        ):
-            lines.append(
-                f"{self.name}: budget curve lacks retrained runs in repeats {sorted(lost)}"
-            )
-        if tuned and len(self.search) == 1:
-            lines.append(f"{self.name}: one search; interval not available")
-        return lines
-
 
 def _finished(record: Record) -> bool:
     return record.status != "failed"
 
 
-def _rank(record: Record) -> float:
-    return -inf if isnan(record.val) else record.val
-
-
 def _mean(scores: Floats) -> float:
-    return float(scores.mean()) if scores.size else np.nan
+    return float(scores.mean()) if scores.size else nan

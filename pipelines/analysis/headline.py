@@ -1,16 +1,22 @@
 """The answer of a study in plain words, from the plain content of results.json."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
+from pipelines.analysis.results_schema import (
+    ArmResults,
+    BreakEvenJson,
+    ComparedArms,
+    EstimateJson,
+    Headline,
+    Pair,
+    Results,
+)
 from pipelines.analysis.selection import best_arm
 from pipelines.kinds import learns_itself
 from pipelines.metrics import METRICS
 
-Json = dict[str, Any]
 
-
-def headline(results: Json) -> Json:
+def headline(results: Results) -> Headline:
     """The verdict on the self-tuning arm against the tuned arm that uses the same clean labels.
 
     Both are the best of their side by mean val, never by test: what is reported must not pick
@@ -28,35 +34,35 @@ def headline(results: Json) -> Json:
     else:
         pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
         sentences = [_verdict(results, pair), *_over_scenarios(results, pair)]
-        sentences += [_break_even(results, pair), _price(results, ours), _price(results, theirs)]
+        sentences += [_break_even(pair), _price(results, ours), _price(results, theirs)]
     sentences += _controls(results, ours, theirs)
     sentences += [s for name in (ours, theirs) if name for s in _own_knobs(results, name)]
     return _answer(*sentences, untuned=ours, tuned=theirs)
 
 
-def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = None) -> Json:
+def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = None) -> Headline:
     return {"sentences": [f"{s}." for s in sentences], "untuned": untuned, "tuned": tuned}
 
 
-def _best(arms: Json, eligible: Callable[[Json], bool]) -> str | None:
+def _best(arms: Mapping[str, ArmResults], eligible: Callable[[ArmResults], bool]) -> str | None:
     return best_arm({name: arm["val"]["mean"] for name, arm in arms.items() if eligible(arm)})
 
 
-def _number(results: Json, value: float, sign: str = "") -> str:
+def _number(results: Results, value: float, sign: str = "") -> str:
     """A score or a difference of scores; fractions in points of 100."""
     metric = METRICS[results["metric"]]
     return f"{metric.scale * value:{sign}.{1 if metric.in_points else 4}f}"
 
 
-def _unit(results: Json) -> str:
+def _unit(results: Results) -> str:
     return "points" if METRICS[results["metric"]].in_points else results["metric"]
 
 
-def _interval(results: Json, estimate: Json) -> str:
+def _interval(results: Results, estimate: EstimateJson) -> str:
     size = f"n = {_count(estimate['n'], 'run')} in {_count(estimate['repeats'], 'repeat')}"
-    if estimate["low"] is None:
+    if estimate["low"] is None or estimate["high"] is None:
         return f"interval not available, {size}"
-    low, high = (_number(results, estimate[end], "+") for end in ("low", "high"))
+    low, high = (_number(results, end, "+") for end in (estimate["low"], estimate["high"]))
     scope = " and speaks of this data seed and search only" if estimate["repeats"] == 1 else ""
     return f"95 % interval {low} to {high}, {size}{scope}"
 
@@ -65,14 +71,14 @@ def _count(n: float, noun: str) -> str:
     return f"{n:g} {noun}{'' if n == 1 else 's'}"
 
 
-def _mean(results: Json, name: str) -> str:
-    found = results["arms"][name]["test"][results["selection"]["epoch"]]
-    if found["mean"] is None:
+def _mean(results: Results, name: str) -> str:
+    score = results["arms"][name]["test"][results["selection"]["epoch"]]
+    if score["mean"] is None:
         return "no finite test score"
-    return f"{_number(results, found['mean'])} ({_interval(results, found)})"
+    return f"{_number(results, score['mean'])} ({_interval(results, score)})"
 
 
-def _price(results: Json, name: str) -> str:
+def _price(results: Results, name: str) -> str:
     """What an arm uses: clean labels, and the cost of one run."""
     arm = results["arms"][name]
     labels, ratio = arm["clean_labels"], arm["passes"]["ratio_to_ce"]
@@ -81,9 +87,9 @@ def _price(results: Json, name: str) -> str:
     return f"{name} uses {train} clean labels to train and {select} to select{cost}"
 
 
-def _verdict(results: Json, pair: Json) -> str:
-    found, ours, theirs = pair["difference"], pair["untuned"], f"tuned {pair['tuned']}"
-    if found["mean"] is None:
+def _verdict(results: Results, pair: ComparedArms) -> str:
+    gap, ours, theirs = pair["difference"], pair["untuned"], f"tuned {pair['tuned']}"
+    if gap["mean"] is None:
         return f"{ours} and {theirs} have no pair of finished runs to compare"
     needed = f"about {_count(pair['more'], pair['unit'][:-1])} more would" if pair["more"] else ""
     words = {
@@ -94,47 +100,55 @@ def _verdict(results: Json, pair: Json) -> str:
     }[pair["verdict"]]
     decide = f" ({needed} decide)" if needed else ""
     return (
-        f"{words}{decide}: difference {_number(results, found['mean'], '+')} {_unit(results)} "
-        f"({_interval(results, found)}; margin {_number(results, results['margin'])}, "
+        f"{words}{decide}: difference {_number(results, gap['mean'], '+')} {_unit(results)} "
+        f"({_interval(results, gap)}; margin {_number(results, results['margin'])}, "
         f"{results['selection']['epoch']} epoch)"
     )
 
 
-def _break_even(results: Json, pair: Json) -> str:
-    found = pair["break_even"]
+def _break_even(pair: Pair) -> str:
+    b_star = pair["break_even"]
     tuned, untuned = pair["tuned"], pair["untuned"]
-    if found is None:
+    if b_star is None:
         return f"No break-even budget: {tuned} has no budget curve of a random search"
-    interval = "one search; interval not available"
-    if found["interval"]:
-        ends = (found["low"], found["high"])
-        low, high = (f"> {found['largest']}" if end is None else f"{end:g}" for end in ends)
-        interval = f"95 % interval {low} to {high}, {_count(found['repeats'], 'repeat')}"
-    if found["budget"] is None:
+    interval = _budget_interval(b_star)
+    if b_star["budget"] is None:
         return (
-            f"{found['largest']} random trials are not enough for {tuned} to match {untuned} "
+            f"{b_star['largest']} random trials are not enough for {tuned} to match {untuned} "
             f"({interval})"
         )
-    if found["budget"] == 0:
+    if b_star["budget"] == 0:
         answer = (
             f"{tuned} needs no tuning to match {untuned}: its default already does ({interval})"
         )
     else:
         cost = (
-            f"with the default {found['trials']:g} trials or {found['passes']:,.0f} example passes"
+            f"with the default {b_star['trials']:g} trials or "
+            f"{b_star['passes']:,.0f} example passes"
         )
-        trials = _count(found["budget"], "random trial")
+        trials = _count(b_star["budget"], "random trial")
         answer = f"{tuned} needs {trials} to match {untuned} ({interval}; {cost})"
-    saved = found["passes_saved"]
+    saved = b_star["passes_saved"]
     if saved is None:
         return answer
     verb = "saves" if saved >= 0 else "costs"
     return f"{answer}; its own run counted, {untuned} {verb} {abs(saved):,.0f} passes"
 
 
-def _over_scenarios(results: Json, pair: Json) -> list[str]:
+def _budget_interval(b_star: BreakEvenJson) -> str:
+    """The interval of b*, whose ends may lie beyond the search."""
+    if not b_star["interval"]:
+        return "one search; interval not available"
+    ends = (b_star["low"], b_star["high"])
+    low, high = (f"> {b_star['largest']}" if end is None else f"{end:g}" for end in ends)
+    return f"95 % interval {low} to {high}, {_count(b_star['repeats'], 'repeat')}"
+
+
+def _over_scenarios(results: Results, pair: Pair) -> list[str]:
     """The verdict on the same pair over all scenarios, where the study has several."""
-    scenarios = results.get("scenarios", {"aggregate": []})
+    if "scenarios" not in results:
+        return []
+    scenarios = results["scenarios"]
     sides = (pair["untuned"], pair["tuned"])
     return [
         f"Over all {len(scenarios['scenarios'])} scenarios, each weighted alike: "
@@ -144,7 +158,7 @@ def _over_scenarios(results: Json, pair: Json) -> list[str]:
     ]
 
 
-def _own_knobs(results: Json, name: str) -> list[str]:
+def _own_knobs(results: Results, name: str) -> list[str]:
     """How far an arm falls when one of its own knobs is moved, nothing tuned anew."""
     tried = [
         (value["test"]["mean"], row["knob"], value["factor"])
@@ -161,20 +175,20 @@ def _own_knobs(results: Json, name: str) -> list[str]:
     ]
 
 
-def _controls(results: Json, ours: str, theirs: str | None) -> list[str]:
+def _controls(results: Results, ours: str, theirs: str | None) -> list[str]:
     """The controls that our arm is not shown to beat: simple uses of the same clean labels."""
     sentences = []
     for pair in results["controls"]:
-        found, control = pair["difference"], pair["control"]
-        if pair["untuned"] != ours or control == theirs or found["mean"] is None:
+        gap, control = pair["difference"], pair["control"]
+        if pair["untuned"] != ours or control == theirs or gap["mean"] is None:
             continue
-        if found["low"] is not None and found["low"] > 0:
+        if gap["low"] is not None and gap["low"] > 0:
             continue
-        beaten = found["high"] is not None and found["high"] < 0
+        beaten = gap["high"] is not None and gap["high"] < 0
         claim = "does better than" if beaten else "is not shown to do worse than"
-        gap = f"{_number(results, found['mean'], '+')} {_unit(results)}"
+        size = f"{_number(results, gap['mean'], '+')} {_unit(results)}"
         sentences.append(
-            f"Control {control} {claim} {ours}: {ours} minus {control} {gap} "
-            f"({_interval(results, found)}); {_price(results, control)}"
+            f"Control {control} {claim} {ours}: {ours} minus {control} {size} "
+            f"({_interval(results, gap)}); {_price(results, control)}"
         )
     return sentences

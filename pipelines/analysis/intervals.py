@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import stdtrit
 
+from pipelines.analysis.results_schema import Unit, Verdict
 from pipelines.analysis.runs import Floats, Runs, by_repeat, difference, overall_mean
 
 LEVEL = 0.95
@@ -45,11 +46,11 @@ class Comparison:
     """
 
     difference: Estimate
-    verdict: str
+    verdict: Verdict
     p_superior: float
     p_noninferior: float
     more: int | None
-    unit: str
+    unit: Unit
 
 
 def t_interval(values: ArrayLike) -> tuple[float, float]:
@@ -116,7 +117,7 @@ def _units(groups: Sequence[Floats]) -> Floats:
     return np.array([g.mean() for g in groups])
 
 
-def verdict(low: float, high: float, margin: float) -> str:
+def verdict(low: float, high: float, margin: float) -> Verdict:
     """The verdict an interval of (new - baseline) gives; nan bounds are inconclusive.
 
     superior: low > 0; non-inferior: low > -margin; inferior: high < 0; inconclusive otherwise.

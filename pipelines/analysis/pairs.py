@@ -1,39 +1,41 @@
 """Untuned arms against tuned ones: differences, verdicts and break-even budgets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import product
-from math import isnan
-from typing import Any
 
 import numpy as np
 
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.as_json import comparison_json
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
 from pipelines.analysis.intervals import compare, holm
 from pipelines.analysis.record import StudyInfo
+from pipelines.analysis.results_schema import (
+    AdjustedPair,
+    BreakEvenJson,
+    ControlPair,
+    Pair,
+    WinProbability,
+)
 from pipelines.analysis.runs import Floats, by_repeat, difference, repeat_means
 from pipelines.kinds import KINDS, learns_itself
 
-Json = dict[str, Any]
 
-
-def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Json]:
+def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Pair]:
     """Every untuned arm against every tuned one."""
     tuned = [name for name, arm in info["arms"].items() if arm["tuned"]]
     untuned = [name for name, arm in info["arms"].items() if not arm["tuned"]]
     return [_pair(runs[t], runs[u], info) for u, t in product(untuned, tuned)]
 
 
-def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Json:
+def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Pair:
     """The untuned arm minus the tuned one, and the budget at which the latter breaks even."""
     ours, theirs = untuned.final(untuned.epoch), tuned.final(tuned.epoch)
-    labels = tuned.clean_labels()["train"], untuned.clean_labels()["train"]
-    pair: Json = {
+    pair: Pair = {
         "tuned": tuned.name,
         "untuned": untuned.name,
-        "same_clean_labels": labels[0] == labels[1],
-        **asdict(compare(ours, theirs, info["margin"])),
+        "same_clean_labels": tuned.clean_labels()["train"] == untuned.clean_labels()["train"],
+        **comparison_json(compare(ours, theirs, info["margin"])),
         "by_repeat": list(repeat_means(difference(ours, theirs)).values()),
         "break_even": None,
         "break_even_halved_space": None,
@@ -41,8 +43,8 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Json:
     }
     if info["search"] == "random":
         space = info["arms"][tuned.name]["space"]
-        for name, curves in (("", tuned.curves()), ("_halved_space", tuned.curves(space))):
-            pair[f"break_even{name}"] = _break_even(curves, tuned, untuned)
+        pair["break_even"] = _break_even(tuned.curves(), tuned, untuned)
+        pair["break_even_halved_space"] = _break_even(tuned.curves(space), tuned, untuned)
         pair["win_probability"] = _win_probabilities(tuned, by_repeat(ours))
     return pair
 
@@ -52,25 +54,32 @@ def shortest(curves: Mapping[int, Floats]) -> int:
     return min((len(curve) for curve in curves.values()), default=0)
 
 
-def _break_even(curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns) -> Json | None:
+def _break_even(
+    curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns
+) -> BreakEvenJson | None:
     """b* with its costs; None without a curve of one random trial or more in a shared repeat."""
     level = repeat_means(untuned.final(untuned.epoch))
     shared = {r: curves[r] for r in sorted(curves.keys() & level.keys())}
     length = shortest(shared)
     if length < 2:
         return None
-    found = break_even([curve[:length] - level[r] for r, curve in shared.items()])
+    b_star = break_even([curve[:length] - level[r] for r, curve in shared.items()])
     cost = tuned.budget_cost("passes")
-    ends = (found.budget, found.low, found.high)
+    ends = (b_star.budget, b_star.low, b_star.high)
     passes, low, high = (None if b is None else value_at(b, cost) for b in ends)
     run_tuned, run_untuned = tuned.run_cost("passes"), untuned.run_cost("passes")
     saved = None
     if passes is not None and run_tuned is not None and run_untuned is not None:
         saved = passes + run_tuned - run_untuned
     return {
-        "label": str(found),
-        **asdict(found),
-        "trials": found.budget and value_at(found.budget, [0, *range(2, length + 1)]),
+        "label": str(b_star),
+        "budget": b_star.budget,
+        "low": b_star.low,
+        "high": b_star.high,
+        "interval": b_star.interval,
+        "largest": b_star.largest,
+        # The default is a trial too from b = 1 on; at b = 0 nothing is searched.
+        "trials": b_star.budget and value_at(b_star.budget, [0, *range(2, length + 1)]),
         "passes": passes,
         "passes_low": low,
         "passes_high": high,
@@ -79,13 +88,14 @@ def _break_even(curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns) 
     }
 
 
-def _win_probabilities(tuned: ArmRuns, ours: Mapping[int, Floats]) -> list[Json]:
+def _win_probabilities(tuned: ArmRuns, ours: Mapping[int, Floats]) -> list[WinProbability]:
     """P(a run of the untuned arm beats one of the tuned arm at budget b), per repeat and mean."""
     per_repeat = []
     for repeat in sorted(tuned.curves().keys() & ours.keys()):
         val, runs = tuned.candidates(repeat)
         scores = np.concatenate(runs)
-        sizes = [len(found) for found in runs]
+        sizes = [len(run_scores) for run_scores in runs]
+        # A configuration's chance to be selected is shared by its retrained runs.
         per_repeat.append(
             [
                 win_probability(ours[repeat], scores, np.repeat(w / np.maximum(sizes, 1), sizes))
@@ -98,27 +108,34 @@ def _win_probabilities(tuned: ArmRuns, ours: Mapping[int, Floats]) -> list[Json]
     ]
 
 
-def adjust(pairs: Sequence[Json]) -> list[Json]:
+def adjust(pairs: Sequence[Pair]) -> list[AdjustedPair]:
     """Holm's adjustment over the tuned arms that each untuned arm is compared with."""
-    rows = []
+    rows: list[AdjustedPair] = []
     for untuned in dict.fromkeys(pair["untuned"] for pair in pairs):
-        family = [p for p in pairs if p["untuned"] == untuned and not isnan(p["p_superior"])]
-        claims = ("p_superior", "p_noninferior")
-        adjusted = [holm([pair[claim] for pair in family]) for claim in claims]
-        rows += [
-            {"untuned": untuned, "tuned": pair["tuned"], **dict(zip(claims, both, strict=True))}
-            for pair, *both in zip(family, *adjusted, strict=True)
+        family = [
+            (pair["tuned"], pair["p_superior"], pair["p_noninferior"])
+            for pair in pairs
+            if pair["untuned"] == untuned
         ]
+        tested = [(t, p, q) for t, p, q in family if p is not None and q is not None]
+        superior = holm([p for _, p, _ in tested]).tolist()
+        noninferior = holm([q for _, _, q in tested]).tolist()
+        for (tuned, _, _), p, q in zip(tested, superior, noninferior, strict=True):
+            rows.append({"untuned": untuned, "tuned": tuned, "p_superior": p, "p_noninferior": q})
     return rows
 
 
-def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Json]:
+def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[ControlPair]:
     """Each self-tuning arm minus each control."""
     arms = info["arms"]
     ours = [n for n, a in arms.items() if learns_itself(a["kind"]) and not a["tuned"]]
     controls = [n for n, a in arms.items() if KINDS[a["kind"]].side == "control"]
     finals = {name: runs[name].final(info["epoch"]) for name in (*ours, *controls)}
     return [
-        {"untuned": u, "control": c, **asdict(compare(finals[u], finals[c], info["margin"]))}
+        {
+            "untuned": u,
+            "control": c,
+            **comparison_json(compare(finals[u], finals[c], info["margin"])),
+        }
         for u, c in product(ours, controls)
     ]

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pipelines.documents import Json
+
+EpochRule = Literal["last", "selected"]
+SearchKind = Literal["random", "tpe"]
 Range = Mapping[str, Any]
 """A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
 
@@ -43,7 +47,7 @@ class ArmInfo(TypedDict):
     kind: str
     tuned: bool
     space: dict[str, Range]
-    default: dict[str, Any]
+    default: Json
     planned: NotRequired[int]
 
 
@@ -51,7 +55,7 @@ class StudyInfo(TypedDict):
     """What the study file says of a study; `margin` is in units of the metric."""
 
     metric: str
-    epoch: Literal["last", "selected"]
-    search: Literal["random", "tpe"]
+    epoch: EpochRule
+    search: SearchKind
     margin: float
     arms: dict[str, ArmInfo]

@@ -1,46 +1,58 @@
 """One study over several scenarios (noise rates, clean-set sizes): aggregate and transfer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.as_json import comparison_json, estimate_json
 from pipelines.analysis.intervals import aggregate, all_equal, estimate
-from pipelines.analysis.pairs import Json
 from pipelines.analysis.record import Record, StudyInfo
-from pipelines.analysis.results import summarise, to_json
+from pipelines.analysis.results import summarise
+from pipelines.analysis.results_schema import (
+    ComparedArms,
+    Regret,
+    Results,
+    ScenarioResults,
+    Transfer,
+)
+from pipelines.analysis.runs import Floats
 from pipelines.analysis.tunability import transfer_regret
+from pipelines.documents import Json
 
 
 def summarise_scenarios(
     records: Mapping[str, Sequence[Record]], info: StudyInfo, provenance: Json | None = None
-) -> Json:
+) -> ScenarioResults:
     """results.json of each scenario, one verdict per pair over all of them, and transfer regret."""
-    results = {name: summarise(found, info, provenance) for name, found in records.items()}
+    results = {name: summarise(runs, info, provenance) for name, runs in records.items()}
+    tuned = [arm for arm, entry in info["arms"].items() if entry["tuned"]]
     return {
         "scenarios": results,
-        "aggregate": to_json(_aggregates(list(results.values()), info["margin"])),
-        "transfer": to_json(
-            [_transfer(arm, records, info) for arm, a in info["arms"].items() if a["tuned"]]
-        ),
+        "aggregate": _aggregates(list(results.values()), info["margin"]),
+        "transfer": [_transfer(arm, records, info) for arm in tuned],
     }
 
 
-def _aggregates(results: Sequence[Json], margin: float) -> list[Json]:
+def _aggregates(results: Sequence[Results], margin: float) -> list[ComparedArms]:
     """A verdict for each pair that has two repeats or more in every scenario."""
-    rows = []
+    rows: list[ComparedArms] = []
     for pairs in zip(*(r["pairs"] for r in results), strict=True):
-        differences = [pair["by_repeat"] for pair in pairs]
-        if all(None not in d and len(d) > 1 and not all_equal(d) for d in differences):
-            names = {"tuned": pairs[0]["tuned"], "untuned": pairs[0]["untuned"]}
-            rows.append(names | asdict(aggregate(differences, margin)))
+        differences = [[d for d in pair["by_repeat"] if d is not None] for pair in pairs]
+        finite = all(None not in pair["by_repeat"] for pair in pairs)
+        if finite and all(len(d) > 1 and not all_equal(d) for d in differences):
+            rows.append(
+                {
+                    "tuned": pairs[0]["tuned"],
+                    "untuned": pairs[0]["untuned"],
+                    **comparison_json(aggregate(differences, margin)),
+                }
+            )
     return rows
 
 
-def _transfer(arm: str, records: Mapping[str, Sequence[Record]], info: StudyInfo) -> Json:
+def _transfer(arm: str, records: Mapping[str, Sequence[Record]], info: StudyInfo) -> Transfer:
     """Regret by scenario; empty unless the scenarios retrained the same configurations."""
-    own = [[r for r in found if r.arm == arm] for found in records.values()]
-    runs = [ArmRuns(arm, found, info["epoch"]) for found in own]
+    own = [[r for r in scenario if r.arm == arm] for scenario in records.values()]
+    runs = [ArmRuns(arm, scenario, info["epoch"]) for scenario in own]
     repeats = sorted(set.intersection(*(set(run.curves()) for run in runs)))
     configs = [[[r.config for r in run.search[i].values()] for i in repeats] for run in runs]
     pools = [[run.candidates(i) for i in repeats] for run in runs]
@@ -53,12 +65,14 @@ def _transfer(arm: str, records: Mapping[str, Sequence[Record]], info: StudyInfo
     return {"arm": arm, "regret": _table(transfer_regret(val, test), list(records), repeats)}
 
 
-def _table(regret: Any, names: Sequence[str], repeats: Sequence[int]) -> list[Json]:
+def _table(regret: Floats, names: Sequence[str], repeats: Sequence[int]) -> list[Regret]:
     return [
         {
             "from": a,
             "to": b,
-            **asdict(estimate({(r, 0): x for r, x in zip(repeats, regret[i, j], strict=True)})),
+            **estimate_json(
+                estimate({(r, 0): x for r, x in zip(repeats, regret[i, j], strict=True)})
+            ),
         }
         for i, a in enumerate(names)
         for j, b in enumerate(names)

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from pipelines.analysis.results import to_csv
+from pipelines.analysis.results_csv import to_csv
 from pipelines.kinds import KINDS
 from pipelines.report import tables
 from pipelines.report.figures.across import compare_studies

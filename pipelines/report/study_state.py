@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.analysis.record import Record, StudyInfo
+from pipelines.analysis.results_schema import Results
 from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.contents import damage_lines
@@ -87,7 +88,7 @@ class StudyState:
         values = {knob: arm.value(knob, schedule) for knob in moved}
         return {n: arm.default[n] for n in arm.space} | values
 
-    def results(self) -> dict[str, Any]:
+    def results(self) -> Results:
         """The content of results.json; with the scenarios' own, where the study has axes."""
         from pipelines.analysis.headline import (
             headline,  # scipy and sklearn: `status` starts without them
@@ -99,7 +100,8 @@ class StudyState:
         if len(self.records_in) == 1:
             return results
         results["scenarios"] = summarise_scenarios(self.records_in, self.info)
-        return results | {"headline": headline(results)}
+        results["headline"] = headline(results)
+        return results
 
     def best_run(self, arm: str | None = None) -> Record:
         """The completed final run of an arm with the highest val; by default of the best arm.

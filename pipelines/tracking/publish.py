@@ -18,7 +18,7 @@ import wandb
 import wandb_workspaces.workspaces as ws
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-from pipelines.analysis.results import to_csv
+from pipelines.analysis.results_csv import to_csv
 from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pipelines.analysis.record import StudyInfo
-from pipelines.analysis.results import summarise, to_csv
+from pipelines.analysis.results import summarise
+from pipelines.analysis.results_csv import to_csv
 from pipelines.analysis.scenarios import summarise_scenarios
 from tests.support.synthetic import ARMS, SyntheticArm, synthetic_study
 
