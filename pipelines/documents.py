@@ -61,7 +61,7 @@ def assign(document: Json, address: str, value: Any) -> None:
     target[name] = value
 
 
-def flat(document: Json, prefix: str = "") -> Json:
+def flat(document: Mapping[str, Any], prefix: str = "") -> Json:
     """The values of a nested object by their dotted addresses."""
     values: Json = {}
     for name, part in document.items():

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from methods.objective import Objective
 from pipelines.analysis.record import Record
+from pipelines.analysis.results_schema import Results
 from pipelines.commands.launch import launch as run_study
 from pipelines.commands.options import Options
 from pipelines.documents import Json, flat
@@ -108,7 +109,7 @@ class StudyResults:
         return self._state.records
 
     @cached_property
-    def summary(self) -> Json:
+    def summary(self) -> Results:
         """The content of results.json; docs/results.md says what every field means."""
         return self._state.results()
 
@@ -147,9 +148,10 @@ class StudyResults:
     def budget_curves(self, scenario: str = "") -> DataFrame:
         """A row for each tuned arm and budget: the test score of what such a search selects."""
         return DataFrame(
-            {"arm": name} | point
+            {"arm": name, **point}
             for name, arm in self._of(scenario)["arms"].items()
-            for point in arm.get("budget", {}).get("curve", [])
+            if "budget" in arm
+            for point in arm["budget"]["curve"]
         )
 
     def history(self, key: str) -> DataFrame:
@@ -181,13 +183,15 @@ class StudyResults:
             )
         return io.BytesIO(content)
 
-    def _of(self, scenario: str) -> Json:
-        results = {"": self.summary} | self.summary.get("scenarios", {}).get("scenarios", {})
+    def _of(self, scenario: str) -> Results:
+        results = {"": self.summary}
+        if "scenarios" in self.summary:
+            results |= self.summary["scenarios"]["scenarios"]
         if scenario not in results:
             raise UserError(f"scenario {scenario!r}: there are {', '.join(map(repr, results))}")
         return results[scenario]
 
 
-def _plain(document: Json) -> Json:
+def _plain(document: Mapping[str, Any]) -> Json:
     """The single values of a nested object by their dotted addresses; lists are left out."""
     return {name: value for name, value in flat(document).items() if not isinstance(value, list)}

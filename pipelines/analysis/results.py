@@ -15,6 +15,7 @@ from pipelines.analysis.results_schema import (
     ArmResults,
     Budget,
     BudgetPoint,
+    ByEpochRule,
     Cost,
     Default,
     EstimateJson,

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.analysis.intervals import LEVEL
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import (
+    AdjustedPair,
+    BreakEvenJson,
+    ComparedArms,
+    ControlPair,
+    EstimateJson,
+    Pair,
+    Regret,
+    Results,
+    ScenarioResults,
+    WinProbability,
+)
 from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, Cell, Column, break_even, number
 
@@ -35,13 +46,13 @@ class Comparisons:
     rows: Sequence[dict[str, Cell]] = ()
 
 
-def comparisons(results: Json) -> list[Comparisons]:
+def comparisons(results: Results) -> list[Comparisons]:
     """The tables of a study, in the order of the page."""
     scenarios = results.get("scenarios")
     return [pairs(results), controls(results), aggregate(results, scenarios), transfer(scenarios)]
 
 
-def pairs(results: Json) -> Comparisons:
+def pairs(results: Results) -> Comparisons:
     """Every untuned arm against every tuned one."""
     title = "Pairs"
     if not results["pairs"]:
@@ -81,14 +92,14 @@ def pairs(results: Json) -> Comparisons:
     )
 
 
-def _difference(results: Json, of: str) -> Column:
+def _difference(results: Results, of: str) -> Column:
     metric = METRICS[results["metric"]]
     unit = "points" if metric.in_points else metric.unit
     heading = f"difference, {unit}" if unit else "difference"
     return Column("difference", heading, f"test score of {of}, 95 % interval")
 
 
-def _pair(pair: Json, adjusted: Json | None, results: Json) -> dict[str, Cell]:
+def _pair(pair: Pair, adjusted: AdjustedPair | None, results: Results) -> dict[str, Cell]:
     wins = pair["win_probability"]
     last = len(wins) - 1
     b_star = pair["break_even"]
@@ -104,7 +115,7 @@ def _pair(pair: Json, adjusted: Json | None, results: Json) -> dict[str, Cell]:
     }
 
 
-def _verdict(pair: Json, metric: str) -> dict[str, Cell]:
+def _verdict(pair: ComparedArms | ControlPair, metric: str) -> dict[str, Cell]:
     """The cells that every comparison has: a difference and what it shows."""
     verdict = Cell(MISSING)
     if pair["difference"]["mean"] is not None:
@@ -123,7 +134,7 @@ def _more(count: int | None, unit: str) -> Cell:
     return Cell(f"{count} {unit.removesuffix('s') if count == 1 else unit}", count)
 
 
-def _interval(metric: str, difference: Json) -> Cell:
+def _interval(metric: str, difference: EstimateJson | Regret) -> Cell:
     """A difference with both ends of its interval, which need not lie evenly."""
     if difference["mean"] is None:
         return Cell(MISSING)
@@ -132,7 +143,7 @@ def _interval(metric: str, difference: Json) -> Cell:
     return Cell(text, difference["mean"])
 
 
-def _after_holm(adjusted: Json | None) -> Cell:
+def _after_holm(adjusted: AdjustedPair | None) -> Cell:
     if adjusted is None:
         return Cell(MISSING)
     claims = {"superior": adjusted["p_superior"], "non-inferior": adjusted["p_noninferior"]}
@@ -146,7 +157,7 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _passes(b_star: Json | None) -> Cell:
+def _passes(b_star: BreakEvenJson | None) -> Cell:
     """b* in example passes; what lies beyond the search was never paid for, so has no number."""
     if b_star is None:
         return Cell(MISSING)
@@ -158,13 +169,13 @@ def _passes(b_star: Json | None) -> Cell:
     return Cell(text, b_star["passes"])
 
 
-def _wins(win: Json) -> Cell:
+def _wins(win: WinProbability) -> Cell:
     repeats, mean = win["by_repeat"], win["probability"]
     spread = f" ({min(repeats):.2f}–{max(repeats):.2f})" if len(repeats) > 1 else ""
     return Cell(f"{mean:.2f}{spread}", mean)
 
 
-def controls(results: Json) -> Comparisons:
+def controls(results: Results) -> Comparisons:
     """Every self-tuning arm against every simple use of the same clean labels."""
     title = "Self-tuning arms against controls"
     if not results["controls"]:
@@ -189,7 +200,7 @@ def controls(results: Json) -> Comparisons:
     return Comparisons("controls", title, about, columns, rows)
 
 
-def aggregate(results: Json, scenarios: Json | None) -> Comparisons:
+def aggregate(results: Results, scenarios: ScenarioResults | None) -> Comparisons:
     """One verdict per pair over all scenarios."""
     title = "Pairs over all scenarios"
     if scenarios is None:
@@ -217,11 +228,11 @@ def aggregate(results: Json, scenarios: Json | None) -> Comparisons:
     return Comparisons("aggregate", title, about, columns, rows)
 
 
-def _n(difference: Json) -> Cell:
+def _n(difference: EstimateJson) -> Cell:
     return Cell(f"{difference['n']} / {difference['repeats']}", difference["n"])
 
 
-def transfer(scenarios: Json | None) -> Comparisons:
+def transfer(scenarios: ScenarioResults | None) -> Comparisons:
     """What is lost by taking over a configuration from another scenario."""
     title = "Configurations taken over from another scenario"
     rows: list[dict[str, Cell]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from pipelines.analysis.results_schema import Results
 from pipelines.documents import Json, decode
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
@@ -39,7 +40,7 @@ class StudyReport:
     location: str
     ledger: Ledger
     study_state: StudyState
-    results: Json
+    results: Results
     figures: list[Figure]
     anchor: str = "study"
     link: str = ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import ArmResults, BreakEvenJson, EstimateJson, Results
 from pipelines.metrics import METRICS
 
 MISSING = "–"
@@ -37,7 +37,7 @@ def number(metric: str, value: float | None, sign: str = "") -> str:
     return f"{shown.scale * value:{sign}.{1 if shown.in_points else 3}f}"
 
 
-def score(metric: str, estimate: Json) -> str:
+def score(metric: str, estimate: EstimateJson) -> str:
     """A mean and the half-width of its 95 % interval; says so where there is none."""
     if estimate["mean"] is None:
         return MISSING
@@ -47,7 +47,7 @@ def score(metric: str, estimate: Json) -> str:
     return f"{mean} ± {number(metric, estimate['high'] - estimate['mean'])}"
 
 
-def columns(results: Json) -> list[Column]:
+def columns(results: Results) -> list[Column]:
     """The columns of the main table."""
     metric, headline = METRICS[results["metric"]].title, results["headline"]
     against = ""
@@ -74,15 +74,15 @@ def columns(results: Json) -> list[Column]:
     ]
 
 
-def rows(results: Json) -> list[dict[str, Cell]]:
+def rows(results: Results) -> list[dict[str, Cell]]:
     """One row per arm, in the study's order."""
     return [_row(name, arm, results) for name, arm in results["arms"].items()]
 
 
-def _row(name: str, arm: Json, results: Json) -> dict[str, Cell]:
+def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
     metric, epoch = results["metric"], results["selection"]["epoch"]
     test, labels, trials = arm["test"][epoch], arm["clean_labels"], arm["trials"]
-    default = arm["default"]["test"][epoch] if arm["tuned"] else None
+    default = arm["default"]["test"][epoch] if "default" in arm else None
     ratio = arm["passes"]["ratio_to_ce"]
     return {
         "arm": Cell(name),
@@ -103,7 +103,7 @@ def _pair(first: int | None, second: int | None) -> Cell:
     return Cell(" / ".join(texts), None if first is None else first + (second or 0) / 1e6)
 
 
-def _break_even(name: str, results: Json) -> Cell:
+def _break_even(name: str, results: Results) -> Cell:
     """b* against the arm that the headline puts on the other side."""
     headline = results["headline"]
     for pair in results["pairs"]:
@@ -113,7 +113,7 @@ def _break_even(name: str, results: Json) -> Cell:
     return Cell(MISSING)
 
 
-def break_even(b_star: Json | None) -> Cell:
+def break_even(b_star: BreakEvenJson | None) -> Cell:
     """b* with its interval; what lies beyond the search sorts after all of it."""
     if b_star is None:
         return Cell(MISSING)
@@ -127,7 +127,7 @@ def break_even(b_star: Json | None) -> Cell:
     return Cell(f"{value} [{low}, {high}]", order)
 
 
-def selection_rule(results: Json) -> str:
+def selection_rule(results: Results) -> str:
     """How configurations and weights were chosen, in words."""
     selection = results["selection"]
     return (
@@ -137,7 +137,7 @@ def selection_rule(results: Json) -> str:
     )
 
 
-def terminal_table(results: Json) -> Table:
+def terminal_table(results: Results) -> Table:
     """The main table for a terminal of 100 columns or more."""
     shown = [c for c in columns(results) if c.name != "kind"]
     table = Table(

@@ -151,7 +151,7 @@ def _tables_and_page(report: StudyReport) -> Json:
     points: list[Any] = [
         [name, *(point[field] for field in BUDGET)]
         for name, arm in report.results["arms"].items()
-        if arm["tuned"]
+        if "budget" in arm
         for point in arm["budget"]["curve"]
     ]
     return {

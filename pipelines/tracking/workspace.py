@@ -14,7 +14,7 @@ import wandb_workspaces.reports.v2.interface as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.expr import And
 
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import Results
 from pipelines.trial_documents import Role
 
 TABLES = ("arms", "budget")  # logged by the report run
@@ -34,7 +34,7 @@ class LoggedStudy:
     entity: str
     project: str
     name: str
-    results: Json
+    results: Results
     keys: Collection[str]
 
     @property

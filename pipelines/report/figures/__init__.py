@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import Results
 from pipelines.ledger.ledger import Ledger
 from pipelines.report.figures.inputs import FigureInputs, load_inputs
 from pipelines.report.figures.plot import Figure
@@ -31,7 +31,7 @@ FIGURES = (
 )
 
 
-def study_figures(ledger: Ledger, study_state: StudyState, results: Json) -> list[Figure]:
+def study_figures(ledger: Ledger, study_state: StudyState, results: Results) -> list[Figure]:
     """All figures of a study; those without data say why instead."""
     inputs = load_inputs(ledger, study_state, results)
     return [_figure(name, inputs) for name in FIGURES]

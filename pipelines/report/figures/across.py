@@ -8,7 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pipelines.documents import Json, lookup
+from pipelines.analysis.results_schema import EstimateJson, Results
+from pipelines.documents import lookup
 from pipelines.metrics import METRICS
 from pipelines.report.figures.inputs import sample_sizes
 from pipelines.report.figures.plot import (
@@ -20,12 +21,13 @@ from pipelines.report.figures.plot import (
     escape,
     left_out,
     line,
+    scaled,
     styles,
 )
 from pipelines.report.study_state import StudyState
 
-Member = tuple[StudyState, Json]  # a study and its results
-Point = tuple[Any, Json]  # a value on an axis, and the results there
+Member = tuple[StudyState, Results]  # a study and its results
+Point = tuple[Any, Results]  # a value on an axis, and the results there
 #: What several studies are compared along, by the address in the protocol.
 ADDRESSES = {"splits.meta": "Clean labels", "noise.rate": "Noise rate"}
 
@@ -93,7 +95,7 @@ def draw_across(
     )
 
 
-def _tests(results: Json) -> dict[str, Json]:
+def _tests(results: Results) -> dict[str, EstimateJson]:
     """The test score of each arm that has one."""
     epoch = results["selection"]["epoch"]
     tests = {name: arm["test"][epoch] for name, arm in results["arms"].items()}
@@ -109,7 +111,7 @@ def _panel(points: list[Point], label: str) -> Panel:
         if scored:
             trace = line(
                 [x if isinstance(x, int | float) else escape(x) for x, _ in scored],
-                [METRICS[metric].scale * test["mean"] for _, test in scored],
+                [scaled(test["mean"], METRICS[metric].scale) for _, test in scored],
                 name,
                 style,
                 mode="lines+markers",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import BudgetPoint
 from pipelines.report.figures.inputs import FigureInputs, either
-from pipelines.report.figures.plot import Drawing, Panel, axis, band, left_out, line
+from pipelines.report.figures.plot import Drawing, Panel, axis, band, left_out, line, scaled
 
 TITLE = "What tuning buys"
 #: What the cost of tuning is counted in, and the label of its axis.
@@ -22,7 +22,7 @@ def draw(inputs: FigureInputs) -> Drawing:
     curves = {
         name: arm["budget"]["curve"]
         for name, arm in inputs.results["arms"].items()
-        if arm["tuned"] and len(arm["budget"]["curve"]) > 1
+        if "budget" in arm and len(arm["budget"]["curve"]) > 1
     }
     if not curves:
         return left_out(
@@ -38,7 +38,7 @@ def draw(inputs: FigureInputs) -> Drawing:
     )
 
 
-def _panel(inputs: FigureInputs, curves: dict[str, list[Json]], unit: str) -> Panel:
+def _panel(inputs: FigureInputs, curves: dict[str, list[BudgetPoint]], unit: str) -> Panel:
     costs = {name: _tuning_cost(inputs, name, curves[name], unit) for name in curves}
     end = max(x[-1] for x in costs.values())
     headline = inputs.results["headline"]
@@ -51,8 +51,7 @@ def _panel(inputs: FigureInputs, curves: dict[str, list[Json]], unit: str) -> Pa
         points = curves.get(name, [test, test])
         x = costs.get(name, [0, end])
         low, mean, high = (
-            [None if p[part] is None else inputs.factor * p[part] for p in points]
-            for part in ("low", "mean", "high")
+            [scaled(p[part], inputs.factor) for p in points] for part in ("low", "mean", "high")
         )
         visible = not any(pair) or name in pair
         if any(value is not None for value in low):
@@ -66,7 +65,9 @@ def _panel(inputs: FigureInputs, curves: dict[str, list[Json]], unit: str) -> Pa
     return Panel(bands + lines, layout)
 
 
-def _tuning_cost(inputs: FigureInputs, arm: str, curve: list[Json], unit: str) -> list[float]:
+def _tuning_cost(
+    inputs: FigureInputs, arm: str, curve: list[BudgetPoint], unit: str
+) -> list[float]:
     """Cost of a search at each point of its budget curve."""
     if unit == "seconds":
         return inputs.runs[arm].budget_cost("seconds")[: len(curve)]

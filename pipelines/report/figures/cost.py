@@ -6,13 +6,21 @@ from collections.abc import Callable
 
 import plotly.graph_objects as go
 
-from pipelines.documents import Json
+from pipelines.analysis.results_schema import Passes, Seconds
 from pipelines.report.figures.budget import COST_AXES
 from pipelines.report.figures.inputs import FigureInputs, sample_sizes
-from pipelines.report.figures.plot import Drawing, Panel, axis, error_bars, left_out, rounded
+from pipelines.report.figures.plot import (
+    Drawing,
+    Panel,
+    axis,
+    error_bars,
+    left_out,
+    rounded,
+    scaled,
+)
 
 TITLE = "Cost and score"
-CostOf = Callable[[str], Json]  # an arm's cost of one run, and of its search
+CostOf = Callable[[str], Passes | Seconds]  # an arm's cost of one run, and of its search
 
 
 def draw(inputs: FigureInputs) -> Drawing:
@@ -41,19 +49,21 @@ def _panel(inputs: FigureInputs, unit: str, cost_of: CostOf) -> Panel:
     return Panel([_points(inputs, arm, cost_of(arm)) for arm in inputs.tests], layout)
 
 
-def _points(inputs: FigureInputs, arm: str, cost: Json) -> go.Scatter:
+def _points(inputs: FigureInputs, arm: str, cost: Passes | Seconds) -> go.Scatter:
     """An arm at the cost of its search and one run; its default at that of a run, hollow."""
     entry, style = inputs.results["arms"][arm], inputs.styles[arm]
-    points = [(cost["run"] + (cost["search"] or 0), inputs.tests[arm], style.symbol)]
-    if entry["tuned"] and entry["default"]["test"][inputs.epoch]["mean"] is not None:
+    run = cost["run"]
+    assert run is not None  # an arm with a test score has a final run
+    points = [(run + (cost["search"] or 0), inputs.tests[arm], style.symbol)]
+    if "default" in entry and entry["default"]["test"][inputs.epoch]["mean"] is not None:
         default = entry["default"]["test"][inputs.epoch]
-        points.append((cost["run"], default, f"{style.symbol}-open"))
+        points.append((run, default, f"{style.symbol}-open"))
     return go.Scatter(
         mode="lines+markers",
         name=arm,
         legendgroup=arm,
         x=rounded(float(x) for x, _, _ in points),
-        y=rounded(inputs.factor * test["mean"] for _, test, _ in points),
+        y=rounded(scaled(test["mean"], inputs.factor) for _, test, _ in points),
         error_y=error_bars((test for _, test, _ in points), inputs.factor),
         line={"color": style.colour, "width": 1, "dash": "dot"},
         marker={

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pipelines.analysis.record import Record
+from pipelines.analysis.record import Range, Record
 from pipelines.analysis.tunability import MIN_TRIALS_FOR_IMPORTANCE
 from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, either
@@ -39,7 +39,8 @@ def _panels(inputs: FigureInputs, arm: str, trials: list[Record]) -> list[Panel]
     """One per hyperparameter; then their importance, where enough trials tell."""
     entry = inputs.results["arms"][arm]
     panels = [_scatter(inputs, arm, knob, trials) for knob in entry["space"]]
-    return [*panels, _importance(entry["importance"])] if entry["importance"] else panels
+    importance = entry.get("importance")
+    return [*panels, _importance(importance)] if importance else panels
 
 
 def _scatter(inputs: FigureInputs, arm: str, knob: str, trials: list[Record]) -> Panel:
@@ -82,13 +83,13 @@ def _scatter(inputs: FigureInputs, arm: str, knob: str, trials: list[Record]) ->
     return Panel(data, layout)
 
 
-def _axis_type(space: Json) -> Json:
+def _axis_type(space: Range) -> Json:
     if "choices" in space:
         return {"type": "category"}
     return {"type": "log", "dtick": "D2"} if space.get("log") else {}
 
 
-def _on_axis(value: Any, space: Json) -> Any:
+def _on_axis(value: Any, space: Range) -> Any:
     return escape(value) if "choices" in space else value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.record import Record
+from pipelines.analysis.results_schema import EstimateJson, Results
 from pipelines.documents import Json
 from pipelines.ledger.ledger import Ledger
 from pipelines.metrics import METRICS
@@ -25,7 +26,7 @@ class FigureInputs:
     """
 
     study_state: StudyState
-    results: Json
+    results: Results
     histories: dict[str, list[Json]]
     runs: dict[str, ArmRuns]
     styles: dict[str, Style]
@@ -51,7 +52,7 @@ class FigureInputs:
         return METRICS[self.metric].scale
 
     @property
-    def tests(self) -> dict[str, Json]:
+    def tests(self) -> dict[str, EstimateJson]:
         """The test score of each arm that has one: an estimate over its final runs."""
         tests = {name: arm["test"][self.epoch] for name, arm in self.results["arms"].items()}
         return {name: test for name, test in tests.items() if test["mean"] is not None}
@@ -94,7 +95,7 @@ class FigureInputs:
         return newest
 
 
-def load_inputs(ledger: Ledger, study_state: StudyState, results: Json) -> FigureInputs:
+def load_inputs(ledger: Ledger, study_state: StudyState, results: Results) -> FigureInputs:
     """All that the figures of a study need; only final runs' histories are read."""
     epoch = study_state.study.protocol.epoch
     runs = {
@@ -112,7 +113,7 @@ def either(counts: Iterable[int]) -> str:
     return " or ".join(str(n) for n in sorted(set(counts)))
 
 
-def sample_sizes(estimates: Iterable[Json]) -> str:
+def sample_sizes(estimates: Iterable[EstimateJson]) -> str:
     """How many runs and repeats each estimate comes from, in words."""
     sizes = sorted({(e["n"], e["repeats"]) for e in estimates})
     return "; ".join(f"n = {n} runs in {repeats} repeats" for n, repeats in sizes)

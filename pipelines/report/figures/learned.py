@@ -83,5 +83,7 @@ def _selected(inputs: FigureInputs, arm: str, knob: str) -> dict[str, list[float
     return {
         name: [chosen["config"][knob] for chosen in entry["selected"]]
         for name, entry in inputs.results["arms"].items()
-        if knob in entry["space"] and methods & {phase.method for phase in arms[name].phases}
+        if "selected" in entry
+        and knob in entry["space"]
+        and methods & {phase.method for phase in arms[name].phases}
     }

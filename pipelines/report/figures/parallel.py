@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pipelines.analysis.record import Record
+from pipelines.analysis.record import Range, Record
 from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import STEPS, Drawing, Panel, escape, left_out, rounded
@@ -80,7 +80,7 @@ def _trace(step: int, lines: list[list[float]]) -> go.Scatter:
     )
 
 
-def _height(value: Any, values: Json) -> float:
+def _height(value: Any, values: Range) -> float:
     """Where a value lies between the ends of its axis, 0 to 1."""
     if "choices" in values:
         return values["choices"].index(value) / max(1, len(values["choices"]) - 1)
@@ -89,7 +89,7 @@ def _height(value: Any, values: Json) -> float:
     return (transform(value) - low) / (high - low) if high > low else 0.5
 
 
-def _end_labels(x: int, values: Json) -> list[Json]:
+def _end_labels(x: int, values: Range) -> list[Json]:
     """The values at both ends of the axis at `x`."""
     choices = values.get("choices")
     low, high = (choices[0], choices[-1]) if choices else (values["low"], values["high"])

@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 
+from pipelines.analysis.results_schema import IntervalJson
 from pipelines.documents import Json
 from pipelines.kinds import KINDS
 
@@ -167,13 +168,17 @@ def band(
     )
 
 
-def error_bars(estimates: Iterable[Json], factor: float) -> Json:
+def error_bars(estimates: Iterable[IntervalJson], factor: float) -> Json:
     """Plotly's error bars of estimates in units of 1/factor; none where there is no interval."""
     above, below = [], []
     for estimate in estimates:
-        known = estimate["low"] is not None
-        above.append(factor * (estimate["high"] - estimate["mean"]) if known else None)
-        below.append(factor * (estimate["mean"] - estimate["low"]) if known else None)
+        low, mean, high = estimate["low"], estimate["mean"], estimate["high"]
+        if low is None or mean is None or high is None:
+            above.append(None)
+            below.append(None)
+        else:
+            above.append(factor * (high - mean))
+            below.append(factor * (mean - low))
     return {
         "type": "data",
         "symmetric": False,
@@ -182,6 +187,11 @@ def error_bars(estimates: Iterable[Json], factor: float) -> Json:
         "thickness": 1.5,
         "width": 4,
     }
+
+
+def scaled(value: float | None, factor: float) -> float | None:
+    """A score in units of 1/factor; None stays None, which plotly leaves out."""
+    return None if value is None else factor * value
 
 
 def axis(title: str, **properties: Any) -> Json:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from pipelines.report.figures.inputs import FigureInputs, sample_sizes
-from pipelines.report.figures.plot import Drawing, Panel, axis, error_bars, left_out, rounded
+from pipelines.report.figures.plot import (
+    Drawing,
+    Panel,
+    axis,
+    error_bars,
+    left_out,
+    rounded,
+    scaled,
+)
 from pipelines.report.tables import number
 
 TITLE = "Final test score"
@@ -21,7 +29,8 @@ def draw(inputs: FigureInputs) -> Drawing:
         for kind, arms in inputs.kinds.items()
         if (scored := [arm for arm in arms if arm in tests])
     ]
-    rising = sorted(tests, key=lambda arm: tests[arm]["mean"])  # plotly draws from below
+    means = {arm: mean for arm, test in tests.items() if (mean := test["mean"]) is not None}
+    rising = sorted(means, key=lambda arm: means[arm])  # plotly draws from below
     layout = go.Layout(
         xaxis=axis(f"test {inputs.score_label}"),
         yaxis={"categoryorder": "array", "categoryarray": rising, "automargin": True},
@@ -41,7 +50,7 @@ def _points(inputs: FigureInputs, kind: str, arms: list[str]) -> go.Scatter:
         mode="markers",
         name=kind,
         legendgroup=kind,
-        x=rounded(inputs.factor * test["mean"] for test in tests),
+        x=rounded(scaled(test["mean"], inputs.factor) for test in tests),
         y=arms,
         error_x=error_bars(tests, inputs.factor),
         marker={"size": 10, "color": inputs.styles[arms[0]].colour},

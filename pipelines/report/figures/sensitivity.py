@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from pipelines.analysis.results_schema import EstimateJson, Sensitivity
 from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, sample_sizes
 from pipelines.report.figures.plot import (
@@ -14,6 +15,7 @@ from pipelines.report.figures.plot import (
     escape,
     left_out,
     line,
+    scaled,
 )
 from pipelines.report.tables import number
 
@@ -45,24 +47,26 @@ def draw(inputs: FigureInputs) -> Drawing:
     )
 
 
-def _reference(inputs: FigureInputs, arm: str) -> Json:
+def _reference(inputs: FigureInputs, arm: str) -> EstimateJson:
     """The runs with no knob moved: of the published default, which untuned arms always run."""
     entry = inputs.results["arms"][arm]
-    return (entry["default"] if entry["tuned"] else entry)["test"][inputs.epoch]
+    return entry.get("default", entry)["test"][inputs.epoch]
 
 
-def _worst_cases(inputs: FigureInputs, arms: dict[str, list[Json]]) -> Panel:
+def _worst_cases(inputs: FigureInputs, arms: dict[str, list[Sensitivity]]) -> Panel:
     """One bar per knob of every arm, from its lowest to its highest mean."""
     data: list[go.Scatter] = []
     labels: list[str] = []
     for arm, knobs in arms.items():
         style, mean = inputs.styles[arm], _reference(inputs, arm)["mean"]
-        known = [k for k in knobs if k["worst"] is not None]
-        names = [f"{escape(arm)}<br>{escape(k['knob'])}" for k in known]  # short enough for phones
-        labels += names
-        spans = [
-            [inputs.factor * end for end in (k["worst"], k["worst"] + k["spread"])] for k in known
+        known = [
+            (k["knob"], worst, worst + spread)
+            for k in knobs
+            if (worst := k["worst"]) is not None and (spread := k["spread"]) is not None
         ]
+        names = [f"{escape(arm)}<br>{escape(knob)}" for knob, *_ in known]  # short, for phones
+        labels += names
+        spans = [[inputs.factor * end for end in ends] for _, *ends in known]
         data.append(
             line(
                 [end for span in spans for end in (*span, None)],
@@ -84,7 +88,7 @@ def _worst_cases(inputs: FigureInputs, arms: dict[str, list[Json]]) -> Panel:
     return Panel(data, layout)
 
 
-def _panels(inputs: FigureInputs, arm: str, knobs: list[Json]) -> list[Panel]:
+def _panels(inputs: FigureInputs, arm: str, knobs: list[Sensitivity]) -> list[Panel]:
     """One panel per knob, on one scale, so that a flat curve is seen to be flat."""
     reference = _reference(inputs, arm)
     scores = [
@@ -100,7 +104,9 @@ def _panels(inputs: FigureInputs, arm: str, knobs: list[Json]) -> list[Panel]:
     return [_panel(inputs, arm, reference, knob, scale) for knob in knobs]
 
 
-def _panel(inputs: FigureInputs, arm: str, reference: Json, knob: Json, scale: Json) -> Panel:
+def _panel(
+    inputs: FigureInputs, arm: str, reference: EstimateJson, knob: Sensitivity, scale: Json
+) -> Panel:
     """Test score against the factor on one knob.
 
     reference: the test estimate with no knob moved.
@@ -110,6 +116,8 @@ def _panel(inputs: FigureInputs, arm: str, reference: Json, knob: Json, scale: J
     style = inputs.styles[arm]
     points = [(1.0, reference, "star", "reference")]
     for moved in knob["values"]:
+        if moved["factor"] is None:
+            continue
         lost = f", {moved['diverged']} diverged" if moved["diverged"] else ""
         symbol = "x" if lost else "circle"
         points.append((moved["factor"], moved["test"], symbol, f"{moved['value']:.4g}{lost}"))
@@ -117,7 +125,7 @@ def _panel(inputs: FigureInputs, arm: str, reference: Json, knob: Json, scale: J
     factors, tests, symbols, texts = zip(*points, strict=True)
     curve = line(
         factors,
-        [None if test["mean"] is None else inputs.factor * test["mean"] for test in tests],
+        [scaled(test["mean"], inputs.factor) for test in tests],
         arm,
         style,
         mode="lines+markers",
@@ -140,7 +148,7 @@ def _panel(inputs: FigureInputs, arm: str, reference: Json, knob: Json, scale: J
     return Panel([curve], layout, f"{knob['knob']}: {_in_words(inputs, knob)}")
 
 
-def _in_words(inputs: FigureInputs, knob: Json) -> str:
+def _in_words(inputs: FigureInputs, knob: Sensitivity) -> str:
     metric = inputs.metric
     worst, spread = number(metric, knob["worst"]), number(metric, knob["spread"])
     return f"worst {worst}, spread {spread}, gain {number(metric, knob['gain'], '+')}"
