@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.analysis.results_schema import Results
+from pipelines.analysis.selection import best_arm, best_run, mean_vals
 from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.contents import damage_lines
@@ -109,8 +110,6 @@ class StudyState:
         Raises:
             UserError: no such arm is in the study, or it has no such run.
         """
-        from pipelines.analysis.selection import best_arm, best_run, mean_vals  # loads scipy
-
         arms = self.study.arms
         name = arm or best_arm(mean_vals(self.records, arms))
         if name is None:
