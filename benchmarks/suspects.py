@@ -115,7 +115,11 @@ def cross_validated(task: Task, protocol: Protocol, clean: bool) -> NDArray[np.f
 def fit(
     task: Task, protocol: Protocol, parts: list[tuple[Split, NDArray[np.int64]]], seed: int
 ) -> torch.nn.Module:
-    """Cross-entropy training on parts of splits, by the study's schedule."""
+    """Cross-entropy training on parts of splits, by the study's schedule.
+
+    parts: splits and the rows of them to train on.
+    seed: of initialisation and order.
+    """
     x = torch.cat([split.x[rows] for split, rows in parts])
     y = torch.cat([split.y[rows] for split, rows in parts])
     torch.manual_seed(seed)

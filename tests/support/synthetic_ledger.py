@@ -37,7 +37,11 @@ EPOCHS = 12
 def write_study(
     storage: Any, study: Study, outcome: Outcome | None = None, limit: int | None = None
 ) -> str:
-    """Plan and "run" a study in a storage, or its first `limit` trials; the storage as text."""
+    """Plan and "run" a study in a storage; returns the storage as text.
+
+    outcome: of each trial, by its spec; an exception fails it. By default all are completed.
+    limit: number of trials after which to stop.
+    """
     # Nobody pulls the plug, and waiting for the disk takes most of the time.
     with patch("os.fsync"):
         _run(Ledger.open(str(storage)), study, outcome or completed, limit)
