@@ -1,4 +1,4 @@
-"""What is shown of a study: its state by the ledger, tables, figures (one file each), pages, dashboard.
+"""What is shown of a study: its state by the ledger, tables, figures, pages, the dashboard.
 
 May import: `analysis`, `ledger`, `planning`, `study`, and what lies below them.
 """

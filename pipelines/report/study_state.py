@@ -45,10 +45,13 @@ class StudyState:
 
     @cached_property
     def records_in(self) -> dict[str, list[Record]]:
-        """The records of finished trials, by scenario: a trial with two roles makes two."""
+        """The records of finished trials, by scenario: a trial with two roles makes two.
+
+        They stand in the order of the plan, in whatever order the trials ended.
+        """
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
         protocols = self.study.protocols
-        for assignment, spec in self.planner.assigned.items():
+        for assignment, spec in sorted(self.planner.assigned.items(), key=lambda item: item[0]):
             trial = self.trials.get(spec["key"])
             if trial is not None and trial.state in FINISHED:
                 protocol = protocols[assignment.scenario]

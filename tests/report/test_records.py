@@ -37,6 +37,11 @@ def test_every_role_has_its_record(study_state):
     }
 
 
+def test_records_stand_in_the_order_of_the_plan(study_state):
+    searched = [(r.index, r.repeat, r.arm) for r in study_state.records if r.role == "search"]
+    assert searched == [(i, r, arm) for i in (0, 1) for r in (0, 1) for arm in ARMS[1:3]]
+
+
 def test_clean_labels_are_counted_for_training_and_for_selection(study_state):
     used = {r.arm: (r.clean_train, r.clean_select) for r in study_state.records}
     assert used == {
