@@ -83,9 +83,9 @@ def budget_rows(rng: np.random.Generator, studies: int, reference: Floats) -> Ro
             level = value_at(b, reference) + rng.normal(
                 0, RUN_SD / SEEDS**0.5, (studies, repeats, 1)
             )
-            found = [break_even(study) for study in curves - level]
             hits = [
-                f.low is not None and f.low <= b and (f.high is None or b <= f.high) for f in found
+                e.low is not None and e.low <= b and (e.high is None or b <= e.high)
+                for e in map(break_even, curves - level)
             ]
             rows.append(_row("break-even budget", repeats, b, hits))
     return rows
@@ -104,14 +104,14 @@ def comparison_rows(rng: np.random.Generator, studies: int, reference: Floats) -
             keys = [(r, s) for r in range(repeats) for s in range(seeds)]
             tuned = {(r, s): chosen[r] + rng.normal(0, RUN_SD) for r, s in keys}
             untuned = {(r, s): 0.9 + shift[r] + rng.normal(0, RUN_SD) for r, s in keys}
-            found = compare(untuned, tuned, 0.01).difference
-            intervals.append((found.low - expected, found.high - expected))
+            gap = compare(untuned, tuned, 0.01).difference
+            intervals.append((gap.low - expected, gap.high - expected))
         rows.append(_row("paired difference", repeats, seeds, covered(np.array(intervals), 0)))
     for repeats in (3, 5):
         spread = np.array([0.01, 0.01, 0.02, 0.005])
         draws = rng.normal(0, spread[:, None], (studies // 4, spread.size, repeats))
-        found = [aggregate(list(draw), 0.01, resamples=1000).difference for draw in draws]
-        intervals = np.array([(f.low, f.high) for f in found])
+        gaps = [aggregate(list(draw), 0.01, resamples=1000).difference for draw in draws]
+        intervals = np.array([(gap.low, gap.high) for gap in gaps])
         rows.append(_row("aggregate of 4 scenarios", repeats, spread.size, covered(intervals, 0)))
     return rows
 

@@ -166,11 +166,17 @@ class ArmRuns:
         }
 
     def sensitivity(self, default: Json) -> dict[str, dict[Any, list[Record]]]:
-        """The sensitivity runs by hyperparameter and by its value."""
+        """The sensitivity runs by hyperparameter and by its value.
+
+        Left out are those that a factor leaves at the default: of a knob at 0, or of a whole number
+        that would fall below 1.
+        """
         knobs: dict[str, dict[Any, list[Record]]] = {}
         for record in self.in_role("sensitivity"):
             moved = [k for k, v in record.config.items() if k not in default or default[k] != v]
-            if len(moved) != 1:
+            if not moved:
+                continue
+            if len(moved) > 1:
                 raise ValueError(f"sensitivity trial {record.key} moves {moved}, expected one")
             values = knobs.setdefault(moved[0], {})
             values.setdefault(record.config[moved[0]], []).append(record)

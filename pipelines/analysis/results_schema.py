@@ -3,8 +3,6 @@
 Where a number is `float | None`, null stands for one that does not exist.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal, NotRequired, TypedDict
 
 from pipelines.analysis.record import EpochRule, Range, SearchKind
@@ -278,7 +276,7 @@ class Transfer(TypedDict):
 class ScenarioResults(TypedDict):
     """A study over several scenarios: each one's results, and what holds over all of them."""
 
-    scenarios: dict[str, Results]
+    scenarios: dict[str, "Results"]
     aggregate: list[ComparedArms]
     transfer: list[Transfer]
 

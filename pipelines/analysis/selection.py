@@ -26,7 +26,7 @@ def highest(vals: Mapping[Key, float | None]) -> Key | None:
 
 def best_arm(vals: Mapping[str, float | None]) -> str | None:
     """The arm with the highest mean val; of several that tie the one that is named first."""
-    chosen = highest({(place, arm): val for place, (arm, val) in enumerate(vals.items())})
+    chosen = highest({(rank, arm): val for rank, (arm, val) in enumerate(vals.items())})
     return None if chosen is None else chosen[1]
 
 
@@ -42,7 +42,7 @@ def mean_vals(records: Sequence[Record], arms: Iterable[str]) -> dict[str, float
 def best_run(records: Sequence[Record]) -> Record | None:
     """Of one arm's records the completed final run with the highest val: it has a model."""
     runs = {(r.repeat, r.index): r for r in final_runs(records) if r.status == "completed"}
-    chosen = highest({place: r.val for place, r in runs.items()})
+    chosen = highest({seeds: r.val for seeds, r in runs.items()})
     return None if chosen is None else runs[chosen]
 
 

@@ -35,8 +35,8 @@ class TestBudgetCurve:
         rng = np.random.default_rng(levels)
         for _ in range(20):
             val, retrained = rng.integers(0, levels, 8), rng.normal(size=8)
-            found = budget_curve(val, retrained)
-            np.testing.assert_allclose(found, enumerated_curve(val, retrained), atol=1e-12)
+            curve = budget_curve(val, retrained)
+            np.testing.assert_allclose(curve, enumerated_curve(val, retrained), atol=1e-12)
 
     def test_without_a_useful_default_the_weights_are_those_of_tang_2020(self):
         val = np.array([-1, 3, 1, 4, 2, 5], dtype=float)
@@ -71,36 +71,36 @@ class TestBudgetCurve:
 class TestBreakEven:
     def test_first_budget_that_reaches_and_the_interval_of_the_inverted_test(self):
         differences = np.array([[-9, -3, 0.5, 8], [-8, 1, 1.5, 9], [-10, -1, 1.0, 10]])
-        found = break_even(differences)
-        assert found.budget == 1.5  # means -9, -1, 1, 9: halfway between -1 and 1
+        b_star = break_even(differences)
+        assert b_star.budget == 1.5  # means -9, -1, 1, 9: halfway between -1 and 1
 
         def interval(b: float):
             low, share = int(b), b % 1
             values = (1 - share) * differences[:, low] + share * differences[:, low + 1]
             return stats.ttest_1samp(values, 0).confidence_interval(0.95)
 
-        low, high = found.low, found.high
+        low, high = b_star.low, b_star.high
         assert low is not None and high is not None
         assert interval(low - 0.1).high < 0 <= interval(low).high
         assert interval(high - 0.1).low <= 0 < interval(high).low
 
     def test_lies_where_the_curve_crosses_between_two_budgets(self):
-        found = break_even([[-3, -1, 3], [-3.2, -1.2, 2.8]])
-        assert found.budget == 1.3  # means -3.1, -1.1, 2.9: crosses at 1.275
+        b_star = break_even([[-3, -1, 3], [-3.2, -1.2, 2.8]])
+        assert b_star.budget == 1.3  # means -3.1, -1.1, 2.9: crosses at 1.275
 
     def test_never_reached(self):
-        found = break_even([[-3, -2, -2], [-3, -2.5, -1], [-3.5, -2, -1.5]])
-        assert (found.budget, found.low, found.high) == (None, None, None)
-        assert found.interval and str(found) == "> 2"
+        b_star = break_even([[-3, -2, -2], [-3, -2.5, -1], [-3.5, -2, -1.5]])
+        assert (b_star.budget, b_star.low, b_star.high) == (None, None, None)
+        assert b_star.interval and str(b_star) == "> 2"
 
     def test_the_default_already_does_it(self):
-        found = break_even([[1.0, 2], [1.1, 2], [0.9, 2.1]])
-        assert (found.budget, found.low, found.high) == (0, 0, 0)
-        assert str(found) == "0: the default already does it"
+        b_star = break_even([[1.0, 2], [1.1, 2], [0.9, 2.1]])
+        assert (b_star.budget, b_star.low, b_star.high) == (0, 0, 0)
+        assert str(b_star) == "0: the default already does it"
 
     def test_one_search_has_no_interval(self):
-        found = break_even([[-1.0, 0.5]])
-        assert (found.budget, found.interval, str(found)) == (0.7, False, "0.7")
+        b_star = break_even([[-1.0, 0.5]])
+        assert (b_star.budget, b_star.interval, str(b_star)) == (0.7, False, "0.7")
 
 
 def test_the_value_at_a_budget_between_two_is_that_of_either_by_chance():

@@ -30,27 +30,27 @@ class TestEstimate:
 
     def test_repeats_are_clusters_that_count_once(self):
         runs = {(0, 0): 1.0, (0, 1): 3.0, (1, 0): 4.0}
-        found = estimate(runs)
-        assert (found.mean, found.n, found.repeats) == (3.0, 3, 2)
-        assert (found.low, found.high) == pytest.approx(t_interval([2.0, 4.0]))
-        assert found.sd == pytest.approx(np.std([1, 3, 4], ddof=1))
+        scores = estimate(runs)
+        assert (scores.mean, scores.n, scores.repeats) == (3.0, 3, 2)
+        assert (scores.low, scores.high) == pytest.approx(t_interval([2.0, 4.0]))
+        assert scores.sd == pytest.approx(np.std([1, 3, 4], ddof=1))
 
     def test_one_repeat_falls_back_to_its_run_seeds(self):
-        found = estimate({(7, s): x for s, x in enumerate([1.0, 2.0, 4.0])})
-        assert found.repeats == 1
-        assert (found.low, found.high) == pytest.approx(t_interval([1, 2, 4]))
+        scores = estimate({(7, s): x for s, x in enumerate([1.0, 2.0, 4.0])})
+        assert scores.repeats == 1
+        assert (scores.low, scores.high) == pytest.approx(t_interval([1, 2, 4]))
 
     def test_failed_runs_are_counted(self):
-        found = estimate({(0, 0): 1.0, (0, 1): nan, (1, 0): nan})
-        assert (found.n, found.failed, found.repeats) == (1, 2, 1)
+        scores = estimate({(0, 0): 1.0, (0, 1): nan, (1, 0): nan})
+        assert (scores.n, scores.failed, scores.repeats) == (1, 2, 1)
 
     def test_no_runs_give_nan_and_no_warning(self):
-        found = estimate({})
-        assert isnan(found.mean) and found.n == 0
+        scores = estimate({})
+        assert isnan(scores.mean) and scores.n == 0
 
     def test_a_diverged_run_with_an_infinite_score_has_no_interval(self):
-        found = estimate({(0, 0): -inf, (1, 0): 1.0})
-        assert found.mean == -inf and isnan(found.low) and isnan(found.sd)
+        scores = estimate({(0, 0): -inf, (1, 0): 1.0})
+        assert scores.mean == -inf and isnan(scores.low) and isnan(scores.sd)
 
 
 class TestVerdict:
@@ -71,26 +71,28 @@ class TestVerdict:
     def test_pairs_by_repeat_and_run_seed(self):
         new = {(0, 0): 1.0, (0, 1): 2.0, (1, 0): 5.0, (2, 0): 9.0}
         old = {(0, 0): 0.0, (0, 1): 2.0, (1, 0): 4.0, (3, 0): 0.0}
-        found = compare(new, old, 0.1)
-        assert found.difference == estimate({(0, 0): 1.0, (0, 1): 0.0, (1, 0): 1.0})
-        assert found.unit == "repeats"
+        comparison = compare(new, old, 0.1)
+        assert comparison.difference == estimate({(0, 0): 1.0, (0, 1): 0.0, (1, 0): 1.0})
+        assert comparison.unit == "repeats"
 
     def test_p_values_are_those_of_the_one_sided_t_test_on_repeat_means(self):
         d = np.array([0.2, 0.5, -0.1, 0.4])
-        found = compare({(r, 0): x for r, x in enumerate(d)}, {(r, 0): 0.0 for r in range(4)}, 0.3)
+        runs = {(r, 0): x for r, x in enumerate(d)}
+        comparison = compare(runs, dict.fromkeys(runs, 0.0), 0.3)
         _, superior = stats.ttest_1samp(d, 0, alternative="greater")
         _, noninferior = stats.ttest_1samp(d, -0.3, alternative="greater")
-        assert found.p_superior == pytest.approx(superior)
-        assert found.p_noninferior == pytest.approx(noninferior)
+        assert comparison.p_superior == pytest.approx(superior)
+        assert comparison.p_noninferior == pytest.approx(noninferior)
 
     def test_one_pair_is_inconclusive_without_a_forecast(self):
-        found = compare({(0, 0): 1.0}, {(0, 0): 0.0}, 0.1)
-        assert (found.verdict, found.more, found.unit) == ("inconclusive", None, "seeds")
+        comparison = compare({(0, 0): 1.0}, {(0, 0): 0.0}, 0.1)
+        assert (comparison.verdict, comparison.more) == ("inconclusive", None)
+        assert comparison.unit == "seeds"
 
     def test_an_inconclusive_verdict_says_how_many_more_would_decide(self):
         d = {(r, 0): x for r, x in enumerate([-1.0, 0.0, 1.0])}
-        found = compare(d, dict.fromkeys(d, 0.0), 1)
-        assert (found.verdict, found.more) == ("inconclusive", 10 - 3)
+        comparison = compare(d, dict.fromkeys(d, 0.0), 1)
+        assert (comparison.verdict, comparison.more) == ("inconclusive", 10 - 3)
 
     @pytest.mark.parametrize(("sd", "n"), [(1, 10), (2, 34)])
     def test_units_needed_have_the_power_of_the_t_test(self, sd, n):
@@ -115,15 +117,15 @@ def test_holm_on_the_textbook_case():
 
 class TestAggregate:
     def test_scenarios_weigh_alike_whatever_their_size(self):
-        found = aggregate([[0.0, 1, 2], [10.0, 11, 12, 13, 14]], 1)
-        assert found.difference.mean == pytest.approx((1 + 12) / 2)
+        comparison = aggregate([[0.0, 1, 2], [10.0, 11, 12, 13, 14]], 1)
+        assert comparison.difference.mean == pytest.approx((1 + 12) / 2)
 
     def test_interval_is_that_of_the_welch_test_for_a_mean(self):
         groups = np.random.default_rng(0).normal(0, 1, (4, 30))
-        found = aggregate(list(groups), 1).difference
+        gap = aggregate(list(groups), 1).difference
         error = sqrt(sum(g.var(ddof=1) / 30 for g in groups)) / 4
         half = stats.t.ppf(0.975, 4 * 29) * error
-        assert found.high - found.low == pytest.approx(2 * half, rel=0.03)
+        assert gap.high - gap.low == pytest.approx(2 * half, rel=0.03)
 
     def test_is_deterministic(self):
         groups = [[0.1, 0.2, 0.4], [0.0, 0.3, 0.1]]
