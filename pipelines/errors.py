@@ -6,8 +6,13 @@ import signal
 class UserError(Exception):
     """A user's mistake: one line that names the thing, its value and what is allowed.
 
-    The command line prints the message on standard error and exits with status 2.
+    The command line prints the message on standard error and exits with status 2. Whatever a value
+    in it holds, it stays one line, and a terminal obeys none of it: what cannot be printed is shown
+    as Python writes it.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class Interrupted(Exception):

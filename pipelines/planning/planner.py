@@ -23,13 +23,12 @@ from pipelines.analysis.selection import highest
 from pipelines.documents import Json, digest
 from pipelines.planning.specs import Config, data_seed
 from pipelines.planning.suggestions import space_digest, suggest, suggestion_seed
-from pipelines.study.arms import Arm
+from pipelines.study.arms import FACTORS
 from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import Role, TrialSpec
 
 URGENCY: dict[Role, int] = {"search": 0, "final": 1, "default": 2, "curve": 3, "sensitivity": 4}
-FACTORS = (0.25, 0.5, 2.0, 4.0)
 Suggested = tuple[str, str, int, int, str]  # scenario, arm, repeat, index, digest of the space
 
 
@@ -277,18 +276,13 @@ class Planner:
         arm = self.arms[assignment.arm]
         default = {name: arm.default[name] for name in arm.space}
         if assignment.role == "sensitivity":
-            return default | self._moved(arm, assignment.index)
+            schedule = self.study.protocol.schedule.model_dump()
+            return default | arm.moved_configs(schedule)[assignment.index]
         if assignment.role == "final":
             return self._chosen[assignment.search] if arm.tuned else {}
         if assignment.role == "default" or assignment.index == 0:
             return default
         return self.suggested.get(self._suggestion(assignment))
-
-    def _moved(self, arm: Arm, index: int) -> Config:
-        """One knob, times one factor; whole numbers stay whole and above 0."""
-        knob, factor = arm.knobs[index // len(FACTORS)], FACTORS[index % len(FACTORS)]
-        value = arm.value(knob, self.study.protocol.schedule.model_dump())
-        return {knob: max(1, round(value * factor)) if isinstance(value, int) else value * factor}
 
     def _suggestion(self, assignment: Assignment) -> Suggested:
         """Search and curve trials of one index share their configuration."""

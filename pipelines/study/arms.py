@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -14,9 +15,11 @@ from pipelines.study.method_loading import parameters_of
 from pipelines.study.phase_rules import check_phase
 from pipelines.study.phases import Phase
 from pipelines.study.search_space import Range, Value, bounds, describe_distribution, widened
-from pipelines.study.validation import Strict, one_of
+from pipelines.study.validation import Strict, did_you_mean, one_of, preview
 
 ENTRIES = "search_spaces.arms:ARMS"
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+FACTORS = (0.25, 0.5, 2.0, 4.0)  # by which a sensitivity study moves a knob
 DOUBLED = "_doubled"  # behind a tuned arm's name: the same arm in a search space twice as wide
 
 
@@ -89,6 +92,20 @@ class Arm(Strict):
             raise UserError(f"knob {address!r}: {value!r} is not a number")
         return value
 
+    def moved_configs(self, schedule: dict[str, Value]) -> list[dict[str, Value]]:
+        """One knob of the default times one factor, knob by knob; whole numbers stay above 0.
+
+        Raises:
+            UserError: a knob is not a number.
+        """
+        configs: list[dict[str, Value]] = []
+        for knob in self.knobs:
+            value = self.value(knob, schedule)
+            for factor in FACTORS:
+                number = value * factor
+                configs.append({knob: max(1, round(number)) if isinstance(value, int) else number})
+        return configs
+
     def resolve(self, config: dict[str, Value]) -> list[Phase]:
         """The phases with a configuration's values in their places.
 
@@ -143,11 +160,17 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     if name not in entries and base in entries:
         return _in_doubled_space(base, resolve_arm(base, own))
     if name not in entries:
-        raise UserError(f"arm {name!r} is unknown; there are {', '.join(entries)}")
+        raise UserError(
+            f"arm {preview(name)} is unknown; there are {', '.join(entries)}"
+            f"{did_you_mean(name, entries)}"
+        )
     if name in known_arms() and name in own:
         raise UserError(f"arm {name!r}: search_spaces/arms.py has one of this name: give another")
-    if not name.replace("_", "a").isalnum() or not name.islower():
-        raise UserError(f"arm {name!r}: a name has lower-case letters, digits and underscores")
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"arm {preview(name)}: a name has lower-case letters of ASCII, digits and "
+            "underscores, 64 at most"
+        )
     try:
         arm = Arm.model_validate(entries[name])
     except ValidationError as error:

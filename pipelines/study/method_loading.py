@@ -48,6 +48,9 @@ def method_class(path: str) -> type[Objective]:
         found = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"method {path!r}: {error}; expected module:class") from None
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is loaded
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"method {path!r} cannot be loaded: {reason}") from error
     if not (inspect.isclass(found) and issubclass(found, Objective)):
         raise UserError(f"method {path!r} is not a subclass of methods.objective.Objective")
     return found
@@ -77,3 +80,6 @@ def build_method(path: str, given: dict[str, Value]) -> Objective:
         return method_class(path)(**given)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}: its constructor fails: {reason}") from error

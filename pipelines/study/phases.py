@@ -45,7 +45,7 @@ class Phase(Strict):
         default=1, ge=1, description="how often train+meta repeats the meta split"
     )
     epochs: float = Field(
-        default=1.0, gt=0, description="length, as a fraction of the schedule's epochs"
+        default=1.0, gt=0, le=1000, description="length, as a fraction of the schedule's epochs"
     )
     start: Literal["fresh", "continue"] = "continue"
     schedule: dict[str, Any] = Field(

@@ -63,7 +63,7 @@ class Imbalance(Strict):
     smallest."""
 
     kind: Literal["none", "exponential", "step"] = "none"
-    factor: float = Field(default=1.0, ge=1.0)
+    factor: float = Field(default=1.0, ge=1.0, le=1e6)
 
     @model_validator(mode="after")
     def _factor_needs_a_kind(self) -> Imbalance:
@@ -91,8 +91,8 @@ class Model(Strict):
 class Schedule(Strict):
     """SGD with momentum; every arm shares it unless its search space says otherwise."""
 
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=100, ge=1)
+    epochs: int = Field(default=60, ge=1, le=1_000_000)
+    batch_size: int = Field(default=100, ge=1, le=10_000_000)
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False

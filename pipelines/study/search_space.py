@@ -14,22 +14,49 @@ def _distribution(value: Any) -> distributions.BaseDistribution:
         return value
     if not isinstance(value, dict):
         raise ValueError("expected {low, high, log, int} or {choices}")
-    if unknown := set(value) - {"low", "high", "log", "int", "choices"}:
+    if unknown := {str(key) for key in value} - {"low", "high", "log", "int", "choices"}:
         raise ValueError(
             f"unknown {', '.join(sorted(unknown))}; allowed: low, high, log, int, choices"
         )
-    if "choices" in value:
-        return distributions.CategoricalDistribution(value["choices"])
-    bounds = [value.get("low"), value.get("high")]
-    if value.get("int") and any(isinstance(b, float) and b != int(b) for b in bounds):
-        raise ValueError(f"low and high = {bounds}: with int, whole numbers")
-    try:
-        kind = (
-            distributions.IntDistribution if value.get("int") else distributions.FloatDistribution
-        )
-        return kind(value["low"], value["high"], log=value.get("log", False))
-    except KeyError as missing:
-        raise ValueError(f"{missing.args[0]} is missing") from None
+    return _choices(value) if "choices" in value else _range(value)
+
+
+def _choices(value: dict[str, Any]) -> distributions.CategoricalDistribution:
+    choices = value["choices"]
+    if len(value) > 1:
+        raise ValueError("choices exclude low, high, log and int")
+    if not isinstance(choices, list) or not choices:
+        raise ValueError(f"choices = {choices!r}: must be a list of at least one value")
+    for choice in choices:
+        if not isinstance(choice, bool | int | float | str):
+            raise ValueError(f"choices: {choice!r} is no number, text or truth value")
+        if isinstance(choice, float) and not math.isfinite(choice):
+            raise ValueError(f"choices: {choice!r} is not finite")
+    return distributions.CategoricalDistribution(choices)
+
+
+def _range(value: dict[str, Any]) -> distributions.BaseDistribution:
+    for end in ("low", "high"):
+        if end not in value:
+            raise ValueError(f"{end} is missing")
+        number = value[end]
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError(f"{end} = {number!r}: must be a number")
+        if not math.isfinite(number):
+            raise ValueError(f"{end} = {number!r}: must be finite")
+    for flag in ("log", "int"):
+        if not isinstance(value.get(flag, False), bool):
+            raise ValueError(f"{flag} = {value[flag]!r}: must be true or false")
+    low, high, whole, log = value["low"], value["high"], value.get("int"), value.get("log", False)
+    if low > high:
+        raise ValueError(f"low = {low} is above high = {high}")
+    if log and low <= 0:
+        raise ValueError(f"low = {low}: with log, must be above 0")
+    if whole and (low != int(low) or high != int(high)):
+        raise ValueError(f"low and high = {[low, high]}: with int, whole numbers")
+    if whole:
+        return distributions.IntDistribution(int(low), int(high), log=log)
+    return distributions.FloatDistribution(low, high, log=log)
 
 
 def describe_distribution(d: distributions.BaseDistribution) -> dict[str, Any]:

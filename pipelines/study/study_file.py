@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from pipelines.errors import UserError
@@ -20,7 +19,9 @@ from pipelines.study.arms import Arm, resolve_arm
 from pipelines.study.phase_rules import check_meta
 from pipelines.study.protocol import LabelsFile, Protocol, with_changes
 from pipelines.study.validation import Strict, describe
+from pipelines.study.yaml_file import parse_yaml
 
+MOST = 100_000  # trials, repeats or seeds: beyond, it is a slip of the pen
 STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
 
 
@@ -29,13 +30,16 @@ class Request(Strict):
 
     arms: list[str] = Field(min_length=1)
     trials: int = Field(
-        20, ge=0, description="random (or TPE) trials per tuned arm and repeat, beside its default"
+        20,
+        ge=0,
+        le=MOST,
+        description="random (or TPE) trials per tuned arm and repeat, beside its default",
     )
     repeats: int = Field(
-        3, ge=1, description="repeats of the whole search, each with its own data seed"
+        3, ge=1, le=MOST, description="repeats of the whole search, each with its own data seed"
     )
     seeds: int = Field(
-        default=2, ge=1, description="fresh run seeds per repeat for the final phase"
+        default=2, ge=1, le=MOST, description="fresh run seeds per repeat for the final phase"
     )
     curve: bool = Field(
         True, description="retrain every searched configuration once: budget curves, b*"
@@ -113,18 +117,6 @@ def studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
 
 
-class _Loader(yaml.SafeLoader):
-    """Of two equal keys, YAML would keep the second without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{twice[0]!r} is given twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     """Read a study by name or path; `request` overrides entries of its request.
 
@@ -133,15 +125,14 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     """
     path = studies().get(name, Path(name))
     try:
-        raw = yaml.load(path.read_text(), _Loader)
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(
             f"study {name!r}: neither a file nor one of the ready studies: {', '.join(studies())}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"study {name!r} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"study {name!r}: expected keys and values, found {type(raw).__name__}")
+    raw = parse_yaml(text, f"study {name!r}")
     raw.setdefault("name", path.stem)
     if request and isinstance(raw.get("request"), dict):
         raw["request"] = raw["request"] | request
@@ -150,13 +141,30 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
 
 
 def parse_study(raw: dict[str, Any], origin: str) -> Study:
-    """Validate a study given as plain values; every arm it asks for must exist."""
+    """Validate a study given as plain values: all that could stop it later is told here.
+
+    Raises:
+        UserError: something is not allowed; `origin` names the file.
+    """
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{origin}: {describe(error)}") from None
+        raise UserError(f"{origin}: {describe(error, Study)}") from None
+    try:
+        _check_arms(study)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from None
+    return study
+
+
+def _check_arms(study: Study) -> None:
+    """Every arm that is asked for must exist, and fit every scenario's protocol.
+
+    Raises:
+        UserError: one does not.
+    """
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
-        raise UserError(f"{origin}: request.sensitivity: {strangers.pop()!r} is not among the arms")
+        raise UserError(f"request.sensitivity: {strangers.pop()!r} is not among the arms")
     # Every value on an axis must be allowed, whichever arm meets it.
     for name, protocol in product(study.request.arms, study.protocols.values()):
         for config in study.arm(name).extreme_configs():
@@ -166,7 +174,13 @@ def parse_study(raw: dict[str, Any], origin: str) -> Study:
             except UserError as error:
                 tried = "".join(f" at {key} = {value!r}" for key, value in config.items())
                 raise UserError(f"arm {name!r}{tried}: {error}") from None
-    return study
+    schedule = study.protocol.schedule.model_dump()
+    for name in study.request.sensitivity:
+        try:
+            for config in study.arm(name).moved_configs(schedule):
+                study.arm(name).resolve(config)
+        except UserError as error:
+            raise UserError(f"request.sensitivity: arm {name!r}: {error}") from None
 
 
 def with_absolute_paths(study: Study, base: Path) -> Study:

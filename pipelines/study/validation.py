@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from typing import Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.documents import Json
 
+LONGEST = 200  # letters of a value in a message
 _ADDED: dict[str, Any] = {"added": True}
 
 
@@ -53,10 +55,44 @@ def one_of(names: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def describe(error: ValidationError) -> str:
-    """One line of a validation error: key, value, what is allowed; the first of several."""
+def describe(error: ValidationError, root: type[BaseModel] | None = None) -> str:
+    """One line of a validation error: key, value, what is allowed; the first of several.
+
+    root: the model that was validated; then an unknown key is answered with those that there are.
+    """
     first, more = error.errors(include_url=False)[0], error.error_count() - 1
     key = ".".join(str(part) for part in first["loc"]) or "study"
-    value = "" if first["type"] in ("missing", "extra_forbidden") else f" = {first['input']!r}"
+    keyless = first["type"] in ("missing", "extra_forbidden")
+    value = "" if keyless else f" = {preview(first['input'])}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden" and root is not None:
+        message = _unknown(str(first["loc"][-1]), _fields_at(root, first["loc"][:-1]))
     return f"{key}{value}: {message}" + (f" (and {more} more)" if more else "")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message: which known name is close to an unknown one; empty if none is."""
+    close = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def preview(value: Any) -> str:
+    """A value for a message of one line, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    allowed = f"; allowed are {', '.join(names)}" if names else ""
+    return f"Extra inputs are not permitted{allowed}{did_you_mean(name, names)}"
+
+
+def _fields_at(model: Any, loc: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the model at a place within another one; none where there is none."""
+    for part in loc:
+        fields = getattr(model, "model_fields", {})
+        field = fields.get(part) or next((f for f in fields.values() if f.alias == part), None)
+        inner = [field.annotation, *get_args(field.annotation)] if field else []
+        model = next((t for t in inner if hasattr(t, "model_fields")), None)
+    fields = getattr(model, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]

@@ -57,12 +57,12 @@ def with_arm(**changes):
 @pytest.mark.parametrize(("space", "message"), SPACES)
 def test_what_a_search_would_meet_is_met_before_it_starts(space, message):
     assert parse_study(with_arm(space={"q": {"low": 0.1, "high": 1.0}}), "s")
-    with pytest.raises(UserError, match=rf"\Aarm 'mine'[^\n]*{message}[^\n]*\Z"):
+    with pytest.raises(UserError, match=rf"\As: arm 'mine'[^\n]*{message}[^\n]*\Z"):
         parse_study(with_arm(space={"q": space}), "s")
 
 
 def test_what_a_phase_changes_of_the_schedule_must_be_allowed():
-    message = r"\Aarm 'mine': schedule\.lr = -1: [^\n]*greater than 0\Z"
+    message = r"\As: arm 'mine': schedule\.lr = -1: [^\n]*greater than 0\Z"
     with pytest.raises(UserError, match=message):
         parse_study(with_arm(phase={"schedule": {"lr": -1}}), "s")
 
@@ -162,7 +162,7 @@ def test_a_difference_of_rounded_outputs_is_refused(engine: str):
     own = {"mine": {"about": "a difference", "kind": "meta-learned weights", "phases": [phase]}}
     raw = {"name": "s", "request": {"arms": ["mine"]}, "arms": own}
     assert parse_study(raw | {"protocol": DIGITS}, "s").arm("mine")
-    message = rf"\Aarm 'mine': meta\.engine = '{engine}' needs precision float32[^\n]*\Z"
+    message = rf"\As: arm 'mine': meta\.engine = '{engine}' needs precision float32[^\n]*\Z"
     with pytest.raises(UserError, match=message):
         parse_study(raw | {"protocol": DIGITS | {"precision": "bfloat16"}}, "s")
 
@@ -187,7 +187,9 @@ def test_a_clipped_step_is_no_look_ahead(where: str):
         raw = {"name": "s", "protocol": protocol, "request": request, "arms": own}
         if lookahead == "rollback":
             assert parse_study(raw, "s").arm("mine")
-    message = r"\Aarm 'mine': meta\.lookahead = 'alternating' needs .* clip, which is 1\.0[^\n]*\Z"
+    message = (
+        r"\As: arm 'mine': meta\.lookahead = 'alternating' needs .* clip, which is 1\.0[^\n]*\Z"
+    )
     with pytest.raises(UserError, match=message):
         parse_study(raw, "s")
 
