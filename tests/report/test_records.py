@@ -1,6 +1,8 @@
 """From a ledger to records: roles, clean labels, partial studies."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -98,3 +100,11 @@ def test_the_headline_tells_of_the_scenarios_and_of_the_arms_own_knobs(study_sta
     rows = results["arms"]["l2rw"]["sensitivity"]
     worst = min(value["test"]["mean"] for row in rows for value in row["values"])
     assert f"l2rw scores {100 * worst:.1f} at worst" in knobs
+
+
+def test_status_starts_without_what_only_the_report_needs():
+    code = (
+        "import sys, run_sweep, pipelines.commands.status; "
+        "sys.exit(bool({'plotly', 'scipy', 'sklearn', 'jinja2'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
