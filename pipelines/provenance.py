@@ -70,16 +70,18 @@ def _code_now(digest: str) -> str:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of the syntax trees of what computes every trial: comments and docstrings do not
-    count, nor do the methods, which have digests of their own."""
+    """SHA-256 of the syntax trees of what computes every trial.
+
+    Comments and docstrings do not count, nor do the methods, which have digests of their own.
+    """
     files = [ROOT / "methods" / "objective.py"]
     for name in COMPUTING:
         part = ROOT / "pipelines" / name
         files += sorted(part.rglob("*.py")) if part.is_dir() else [part.with_suffix(".py")]
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for file in files:
-        found.update(_syntax(file))
-    return found.hexdigest()
+        hasher.update(_syntax(file))
+    return hasher.hexdigest()
 
 
 def module_digest(module: str) -> str:
@@ -87,11 +89,11 @@ def module_digest(module: str) -> str:
 
     Beside it: in its own package, in the folder of a user's module, or among the methods.
     """
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     files = _with_neighbours(module)
     for file in files:
-        found.update(_syntax(file) if file.suffix == ".py" else file.read_bytes())
-    return found.hexdigest() if files else "not found"
+        hasher.update(_syntax(file) if file.suffix == ".py" else file.read_bytes())
+    return hasher.hexdigest() if files else "not found"
 
 
 def _with_neighbours(module: str) -> list[Path]:
@@ -112,15 +114,17 @@ def _with_neighbours(module: str) -> list[Path]:
 
 def _file_of(module: str) -> Path | None:
     try:
-        found = find_spec(module)
+        spec = find_spec(module)
     except (ImportError, ValueError, AttributeError):  # ValueError: no module's name, or __main__
         return None
-    return Path(found.origin) if found and found.has_location and found.origin else None
+    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
 
 
 def _imports(file: Path, package: str) -> Iterator[str]:
-    """Names of the modules that a file of a package imports; of `from a import b` both a and a.b,
-    since b may be one."""
+    """Names of the modules that a file of a package imports.
+
+    Of `from a import b` both a and a.b, since b may be one.
+    """
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -144,13 +148,13 @@ def _beside(name: str, module: str) -> bool:
 def _folder_of(top: str) -> Path | None:
     """Where a top-level module or package lies, if it is a user's own and not installed."""
     try:
-        found = find_spec(top)
+        spec = find_spec(top)
     except (ImportError, ValueError):
         return None
-    inside = found.submodule_search_locations if found else None
-    place = Path(next(iter(inside))) if inside else Path((found and found.origin) or "/")
-    installed = "site-packages" in place.parts or place.is_relative_to(get_path("stdlib"))
-    return None if installed else place.parent
+    inside = spec.submodule_search_locations if spec else None
+    location = Path(next(iter(inside))) if inside else Path((spec and spec.origin) or "/")
+    installed = "site-packages" in location.parts or location.is_relative_to(get_path("stdlib"))
+    return None if installed else location.parent
 
 
 def _syntax(file: Path) -> bytes:
@@ -184,7 +188,7 @@ def _commit() -> str | None:
     if not (ROOT / ".git").exists():
         return None
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
             cwd=ROOT,
             capture_output=True,
@@ -194,7 +198,7 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return described.stdout.strip() or None
 
 
 def _processor() -> str:

@@ -1,5 +1,4 @@
-"""Shared by all tests: one thread, no Ray tokens, no W&B account, nothing written outside of
-tmp_path."""
+"""Shared by all tests: one thread, no Ray tokens, no W&B account, files in tmp_path only."""
 
 import os
 from dataclasses import replace

@@ -1,5 +1,7 @@
-"""The ledger's index: copies of finished trials, many to a file, so that a large study is read in
-few requests. Never the truth: a row counts only while it was made from the files that are there.
+"""The ledger's index: copies of finished trials, many to a file.
+
+A large study is so read in few requests. It is never the truth: a row counts only while it was made
+from the files that are there.
 
     index/N.jsonl    the digest of what follows, then a row for each trial; created once
 """

@@ -55,8 +55,9 @@ class Holder:
         )
 
     def is_live(self, takeover: bool = False) -> bool:
-        """Whether this process may still be driving its study; with `takeover`, only until its
-        lease expires.
+        """Whether this process may still be driving its study.
+
+        With `takeover`, only until its lease expires.
         """
         if not self.expires:
             return False

@@ -209,10 +209,10 @@ class _ObjectStorage:
             yield from pool.map(self.read, paths)
 
     def files(self, folder: str) -> list[File]:
-        found = obstore.list(self.store, folder).collect()
+        listed = obstore.list(self.store, folder).collect()
         return [
             File(meta["path"], meta["e_tag"] or str(meta["last_modified"]), meta["size"])
-            for meta in found
+            for meta in listed
         ]
 
     def delete(self, path: str) -> None:

@@ -16,50 +16,17 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from methods.objective import seed_of
 from pipelines.analysis.selection import highest
 from pipelines.documents import Json, digest
+from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested
 from pipelines.planning.specs import Config, data_seed
 from pipelines.planning.suggestions import space_digest, suggest, suggestion_seed
 from pipelines.study.arms import FACTORS
 from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import Role, TrialSpec
-
-URGENCY: dict[Role, int] = {"search": 0, "final": 1, "default": 2, "curve": 3, "sensitivity": 4}
-Suggested = tuple[str, str, int, int, str]  # scenario, arm, repeat, index, digest of the space
-
-
-class Search(NamedTuple):
-    """One search: of an arm, in a repeat, under a scenario's protocol."""
-
-    scenario: str
-    arm: str
-    repeat: int
-
-
-class Assignment(NamedTuple):
-    """What a trial is for; sorts by urgency, the study's own protocol before its scenarios.
-
-    All roles of index k come before those of index k + 1, arm by arm: so arms have equal quotas at
-    any time, and a study that is cut short has compared what it has.
-    """
-
-    scenario_position: int
-    urgency: int
-    index: int
-    repeat: int
-    arm_position: int
-    scenario: str
-    arm: str
-    role: Role
-
-    @property
-    def search(self) -> Search:
-        """The search it belongs to."""
-        return Search(self.scenario, self.arm, self.repeat)
 
 
 class Planner:
@@ -290,8 +257,7 @@ class Planner:
         return assignment.scenario, assignment.arm, assignment.repeat, assignment.index, space
 
     def _suggest(self, assignment: Assignment) -> Config:
-        """The sampler of an arm's k-th suggestion has a seed of its own: there is no stream to
-        lose."""
+        """One suggestion; its sampler has a seed of its own, so there is no stream to lose."""
         arm, kind, search = self.arms[assignment.arm], self.study.protocol.search, assignment.search
         seed = suggestion_seed(self.study, search.arm, search.repeat, assignment.index)
         if kind == "random":

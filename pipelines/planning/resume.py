@@ -12,8 +12,9 @@ from pipelines.study.study_file import Study
 
 
 def score_of(trial: TrialRecord, protocol: Protocol) -> float | None:
-    """A finished trial's score on val under the study's epoch rule; nan if it has no val, None if
-    it failed.
+    """A finished trial's score on val under the study's epoch rule.
+
+    nan if it has no val, None if it failed.
     """
     if trial.result is None:
         return None

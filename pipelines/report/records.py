@@ -6,7 +6,7 @@ import math
 
 from pipelines.analysis.record import Record
 from pipelines.ledger.record import TrialRecord
-from pipelines.planning.planner import Assignment
+from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import build_method
 from pipelines.study.phases import Phase

@@ -61,8 +61,10 @@ class Arm(Strict):
         return bool(self.space)
 
     def extreme_configs(self) -> list[dict[str, Value]]:
-        """The default, and each dimension at its ends, or at its choices: what lies between is
-        allowed where these are."""
+        """The default, and each dimension at its ends, or at its choices.
+
+        What lies between is allowed where these are.
+        """
         ends = [
             {address: value}
             for address, distribution in self.space.items()

@@ -45,15 +45,15 @@ def method_class(path: str) -> type[Objective]:
         UserError: there is none, or it is not an Objective.
     """
     try:
-        found = pkgutil.resolve_name(path)
+        named = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"method {path!r}: {error}; expected module:class") from None
     except (Exception, SystemExit) as error:  # whatever a user's module does when it is loaded
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"method {path!r} cannot be loaded: {reason}") from error
-    if not (inspect.isclass(found) and issubclass(found, Objective)):
+    if not (inspect.isclass(named) and issubclass(named, Objective)):
         raise UserError(f"method {path!r} is not a subclass of methods.objective.Objective")
-    return found
+    return named
 
 
 @cache

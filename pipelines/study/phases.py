@@ -15,8 +15,7 @@ Engine = Literal["forward", "finite_difference", "one_sided_difference", "double
 
 
 class Meta(Strict):
-    """How a phase meta-learns: the engine of the hypergradient and the optimizer of the
-    meta-parameters."""
+    """How a phase meta-learns: engine of the hypergradient, optimizer of the meta-parameters."""
 
     engine: Engine = "forward"
     lookahead: Literal["rollback", "alternating"] = "rollback"

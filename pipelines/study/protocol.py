@@ -59,8 +59,10 @@ class Noise(Strict):
 
 
 class Imbalance(Strict):
-    """Class imbalance of the training split: the largest class has about `factor` times the
-    smallest."""
+    """Class imbalance of the training split.
+
+    The largest class has about `factor` times as many examples as the smallest.
+    """
 
     kind: Literal["none", "exponential", "step"] = "none"
     factor: float = Field(default=1.0, ge=1.0, le=1e6)

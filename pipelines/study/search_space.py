@@ -82,8 +82,10 @@ def bounds(d: distributions.BaseDistribution) -> list[Any]:
 
 
 def widened(d: distributions.BaseDistribution) -> tuple[float, float] | None:
-    """The ends of a range twice as wide around its centre (of the logarithm, where log); None for
-    choices."""
+    """The ends of a range twice as wide around its centre, of the logarithm where log.
+
+    None for choices.
+    """
     if isinstance(d, distributions.CategoricalDistribution):
         return None
     assert isinstance(d, distributions.FloatDistribution | distributions.IntDistribution)

@@ -93,13 +93,13 @@ class Study(Strict):
     @property
     def scenarios(self) -> dict[str, dict[str, Any]]:
         """The changes of the protocol, by name; the study's own protocol, "", comes first."""
-        found: dict[str, dict[str, Any]] = {"": {}}
+        changes: dict[str, dict[str, Any]] = {"": {}}
         for address, values in self.request.axes.items():
             for value in values:
                 change = {address: value}
                 if with_changes(self.protocol, change) != self.protocol:
-                    found[f"{address}={value}"] = change
-        return found
+                    changes[f"{address}={value}"] = change
+        return changes
 
     @property
     def protocols(self) -> dict[str, Protocol]:

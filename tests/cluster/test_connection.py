@@ -1,5 +1,7 @@
-"""A launch on a Ray cluster that others have started: through the Ray client, with a node that does
-not see the storage, and from an installed wheel."""
+"""A launch on a Ray cluster that others have started.
+
+Through the Ray client, with a node that does not see the storage, and from an installed wheel.
+"""
 
 from __future__ import annotations
 
@@ -117,8 +119,10 @@ def test_through_the_ray_client_a_lost_drive_is_one_line(nodes: Nodes, tmp_path:
 
 @pytest.mark.slow
 def test_a_storage_that_one_node_does_not_see_is_refused_before_the_first_trial(tmp_path: Path):
-    """The second node is in a mount namespace of its own, with another disk in the storage's place,
-    which holds a study's directory just as well."""
+    """The second node has a mount namespace of its own.
+
+    In the storage's place is another disk, which holds a study's directory just as well.
+    """
     storage = tmp_path / "shared" / "study"
     storage.parent.mkdir()
     hidden = f'mount -t tmpfs none {storage.parent} && mkdir {storage} && exec "$@"'
@@ -139,8 +143,11 @@ def test_a_storage_that_one_node_does_not_see_is_refused_before_the_first_trial(
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command of a wheel in an environment of its own, with one change to the code: nodes that
-    ran the clone's would be refused. The environment lies within a git repository, not ours."""
+    """The command of a wheel in an environment of its own, with one change to the code.
+
+    Nodes that ran the clone's would be refused. The environment lies within a git repository, not
+    ours.
+    """
     place = tmp_path_factory.mktemp("wheel")
     names = ("methods", "search_spaces", "pipelines", "untuned")
     for name in names:

@@ -1,6 +1,4 @@
-"""What deploy/ ships: readable by what it is for, in line with this version, and the SLURM script
-runs.
-"""
+"""What deploy/ ships is readable by what it is for, fits this version, and SLURM's script runs."""
 
 import json
 import os

@@ -1,5 +1,4 @@
-"""The command line, as a person uses it: one small study from launch to best, and what mistakes
-look like."""
+"""The command line, as a person uses it: from launch to best, and what mistakes look like."""
 
 import json
 import os

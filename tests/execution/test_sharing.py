@@ -1,5 +1,7 @@
-"""Trials that share a GPU, on a real Ray that believes to have one: trials run on the CPU, what is
-tested is who runs beside whom."""
+"""Trials that share a GPU, on a real Ray that believes to have one.
+
+They run on the CPU; what is tested is who runs beside whom.
+"""
 
 import json
 import os

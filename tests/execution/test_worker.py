@@ -143,8 +143,7 @@ def test_a_result_says_what_it_took_of_a_gpu(tmp_path: Path):
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What a process set as limit on a made-up GPU: its memory is 20 times what CUDA itself
-    takes."""
+    """What a process set as limit on a made-up GPU, of 20 times the memory that CUDA takes."""
     limits_set: list[float] = []
     total = 20 * CONTEXT_BYTES
     monkeypatch.setattr(torch.cuda, "init", lambda: None)

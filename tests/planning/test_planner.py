@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from pipelines.planning.planner import Planner, Search
+from pipelines.planning.assignments import Search
+from pipelines.planning.planner import Planner
 from tests.conftest import small_study
 
 
