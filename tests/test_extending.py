@@ -109,7 +109,7 @@ def test_a_resumed_trial_of_the_method_with_memory_has_the_same_bits(extended, f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", ["tests/study", "tests/test_metrics.py"])
+@pytest.mark.parametrize("tests", ["tests/methods", "tests/study", "tests/test_metrics.py"])
 def test_the_generic_tests_accept_what_the_page_adds(extended, tests):
     run(extended, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests)
 

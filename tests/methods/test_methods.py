@@ -199,7 +199,10 @@ every_method = pytest.mark.parametrize("name", METHODS)
 def build(name):
     phase = METHODS[name]
     torch.manual_seed(0)
-    return build_method(phase.method, phase.hyperparameters).double()
+    objective = build_method(phase.method, phase.hyperparameters)
+    labels = torch.arange(EXAMPLES) % CLASSES
+    objective.bind(DataInfo(EXAMPLES, CLASSES, labels, labels.bincount()))
+    return objective.double()
 
 
 @every_method
