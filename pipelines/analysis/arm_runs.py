@@ -14,6 +14,7 @@ from pipelines.analysis.runs import Floats, Runs
 from pipelines.analysis.selection import final_runs, searches, selected
 from pipelines.analysis.tunability import in_halved_space
 from pipelines.documents import Json
+from pipelines.trial_documents import Role
 
 Score = Literal["val", "last", "selected"]
 CostField = Literal["passes", "seconds"]
@@ -37,11 +38,11 @@ class ArmRuns:
         """The search trials by repeat and index, both ascending."""
         return searches(self.records)
 
-    def in_role(self, role: str) -> Iterator[Record]:
+    def in_role(self, role: Role) -> Iterator[Record]:
         """The records in one role."""
         return (r for r in self.records if r.role == role)
 
-    def scores(self, role: str, which: Score) -> Runs:
+    def scores(self, role: Role, which: Score) -> Runs:
         """Scores of a role's runs by (repeat, index)."""
         return {(r.repeat, r.index): score(r, which) for r in self.in_role(role)}
 

@@ -217,22 +217,12 @@ def aggregate(
     groups = [np.asarray(d, dtype=float) for d in differences]
     sizes = np.array([g.size for g in groups])
     means = np.array([g.mean() for g in groups])
-    errors = np.array([g.var(ddof=1) for g in groups]) / sizes
-    rng = np.random.default_rng(seed)
-    # A bootstrap of R repeats is too narrow by √((R-1)/R) ...
-    deviations = np.mean(
-        [
-            (rng.choice(g, (resamples, g.size)).mean(axis=1) - g.mean())
-            * sqrt(g.size / (g.size - 1))
-            for g in groups
-        ],
-        axis=0,
-    )
-    # ... and ignores that the spread is estimated: hence t/z at Welch-Satterthwaite's freedom.
-    freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
+    variances = np.array([g.var(ddof=1) for g in groups]) / sizes  # of the means
+    freedom = float(variances.sum() ** 2 / (variances**2 / (sizes - 1)).sum())
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    # A bootstrap ignores that the spread is estimated: hence t/z, at Welch-Satterthwaite's freedom.
     widen = stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])
-    low, high = means.mean() + widen * np.quantile(deviations, tails)
+    low, high = means.mean() + widen * np.quantile(_deviations(groups, resamples, seed), tails)
     pooled = np.concatenate(groups)
     gap = Estimate(
         mean=float(means.mean()),
@@ -242,4 +232,15 @@ def aggregate(
         n=pooled.size,
         repeats=int(sizes.min()),
     )
-    return _judge(gap, margin, sqrt(errors.sum()) / len(groups), freedom, int(sizes.min()))
+    return _judge(gap, margin, sqrt(variances.sum()) / len(groups), freedom, int(sizes.min()))
+
+
+def _deviations(groups: Sequence[Floats], resamples: int, seed: int) -> Floats:
+    """Deviations [resamples] of the mean over scenarios, each one's repeats being resampled."""
+    rng = np.random.default_rng(seed)
+    # Means of R resampled values vary too little, by √((R-1)/R): their variance is over R, not R-1.
+    by_scenario = [
+        (rng.choice(g, (resamples, g.size)).mean(axis=1) - g.mean()) * sqrt(g.size / (g.size - 1))
+        for g in groups
+    ]
+    return np.mean(by_scenario, axis=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
 from pipelines.documents import Json
+from pipelines.trial_documents import Role
 
 EpochRule = Literal["last", "selected"]
 SearchKind = Literal["random", "tpe"]
@@ -26,7 +27,7 @@ class Record:
 
     key: str
     arm: str
-    role: str
+    role: Role
     repeat: int
     index: int
     config: dict[str, float | int | str]

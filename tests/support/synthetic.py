@@ -1,5 +1,6 @@
 """Records of a study whose truth is known: arms with a one-hump response and normal noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,49 @@ def record(role: str, index: int, repeat: int = 0, *, val: float, **changes: Any
     return Record(role=role, index=index, repeat=repeat, val=val, **(fields | changes))
 
 
+class _Runs:
+    """Runs arms by their truth and normal noise, and keeps the records."""
+
+    def __init__(self, rng: np.random.Generator, shifts: Sequence[float], run_sd: float) -> None:
+        self.rng, self.shifts, self.run_sd = rng, shifts, run_sd
+        self.val_sd = 0.01
+        self.records: list[Record] = []
+
+    def run(self, arm: SyntheticArm, role: str, repeat: int, index: int, **changes: Any) -> Record:
+        default = {"q": arm.default} if arm.tuned else {}
+        config = default | changes
+        lr = config.get("schedule.lr", 0.1)
+        truth = arm.truth(config.get("q", arm.best)) + self.shifts[repeat]
+        test = truth - 0.01 * abs(np.log2(lr / 0.1)) + self.rng.normal(0, self.run_sd)
+        self.records.append(
+            record(
+                role,
+                index,
+                repeat,
+                arm=arm.name,
+                config=config,
+                val=float(test + self.rng.normal(0, self.val_sd)),
+                test={"last": float(test), "selected": float(test + 0.001)},
+                passes=arm.passes,
+                seconds=arm.passes / 1000,
+                clean_train=arm.clean_train,
+                clean_select=100 if arm.tuned else 0,
+                run_seed=1000 * repeat + index,
+            )
+        )
+        return self.records[-1]
+
+    def tune(self, arm: SyntheticArm, repeat: int, trials: int, seeds: int) -> dict[str, Any]:
+        """The configuration that a search selects, after its curve and default runs."""
+        values = [arm.default, *self.rng.uniform(0, 1, trials)]
+        searched = [self.run(arm, "search", repeat, k, q=q) for k, q in enumerate(values)]
+        for k, q in enumerate(values):
+            self.run(arm, "curve", repeat, k, q=q)
+        for index in range(seeds):
+            self.run(arm, "default", repeat, index)
+        return max(searched, key=lambda r: r.val).config
+
+
 def synthetic_study(
     arms: tuple[SyntheticArm, ...] = ARMS,
     *,
@@ -64,58 +108,23 @@ def synthetic_study(
     trials: int = 20,
     seeds: int = 2,
     run_sd: float = 0.005,
-    val_sd: float = 0.01,
-    data_sd: float = 0.01,
     seed: int = 0,
 ) -> tuple[list[Record], StudyInfo]:
-    """All records of a finished study and its info; `data_sd` is shared by the arms of a repeat.
+    """All records of a finished study and its info; the arms of a repeat share its data's luck.
 
-    Tuned arms have a search, curve, default and final runs; every arm's `schedule.lr` has
-    sensitivity runs at x1/4, 1/2, 2, 4 that lose 0.01 per doubling.
+    Tuned arms have search, curve, default and final runs; every arm's `schedule.lr` has sensitivity
+    runs at x1/4, 1/2, 2, 4 that lose 0.01 per doubling.
     """
     rng = np.random.default_rng(seed)
-    shifts = rng.normal(0, data_sd, repeats)
-    records: list[Record] = []
-
-    def run(arm: SyntheticArm, role: str, repeat: int, index: int, **changes: Any) -> Record:
-        default = {"q": arm.default} if arm.tuned else {}
-        config = default | changes
-        lr = config.get("schedule.lr", 0.1)
-        truth = arm.truth(config.get("q", arm.best)) + shifts[repeat]
-        test = truth - 0.01 * abs(np.log2(lr / 0.1)) + rng.normal(0, run_sd)
-        new = record(
-            role,
-            index,
-            repeat,
-            arm=arm.name,
-            config=config,
-            val=float(test + rng.normal(0, val_sd)),
-            test={"last": float(test), "selected": float(test + 0.001)},
-            passes=arm.passes,
-            seconds=arm.passes / 1000,
-            clean_train=arm.clean_train,
-            clean_select=100 if arm.tuned else 0,
-            run_seed=1000 * repeat + index,
-        )
-        records.append(new)
-        return new
-
+    runs = _Runs(rng, rng.normal(0, 0.01, repeats), run_sd)
     for arm in arms:
         for repeat in range(repeats):
-            best: dict[str, Any] = {}
-            if arm.tuned:
-                values = [arm.default, *rng.uniform(0, 1, trials)]
-                searched = [run(arm, "search", repeat, k, q=q) for k, q in enumerate(values)]
-                for k, q in enumerate(values):
-                    run(arm, "curve", repeat, k, q=q)
-                best = max(searched, key=lambda r: r.val).config
-                for index in range(seeds):
-                    run(arm, "default", repeat, index)
+            best = runs.tune(arm, repeat, trials, seeds) if arm.tuned else {}
             for index in range(seeds):
-                run(arm, "final", repeat, index, **best)
+                runs.run(arm, "final", repeat, index, **best)
             for k, factor in enumerate((0.25, 0.5, 2, 4)):
-                run(arm, "sensitivity", repeat, k, **{"schedule.lr": 0.1 * factor})
-    return records, synthetic_info(arms)
+                runs.run(arm, "sensitivity", repeat, k, **{"schedule.lr": 0.1 * factor})
+    return runs.records, synthetic_info(arms)
 
 
 def synthetic_info(arms: tuple[SyntheticArm, ...] = ARMS) -> StudyInfo:
