@@ -82,11 +82,15 @@ def new(
     data: Annotated[Path, typer.Option(help="a folder of images, an .npz file, or a table")],
     labels: Annotated[Path | None, typer.Option(help="CSV file: path, label")] = None,
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out images that cannot be read")
+    ] = False,
 ) -> None:
     """Look at your own data and write a commented study file for it."""
     from pipelines.commands.new import make_study
 
-    make_study(study, data, labels, target, console)
+    options = {"target": target, "skip_broken": skip_broken}
+    make_study(study, data, labels, options, console)
 
 
 @app.command()

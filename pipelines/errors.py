@@ -2,17 +2,27 @@
 
 import signal
 
+LONGEST = 4000  # characters of a message
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line; its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
 
 class UserError(Exception):
     """A user's mistake: one line that names the thing, its value and what is allowed.
 
     The command line prints the message on standard error and exits with status 2. Whatever a value
     in it holds, it stays one line, and a terminal obeys none of it: what cannot be printed is shown
-    as Python writes it.
+    as Python writes it. Of a message that no one would read the middle is left out.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        if len(printable) > LONGEST:
+            printable = f"{printable[: LONGEST // 2]} ... {printable[-LONGEST // 2 :]}"
+        super().__init__(printable)
 
 
 class Interrupted(Exception):

@@ -69,6 +69,7 @@ class DataDescription(TypedDict):
     counts: dict[str, list[int]]  # of each split, labels of each class [K]
     val_labels: Literal["clean", "corrupted"]
     noise: NoiseDescription
+    left_out: NotRequired[int]  # broken images, where there were any and the study allows it
 
 
 class Outcome(FinalScores):

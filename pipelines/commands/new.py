@@ -27,9 +27,14 @@ IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 
-def make_study(name: str, data: Path, labels: Path | None, target: str, console: Console) -> None:
-    """Write a study file for a person's own data, and show what was seen of it."""
-    file, seen = new_study(name, data, labels, target)
+def make_study(
+    name: str, data: Path, labels: Path | None, options: dict[str, Any], console: Console
+) -> None:
+    """Write a study file for a person's own data, and show what was seen of it.
+
+    name, data, labels, options: see `new_study`.
+    """
+    file, seen = new_study(name, data, labels, **options)
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
@@ -37,11 +42,13 @@ def make_study(name: str, data: Path, labels: Path | None, target: str, console:
     print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file} --quick", console)
 
 
-def new_study(name: str, path: Path, labels: Path | None, target: str) -> tuple[Path, Survey]:
+def new_study(
+    name: str, path: Path, labels: Path | None = None, **options: Any
+) -> tuple[Path, Survey]:
     """Write a study file for the data at a path: a folder of images, an .npz file, a table.
 
-    name: of the study, or of the file to write. labels: a labels file. target: label column of a
-    table. Returns the file, and what was seen.
+    name: of the study, or of the file to write. labels: a labels file. options: of the data's
+    source, as in a study file. Returns the file, and what was seen.
 
     Raises:
         UserError: the file exists, or the data cannot be used as it is.
@@ -54,7 +61,7 @@ def new_study(name: str, path: Path, labels: Path | None, target: str) -> tuple[
         )
     if file.exists():
         raise UserError(f"{file}: exists already; choose another name, or remove it")
-    seen = survey(path, labels, target)
+    seen = survey(path, labels, **options)
     try:
         with file.open("x") as stream:
             stream.write(study_text(file, seen))
@@ -89,7 +96,7 @@ def _options(data: Data) -> list[tuple[str, Any, str]]:
     options = SOURCES[data.source].options
     values = [(name, getattr(data, name)) for name in options]
     fields = type(data).model_fields
-    return [(name, v, fields[name].description or "") for name, v in values if v is not None]
+    return [(name, v, fields[name].description or "") for name, v in values if v]
 
 
 def _relative(path: Path | None, file: Path) -> str:

@@ -56,12 +56,14 @@ def cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
 def _read(entry: Path) -> Dataset:
     metadata = json.loads((entry / "dataset.json").read_text())
     observed = np.array(metadata.pop("labels"), np.int64)
+    left_out = metadata.pop("left_out", ())  # entries from before it have none
     test = metadata.pop("test")
     return Dataset(
         x=np.load(entry / "x.npy", mmap_mode="r"),
         observed=observed,
         truth=observed,
         test=None if test is None else np.array(test, bool),
+        left_out=tuple(left_out),
         **metadata,
     )
 
@@ -75,6 +77,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "classes": dataset.classes,
         "names": dataset.names,
         "fingerprint": dataset.fingerprint,
+        "left_out": dataset.left_out,
     }
     (folder / "dataset.json").write_text(json.dumps(metadata))
 

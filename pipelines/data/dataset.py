@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
+
+EXACT = 2**53  # up to here a float64 tells whole numbers apart
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Dataset:
     given; truth [N] int64, the true labels, -1 where unknown; test [N] bool, the source's own test
     set, if it has one; classes, the names of the labels; names, what a labels file calls the
     examples: a path, or a row number from 0; fingerprint, SHA-256 of values and labels, wherever
-    they were read from.
+    they were read from; left_out, names of what could not be read, where a study allows it.
     """
 
     x: NDArray[Any]
@@ -31,6 +33,7 @@ class Dataset:
     classes: list[str]
     names: list[str]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
 
     @property
     def in_own_test(self) -> NDArray[np.bool_]:
@@ -65,56 +68,66 @@ def make_dataset(
     Raises:
         UserError: a shape, type or value that does not fit.
     """
-    x, y = _check_inputs(origin, np.asarray(x)), np.asarray(y)
-    columns = {"y": y, "truth": truth, "test": test, "names": names}
-    for name, column in columns.items():
-        if column is not None and np.shape(column) != (len(x),):
-            raise UserError(
-                f"{origin}: {name} has shape {np.shape(column)}, x has {len(x)} examples"
-            )
-    if y.dtype.kind == "f" and (y == np.floor(y)).all():
-        y = y.astype(np.int64)
-    if y.dtype.kind not in "iubUO":
-        raise UserError(
-            f"{origin}: labels are class names or whole numbers, not {y.dtype} such as {y[0]}"
-        )
-    values = np.unique(y).tolist() if classes is None else list(classes)
-    if classes is not None and y.dtype.kind in "iub":
-        codes = {position: position for position in range(len(values))}
-    else:
-        codes = {value: position for position, value in enumerate(values)}
-    if not 1 < len(set(values)) == len(values):
-        raise UserError(
-            f"{origin}: classes are {preview(values)}: needed are two or more, all different"
-        )
-    observed = _encode(origin, y, codes)
+    x = _check_inputs(origin, _array(origin, "x", x))
+    n = len(x)
+    labels = _check_labels(origin, _column(origin, "y", y, n))
+    values, codes = _classes(origin, labels, classes)
+    observed = _encode(origin, "label", labels, codes)
+    if truth is not None:
+        truth = _whole_as_integers(_column(origin, "truth", truth, n))
+        # A list of names with -1 among them is an array of text to numpy.
+        truth = _encode(origin, "truth", truth, {-1: -1, "-1": -1} | codes)
     return Dataset(
         x=x,
         observed=observed,
-        truth=observed if truth is None else _encode(origin, np.asarray(truth), {-1: -1} | codes),
-        test=None if test is None else np.asarray(test, bool),
-        classes=[str(value) for value in values],
-        names=[str(row) for row in range(len(x))] if names is None else list(names),
+        truth=observed if truth is None else truth,
+        test=None if test is None else _check_test(origin, _column(origin, "test", test, n)),
+        classes=values,
+        names=_check_names(origin, names, n),
         fingerprint=_content_hash(x),
     )
 
 
-def _content_hash(x: NDArray[Any]) -> str:
-    content = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
-    content.update(np.ascontiguousarray(x).data)
-    return content.hexdigest()
+def _array(origin: str, name: str, values: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except Exception as error:  # whatever a user's own object raises
+        raise UserError(f"{origin}: {name} is no array: {one_line(error)}") from None
+
+
+def _column(origin: str, name: str, values: Any, n: int) -> NDArray[Any]:
+    column = _array(origin, name, values)
+    if column.shape != (n,):
+        raise UserError(f"{origin}: {name} has shape {column.shape}, x has {n} examples")
+    return column
+
+
+# ---- inputs
 
 
 def _check_inputs(origin: str, x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim == 2 and x.dtype.kind in "iufb":
-        x = x.astype(np.float32)
-        if not np.isfinite(x).all():
-            row, column = np.argwhere(~np.isfinite(x))[0]
-            raise UserError(
-                f"{origin}: row {row}, feature {column} is {x[row, column]}: must be finite"
-            )
-        return x
-    x = x[:, None] if x.ndim == 3 else x
+        x = _check_table(origin, x)
+    else:
+        x = x[:, None] if x.ndim == 3 else x
+        _check_images(origin, x)
+    if not x.size:
+        raise UserError(f"{origin}: x has shape {x.shape}: it holds no values")
+    return x
+
+
+def _check_table(origin: str, x: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
+        values = x.astype(np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise UserError(
+            f"{origin}: row {row}, feature {column} is {x[row, column]}: must be finite in float32"
+        )
+    return values
+
+
+def _check_images(origin: str, x: NDArray[Any]) -> None:
     if x.ndim != 4 or x.dtype != np.uint8:
         raise UserError(
             f"{origin}: x is {x.dtype} {x.shape}: "
@@ -124,20 +137,92 @@ def _check_inputs(origin: str, x: NDArray[Any]) -> NDArray[Any]:
         raise UserError(
             f"{origin}: images {x.shape} have channels last: pass x.transpose(0, 3, 1, 2)"
         )
-    return x
 
 
-def _encode(origin: str, labels: NDArray[Any], codes: dict[Any, int]) -> NDArray[np.int64]:
+def _content_hash(x: NDArray[Any]) -> str:
+    content = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
+    content.update(np.ascontiguousarray(x).data)
+    return content.hexdigest()
+
+
+# ---- labels
+
+
+def _whole_as_integers(labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind == "f" and ((abs(labels) <= EXACT) & (labels == np.floor(labels))).all():
+        return labels.astype(np.int64)
+    return labels
+
+
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, float) and label.is_integer() and abs(label) <= EXACT
+
+
+def _check_labels(origin: str, labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels [N] as text or as whole numbers: an array of one such type, or objects of one."""
+    labels = _whole_as_integers(labels)
+    if labels.dtype.kind in "iubU":
+        return labels
+    kinds = (str, (int, np.integer)) if labels.dtype.kind == "O" else ()
+    if not any(all(isinstance(label, kind) for label in labels.tolist()) for kind in kinds):
+        odd = [v for v in labels.tolist() if not isinstance(v, (str, int)) and not _is_whole(v)]
+        raise UserError(
+            f"{origin}: labels are class names or whole numbers, not {labels.dtype} such as "
+            f"{preview(odd[:1] or labels[:1])}"
+        )
+    return labels
+
+
+def _classes(
+    origin: str, labels: NDArray[Any], classes: Iterable[Any] | None
+) -> tuple[list[str], dict[Any, int]]:
+    """Names of the classes, and the position of each by what y calls it: its name or position."""
+    values = np.unique(labels).tolist() if classes is None else list(classes)
+    names = [str(value) for value in values]
+    if not all(isinstance(value, str | int | float | np.generic) for value in values):
+        raise UserError(f"{origin}: classes must be a list of names, not of {preview(names[:1])}")
+    if not 1 < len(set(names)) == len(names):
+        raise UserError(
+            f"{origin}: classes are {preview(names)}: needed are two or more, all different"
+        )
+    by_position = classes is not None and labels.dtype.kind in "iub"
+    keys = range(len(values)) if by_position else values
+    return names, {key: position for position, key in enumerate(keys)}
+
+
+def _encode(
+    origin: str, what: str, labels: NDArray[Any], codes: dict[Any, int]
+) -> NDArray[np.int64]:
+    """Positions of classes [N]; `what` they are, for errors."""
     try:
         return np.array([codes[label] for label in labels.tolist()], np.int64)
-    except KeyError as unknown:
-        row = labels.tolist().index(unknown.args[0])
+    except (KeyError, TypeError):  # TypeError: not even hashable
+        known = set(codes)
+        row, odd = next(
+            (row, label)
+            for row, label in enumerate(labels.tolist())
+            if not isinstance(label, Hashable) or label not in known
+        )
         raise UserError(
-            f"{origin}: row {row} has label {unknown}: allowed are {preview(codes)}"
+            f"{origin}: row {row} has {what} {odd!r}: allowed are {preview(codes)}"
         ) from None
 
 
-def preview(values: Iterable[Any]) -> str:
+def _check_test(origin: str, test: NDArray[Any]) -> NDArray[np.bool_]:
+    flags = test.astype(bool) if test.dtype.kind in "biuf" else np.zeros(0, bool)
+    if len(flags) != len(test) or (flags != test).any():
+        raise UserError(f"{origin}: test must hold true or false for each example")
+    return flags
+
+
+def _check_names(origin: str, names: Iterable[str] | None, n: int) -> list[str]:
+    given = range(n) if names is None else list(names)
+    if len(given) != n:
+        raise UserError(f"{origin}: names has {len(given)} entries, x has {n} examples")
+    return [str(name) for name in given]
+
+
+def preview(values: Iterable[Any], most: int = 12) -> str:
     """The first of some values, for a message of one line."""
     texts = [str(value) for value in values]
-    return ", ".join(texts[:12]) + (f", ... ({len(texts)} in all)" if len(texts) > 12 else "")
+    return ", ".join(texts[:most]) + (f", ... ({len(texts)} in all)" if len(texts) > most else "")

@@ -25,7 +25,7 @@ def describe(
     data set, and labels as a learner sees them, [n] each.
     """
     classes = len(dataset.classes)
-    return {
+    description: DataDescription = {
         "fingerprint": dataset.fingerprint,
         "splits": _identity(rows, labels),
         "examples": len(dataset.x),
@@ -35,6 +35,9 @@ def describe(
         "val_labels": splits.val_labels,
         "noise": _describe_noise(dataset, noise, rows, labels),
     }
+    if dataset.left_out:
+        description["left_out"] = len(dataset.left_out)
+    return description
 
 
 def _describe_noise(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pipelines.data.dataset import Dataset, preview
-from pipelines.errors import UserError
+from pipelines.data.paths import is_there
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import LabelsFile
 
 
@@ -27,7 +28,7 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
     given: dict[int, int] = {}
     for line, path, label in _lines(labels):
         origin = f"{labels.file}, line {line}"
-        row = rows.get(str(PurePosixPath(path)))
+        row = rows.get(PurePosixPath(path).as_posix())
         if row is None:
             example = dataset.names[0]
             raise UserError(f"{origin}: {path!r} names no example; names are like {example!r}")
@@ -43,20 +44,33 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
 
 def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
     """Line number, example and label of each line."""
+    lines = _records(labels.file)
+    _, columns = next(lines, (0, []))
+    positions = []
+    for column in (labels.path, labels.label):
+        if columns.count(column) != 1:
+            problem = "two columns" if column in columns else "no column"
+            raise UserError(
+                f"{labels.file}: {problem} {column!r}; it has {preview(columns) or 'no columns'}"
+            )
+        positions.append(columns.index(column))
+    for number, cells in lines:
+        if cells:  # an empty line is none
+            path, label = (cells[p].strip() if p < len(cells) else "" for p in positions)
+            yield number, path, label
+
+
+def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line; the first has the names of the columns."""
     try:
-        with labels.file.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            for column in (labels.path, labels.label):
-                if column not in columns:
-                    raise UserError(
-                        f"{labels.file}: no column {column!r}; it has {preview(columns)}"
-                    )
-            for line in reader:
-                values = (line[labels.path] or "", line[labels.label] or "")
-                yield reader.line_num, values[0].strip(), values[1].strip()
+        if not is_there(file, "file"):  # and a named pipe would wait for ever
+            raise UserError(f"{file}: is no file")
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, strict=True)  # or an open quote swallows what follows it
+            for cells in reader:
+                yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{labels.file}: cannot be read: {error}") from None
+        raise UserError(f"{file}: cannot be read: {one_line(error)}") from None
 
 
 def guess_columns(file: Path) -> LabelsFile:
@@ -65,11 +79,7 @@ def guess_columns(file: Path) -> LabelsFile:
     Raises:
         UserError: the file cannot be read, or has no column `path` or none beside it.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            columns = next(csv.reader(stream), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from None
+    _, columns = next(_records(file), (0, []))
     others = [column for column in columns if column != "path"]
     if "path" not in columns or not others:
         raise UserError(

@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.data.cache import cached
 from pipelines.data.dataset import Dataset
 from pipelines.data.labels_file import read_labels
+from pipelines.data.paths import is_there
 from pipelines.data.source import COMMON, Source, cache_key
 from pipelines.data.sources import SOURCES, source_named
 from pipelines.documents import digest
@@ -26,8 +27,7 @@ def load_dataset(data: Data) -> Dataset:
         UserError: an unknown source, an unreadable file, or values in it that cannot be used.
     """
     source = source_named(data.source)
-    _check_options(data, source)
-    _check_path(data, source)
+    check_data(data, source)
     dataset = read_source(data, source)
     if data.labels:
         rows, labels = read_labels(data.labels, dataset)
@@ -50,8 +50,13 @@ def read_source(data: Data, source: Source) -> Dataset:
     return cached(cache_key(source, data), lambda folder: source.read(data, folder))
 
 
-def _check_options(data: Data, source: Source) -> None:
-    """What a source would not look at must not be given."""
+def check_data(data: Data, source: Source) -> None:
+    """What a source needs must be there, and what it would not look at must not be given.
+
+    Raises:
+        UserError: it is not so.
+    """
+    _check_path(data, source)
     defaults = Data()
     for name in type(data).model_fields:
         value = getattr(data, name)
@@ -67,8 +72,7 @@ def _check_path(data: Data, source: Source) -> None:
     path = data.path
     if path and source.path is None:
         raise UserError(f"data.path = {str(path)!r}: {source.name} reads no path")
-    exists = {"file": Path.is_file, "folder": Path.is_dir}.get(source.path or "")
-    if exists and (path is None or not exists(path)):
+    if source.path in ("file", "folder") and (path is None or not is_there(path, source.path)):
         given = f" = {str(path)!r}" if path else " is missing"
         raise UserError(f"data.path{given}: {source.name} needs an existing {source.path}")
 

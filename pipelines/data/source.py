@@ -26,12 +26,12 @@ class FirstLook:
     """What is seen of data before it is decoded, for `new`.
 
     options: of `data`, as they suit it. image_sizes: how many images have which (width, height).
-    left_out: number of files that the source does not read.
+    notes: what else a person should know, as name and text.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    left_out: int = 0
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Source:
     writes there as x.npy is kept in place of the x it returns. path: what `data.path` must name, or
     "download" where it may name a folder that downloads go to; None if it must not be given.
     options: keys of `data` that it looks at beside those of every source. suffixes: of the files
-    that `new` takes for this source; a folder is for the source whose path is one. look: what
+    that `new` takes for this source; a folder is for the source whose path is one. files: all that
+    it reads at a path; what is in the cache is decoded again when one of them changes. look: what
     `new` asks it for first. cached: its content depends on nothing but path and options, so that it
     is decoded once.
     """
@@ -52,7 +53,8 @@ class Source:
     path: Literal["file", "folder", "download"] | None = None
     options: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
-    look: Callable[[Path], FirstLook] = lambda _: FirstLook()
+    files: Callable[[Path], list[Path]] = lambda path: [path]
+    look: Callable[[Data], FirstLook] = lambda _: FirstLook()
     cached: bool = True
 
     def takes(self, path: Path) -> bool:
@@ -62,10 +64,17 @@ class Source:
         return path.suffix.lower() in self.suffixes
 
 
-def listing(path: Path) -> list[list[Any]]:
-    """Names, sizes and times of a file, or of all files in a folder: change with the content."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return [[f.relative_to(path).as_posix(), (s := f.stat()).st_size, s.st_mtime_ns] for f in files]
+def listing(source: Source, path: Path) -> list[list[Any]]:
+    """Names, sizes and times of the files that a source reads: they change with the content."""
+    return [[file.relative_to(path).as_posix(), *_state(file)] for file in source.files(path)]
+
+
+def _state(file: Path) -> list[int]:
+    try:
+        status = file.stat()
+    except OSError:  # a link that leads nowhere
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def cache_key(source: Source, data: Data) -> list[Any]:
@@ -75,11 +84,16 @@ def cache_key(source: Source, data: Data) -> list[Any]:
     if source.path == "download":
         return [source.name, str(data.path) if data.path else None]
     assert data.path
-    more = [getattr(data, name) for name in source.options if name not in ALWAYS_IN_KEY]
+    defaults = Data()
+    others = {
+        name: value
+        for name in source.options
+        if name not in ALWAYS_IN_KEY and (value := getattr(data, name)) != getattr(defaults, name)
+    }
     return [
         source.name,
         str(data.path.resolve()),
         *(getattr(data, name) for name in ALWAYS_IN_KEY),
-        listing(data.path),
-        *more,
+        listing(source, data.path),
+        *([others] if others else []),
     ]

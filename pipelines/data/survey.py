@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import guess_columns
-from pipelines.data.loading import load_dataset
+from pipelines.data.loading import check_data, load_dataset
 from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for
 from pipelines.errors import UserError
@@ -54,15 +54,19 @@ class Survey:
         return max(self.counts) / min(self.counts)
 
 
-def survey(path: Path, labels: Path | None, target: str) -> Survey:
+def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
     """Look at the data: all of it is read, and decoded into the cache.
+
+    labels: a labels file. options: of `data`, as far as a person has chosen them.
 
     Raises:
         UserError: it cannot be read, or a class has too few examples.
     """
     source = source_for(path)
-    look = source.look(path)
-    data = Data(source=source.name, path=path, target=target, **look.options)
+    data = Data(source=source.name, path=path, **options)
+    check_data(data, source)
+    look = source.look(data)
+    data = data.model_copy(update=look.options)
     if labels:
         data = data.model_copy(update={"labels": guess_columns(labels)})
     dataset = load_dataset(data)
@@ -116,8 +120,10 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
         ("input", _describe_input(seen)),
         ("duplicates", _describe_duplicates(seen.duplicates)),
     ]
-    if seen.look.left_out:
-        lines.append(("left out", f"{seen.look.left_out:,} files that are no images, or hidden"))
+    lines += seen.look.notes
+    if dataset.left_out:
+        number = len(dataset.left_out)
+        lines.append(("broken", f"{number:,} left out: {preview(dataset.left_out)}"))
     if seen.data.labels:
         lines.append(("labels file", f"changes {seen.relabelled:.1%} of the labels"))
     return lines

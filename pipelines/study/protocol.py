@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
 from pipelines.metrics import METRICS
-from pipelines.study.validation import Strict, describe, identity, one_of
+from pipelines.study.validation import Strict, added, describe, identity, one_of
 
 
 class LabelsFile(Strict):
@@ -43,6 +43,15 @@ class Data(Strict):
     size: int | None = Field(
         default=None, ge=1, description="side in pixels that folder images are resized to"
     )
+    drop: tuple[str, ...] | None = added(
+        None, description="columns of a table that are no features; [] keeps an index, too"
+    )
+    skip_broken: bool = added(
+        False, description="leave out images that cannot be read, and record how many"
+    )
+
+    #: Their values decide nothing but what the data's content is, and that has a fingerprint.
+    CONTENT: ClassVar = ("path", "drop", "skip_broken")
 
 
 class Noise(Strict):
@@ -157,10 +166,11 @@ def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:
 
 
 def protocol_hash(protocol: Protocol, fingerprint: str) -> str:
-    """Identity of a protocol: its values and the content (not the place) of its data."""
+    """Identity of a protocol: its values and the content of its data, wherever that is."""
     values = identity(protocol)
     for part in (values["data"], values["data"]["labels"], values["data"]["trusted"]):
         if part:
             part.pop("file", None)
-    values["data"].pop("path")
+    for name in Data.CONTENT:
+        values["data"].pop(name, None)
     return digest([values, fingerprint])

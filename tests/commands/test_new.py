@@ -43,7 +43,7 @@ def arrays(file: Path, counts: list[int], shape=(12, 12)) -> Path:
 
 
 def chosen(path: Path, **more):
-    return choices(survey(path, more.get("labels"), more.get("target", "label")))
+    return choices(survey(path, **more))
 
 
 def test_what_is_seen_of_a_folder(place):
@@ -51,8 +51,9 @@ def test_what_is_seen_of_a_folder(place):
     (root / "cat" / "notes.txt").write_text("no image")
     (root / "cat" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
-    seen = survey(root, None, "label")
-    assert seen.counts == [31, 11] and seen.look.left_out == 1 and seen.data.size is None
+    seen = survey(root)
+    assert seen.counts == [31, 11] and seen.data.size is None
+    assert seen.look.notes == [("left out", "1 files that are no images, or hidden")]
     assert seen.duplicates == (2, 0, 1)  # copies: one of them is called a dog
     assert seen.imbalance == pytest.approx(31 / 11)
     assert seen.look.image_sizes == {(12, 12): 42}
@@ -65,7 +66,7 @@ def test_duplicates_across_the_test_set_are_told(place):
     root = images(place / "pets/train", {"cat": 20, "dog": 20}).parent
     images(root / "test", {"cat": 5, "dog": 5}, seed=1)
     (root / "test/cat/copy.png").write_bytes((root / "train/cat/003.png").read_bytes())
-    file, seen = new_study("pets", root, None, "label")
+    file, seen = new_study("pets", root)
     assert (seen.duplicates.number, seen.duplicates.across) == (1, 1)
     assert "1 examples occur both in training and in test set" in file.read_text()
     assert load_study("pets.yaml").protocol.splits.test is None
@@ -78,7 +79,7 @@ def test_duplicates_across_the_test_set_are_told(place):
 def test_images_of_several_or_large_sizes_are_resized(place, shapes, side):
     for i, shape in enumerate(shapes):
         images(place / "pets", {f"cat{i}": 5, f"dog{i}": 5}, shape)
-    assert survey(place / "pets", None, "label").data.size == side
+    assert survey(place / "pets").data.size == side
 
 
 def test_the_metric_follows_the_imbalance(place):
@@ -100,7 +101,7 @@ def test_the_splits_fit_the_data_and_its_smallest_class(place, counts, shape, sm
     file = arrays(place / "a.npz", counts, shape)
     choice = chosen(file)
     assert (choice["small"], choice["test"]) == (small, test)
-    check(load_study(str(new_study("a", file, None, "label")[0])))
+    check(load_study(str(new_study("a", file)[0])))
 
 
 @pytest.mark.parametrize(("side", "model"), [(12, "mlp"), (16, "cnn"), (64, "cnn")])
@@ -136,7 +137,7 @@ def test_a_table_launches(place):
     rows = [[*rng.normal(size=2).round(3), kind] for kind in ("a", "b", "b", "b") * 15]
     with (place / "t.csv").open("w") as file:
         csv.writer(file).writerows([["u", "v", "kind"], *rows])
-    _, seen = new_study("table", place / "t.csv", None, "kind")
+    _, seen = new_study("table", place / "t.csv", target="kind")
     study = rehearsal(load_study("table.yaml"), {})
     assert study.protocol.metric == "balanced_accuracy" and "focal" in study.request.arms
     assert study.protocol.model.name == "mlp" and dict(summary(seen))["input"] == "2 numbers"
@@ -152,7 +153,7 @@ def test_a_file_that_exists_is_not_touched(place):
     data = arrays(place / "a.npz", [20, 20])
     (place / "mine.yaml").write_text("mine")
     with pytest.raises(UserError, match=r"mine\.yaml: exists already"):
-        new_study("mine", data, None, "label")
+        new_study("mine", data)
     assert (place / "mine.yaml").read_text() == "mine"
 
 
@@ -171,7 +172,7 @@ def odd_labels(root: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (broken_image, "1 of 40 images cannot be read; repair or remove cat/001.png"),
+        (broken_image, "1 of 40 images cannot be read: cat/001.png (no image in a known format)"),
         (small_class, "class 'eel': has 4 examples by observed label; 5 are needed"),
         (odd_labels, "label 'fish': allowed are cat, dog"),
     ],
@@ -189,7 +190,7 @@ def test_data_that_cannot_be_used_leaves_no_file(place, harm, message, capsys):
 @pytest.mark.parametrize("name", ["digits", "a/b c", ".hidden"])
 def test_a_name_that_cannot_be(place, name):
     with pytest.raises(UserError, match="a name has"):
-        new_study(name, arrays(place / "a.npz", [20, 20]), None, "label")
+        new_study(name, arrays(place / "a.npz", [20, 20]))
 
 
 def test_nothing_at_the_path(place, capsys):

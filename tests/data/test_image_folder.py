@@ -1,7 +1,13 @@
 """A folder of images becomes a checked data set."""
 
-from PIL import Image
+from pathlib import Path
+from typing import Any
 
+import pytest
+from PIL import Image
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from pipelines.data.images import SUFFIXES
 from pipelines.data.loading import load_dataset
 from tests.support.data_files import assert_refused, images, paint
 
@@ -54,16 +60,95 @@ def test_a_folder_that_cannot_be_used_is_refused(folder, tmp_path):
     paint(folder / "test" / "z" / "0.png", (0, 0, 0))
     assert_refused(images(folder), "label 'z': allowed are a, b")
     (folder / "train" / "a" / "0.png").write_bytes(b"nonsense")
-    assert_refused(images(folder), "a/0.png: cannot be read as an image")
+    assert_refused(
+        images(folder),
+        "1 of 9 images .*: train/a/0.png .no image in a known format",
+    )
     (folder / "test").rename(folder / "val")
     assert_refused(images(folder), "has train/, but not both train/ and test/")
 
 
-def test_16_bit_and_truncated_images_are_refused(folder):
-    paint(folder / "train" / "a" / "deep.png", 70_00, "I;16")
-    assert_refused(images(folder), "deep.png: has mode I;16: images must have 8 bits")
-    (folder / "train" / "a" / "deep.png").unlink()
-    whole = folder / "train" / "a" / "0.png"
-    Image.effect_noise((64, 64), 50).convert("RGB").save(whole)
-    whole.write_bytes(whole.read_bytes()[:1000])
-    assert_refused(images(folder, size=4), "a/0.png: cannot be decoded")
+def test_what_lies_behind_links_is_read_and_known_to_the_cache(tmp_path):
+    """A class folder, a folder below it, and a file, each of them a link."""
+    for name in ("a", "store/b/deep"):
+        paint(tmp_path / "real" / name / "0.png", (10, 0, 1))
+    paint(tmp_path / "real" / "one.png", (30, 0, 1))
+    root = tmp_path / "set"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "nested").symlink_to(tmp_path / "real" / "a")
+    (root / "a" / "one.png").symlink_to(tmp_path / "real" / "one.png")
+    (root / "b").symlink_to(tmp_path / "real" / "store" / "b")
+    dataset = load_dataset(images(root))
+    assert dataset.names == ["a/nested/0.png", "a/one.png", "b/deep/0.png"]
+    for changed in ("a/0.png", "one.png", "store/b/deep/0.png"):
+        paint(tmp_path / "real" / changed, (77, 0, 1))
+        again = load_dataset(images(root))
+        assert again.fingerprint != dataset.fingerprint, f"{changed} came from the cache"
+        dataset = again
+    paint(tmp_path / "real" / "store" / "b" / "new.png", (50, 0, 1))
+    assert len(load_dataset(images(root)).x) == 4
+    (tmp_path / "link").symlink_to(root)
+    assert load_dataset(images(tmp_path / "link")).names[-1] == "b/new.png"
+
+
+def test_train_and_test_may_be_links(folder, tmp_path):
+    root = tmp_path / "links"
+    root.mkdir()
+    for part in ("train", "test"):
+        (root / part).symlink_to(folder / part)
+    first = load_dataset(images(root)).fingerprint
+    assert first == load_dataset(images(folder)).fingerprint
+    paint(folder / "test" / "a" / "0.png", (77, 0, 1))
+    assert load_dataset(images(root)).fingerprint != first
+
+
+def test_what_is_an_image_is_what_torchvision_takes_for_one():
+    assert SUFFIXES == IMG_EXTENSIONS
+
+
+def test_links_in_a_circle_end(folder):
+    (folder / "train" / "a" / "up").symlink_to(folder / "train")
+    (folder / "train" / "a" / "itself").symlink_to("itself")
+    assert len(load_dataset(images(folder)).x) == 8
+
+
+def stripe(path: Path, orientation: int, **options: Any) -> None:
+    """An image of 12 x 8 pixels as stored, its top white; EXIF says how to turn it."""
+    image = Image.new("RGB", (12, 8))
+    image.paste((255, 255, 255), (0, 0, 12, 4))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, exif=exif, **options)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize(
+    ("orientation", "shape", "white"),
+    [(1, (8, 12), "top"), (3, (8, 12), "bottom"), (6, (12, 8), "right"), (8, (12, 8), "left")],
+)
+def test_images_are_turned_as_exif_says(orientation, shape, white, suffix, tmp_path):
+    for name in "ab":
+        stripe(tmp_path / "set" / name / f"0.{suffix}", orientation)
+    x = load_dataset(images(tmp_path / "set")).x[0, 0]
+    assert x.shape == shape
+    corners = {"top": x[0, :], "bottom": x[-1, :], "left": x[:, 0], "right": x[:, -1]}
+    assert {side for side, pixels in corners.items() if pixels.min() > 200} == {white}
+
+
+def test_images_that_are_turned_have_the_size_that_they_are_looked_at(tmp_path):
+    stripe(tmp_path / "set" / "a" / "0.jpg", 6)
+    paint(tmp_path / "set" / "b" / "0.jpg", (1, 2, 3), size=(8, 12))
+    assert load_dataset(images(tmp_path / "set")).x.shape == (2, 3, 12, 8)
+
+
+def test_exif_that_cannot_be_read_turns_nothing(tmp_path):
+    for name in "ab":
+        stripe(tmp_path / "set" / name / "0.jpg", 6)
+    for file in (tmp_path / "set").rglob("*.jpg"):
+        file.write_bytes(file.read_bytes().replace(b"MM\0*", b"MM\0?"))
+    assert load_dataset(images(tmp_path / "set")).x.shape == (2, 3, 8, 12)
+
+
+def test_a_size_that_no_disk_holds_is_refused(folder):
+    assert_refused(images(folder, size=1_000_000_000), r"data.size = 1000000000: 8 images .* left")

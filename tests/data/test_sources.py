@@ -161,7 +161,7 @@ def test_one_entry_makes_a_source_loaded_cached_checked_and_surveyed(monkeypatch
     data = Data(source="pairs", path=file)
     assert load_dataset(data).classes == ["a", "b"]
     assert len(list((cache / "data").iterdir())) == 1
-    assert survey(file, None, "label").counts == [5, 5]
+    assert survey(file).counts == [5, 5]
     assert_refused(Data(source="pairs"), "data.path is missing: pairs needs an existing file")
     assert_refused(data.model_copy(update={"size": 8}), "only image_folder has it, the .* pairs")
     file.write_text("1 a\n2 b\n" * 6)
@@ -169,7 +169,6 @@ def test_one_entry_makes_a_source_loaded_cached_checked_and_surveyed(monkeypatch
 
 
 def test_every_option_of_a_source_is_a_key_of_data_and_part_of_what_is_cached(tmp_path):
-    (tmp_path / "any.file").write_text("")
     for source in SOURCES.values():
         for option in source.options:
             data = [
@@ -180,4 +179,9 @@ def test_every_option_of_a_source_is_a_key_of_data_and_part_of_what_is_cached(tm
             assert len(keys) == 2, f"{source.name} decodes by {option}, and its cache does not know"
 
 
-OTHER_VALUES = {"target": ("label", "kind"), "size": (8, 16)}
+OTHER_VALUES = {
+    "target": ("label", "kind"),
+    "drop": (None, ()),
+    "size": (8, 16),
+    "skip_broken": (False, True),
+}

@@ -6,6 +6,7 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 
+from pipelines.data.paths import is_there
 from pipelines.data.source import Source
 from pipelines.data.sources.own_function import own_function
 from pipelines.errors import UserError
@@ -37,8 +38,8 @@ def source_for(path: Path) -> Source:
     Raises:
         UserError: there is nothing, or no source takes it.
     """
-    if not path.exists():
-        raise UserError(f"{path}: does not exist")
+    if not (is_there(path, "file") or is_there(path, "folder")):
+        raise UserError(f"{path}: there is no such file or folder")
     for source in SOURCES.values():
         if source.takes(path):
             return source

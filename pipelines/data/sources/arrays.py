@@ -2,46 +2,86 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.source import Source
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 NEEDED = {"x", "y"}
 KNOWN = NEEDED | {"x_test", "y_test", "classes"}
+NPY = b"\x93NUMPY"  # how a file of a single array begins
 
 
 def _read(data: Data, folder: Path) -> Dataset:
     assert data.path
     arrays = _load(data.path)
     x, y, test = arrays["x"], arrays["y"], None
-    if "x_test" in arrays or "y_test" in arrays:
-        if not {"x_test", "y_test"} <= set(arrays) or arrays["x_test"].shape[1:] != x.shape[1:]:
+    classes = arrays.get("classes")
+    if classes is not None and classes.ndim != 1:
+        raise UserError(
+            f"{data.path}: classes has shape {classes.shape}; needed is a list of names"
+        )
+    if {"x_test", "y_test"} & set(arrays):
+        if not all(_alike(arrays[name], arrays.get(f"{name}_test")) for name in NEEDED):
             raise UserError(f"{data.path}: x_test and y_test are both needed, shaped like x and y")
         test = np.arange(len(x) + len(arrays["x_test"])) >= len(x)
         x, y = np.concatenate([x, arrays["x_test"]]), np.concatenate([y, arrays["y_test"]])
-    classes = arrays["classes"].tolist() if "classes" in arrays else None
-    return make_dataset(str(data.path), x, y, test=test, classes=classes)
+    names = None if classes is None else classes.tolist()
+    return make_dataset(str(data.path), x, y, test=test, classes=names)
+
+
+def _alike(one: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    """Whether one array can follow the other: numpy would turn numbers beside text into text."""
+    if other is None or not one.ndim or not other.ndim:
+        return False
+    both_text = (one.dtype.kind == "U") == (other.dtype.kind == "U")
+    return both_text and one.shape[1:] == other.shape[1:]
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name."""
+    with path.open("rb") as file:
+        if file.read(len(NPY)) == NPY:
+            raise UserError(
+                f"{path}: is a single array (.npy); needed is an .npz file with x and y: "
+                "numpy.savez('data.npz', x=x, y=y)"
+            )
     try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read as .npz: {error}") from None
-    if not NEEDED <= set(arrays) <= KNOWN:
-        raise UserError(
-            f"{path}: holds {preview(arrays)}; needed are x, y, optional x_test, y_test, classes"
-        )
-    return arrays
+        with zipfile.ZipFile(path) as archive:
+            entries = {e.filename.removesuffix(".npy"): e for e in archive.infolist()}
+            if not NEEDED <= set(entries) <= KNOWN:
+                raise UserError(
+                    f"{path}: holds {preview(entries) or 'nothing'}; needed are x, y, optional "
+                    "x_test, y_test, classes"
+                )
+            return {name: _array(archive, entry) for name, entry in entries.items()}
+    except UserError:
+        raise
+    # A damaged or hostile file makes zipfile, zlib and numpy raise whatever they happen to raise.
+    except (Exception, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read as .npz: {one_line(error)}") from None
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array, once its header is known to speak of no more than the archive holds."""
+    with archive.open(entry) as file:
+        version = npy.read_magic(file)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        size, rest = math.prod(shape) * dtype.itemsize, entry.file_size - file.tell()
+        if not dtype.hasobject and size != rest:
+            raise ValueError(f"{entry.filename} should hold {size:,} bytes and holds {rest:,}")
+    with archive.open(entry) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 SOURCES = (Source("arrays", _read, path="file", suffixes=(".npz",)),)

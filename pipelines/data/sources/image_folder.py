@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from PIL import Image
-from rich.console import Console
-from rich.progress import track
+from rich.filesize import decimal
 
 from pipelines.data.dataset import Dataset, make_dataset, preview
+from pipelines.data.images import SUFFIXES, Header, Unreadable, for_each, read_header, read_pixels
 from pipelines.data.source import FirstLook, Source
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 SIDES = (32, 64, 128, 224)  # pixels, that images of different sizes are resized to
-
-
-class Header(NamedTuple):
-    """What a file says of its image before it is decoded: (width, height), and Pillow's mode."""
-
-    size: tuple[int, int]
-    mode: str
+LISTED = 100  # unreadable images that a message names
 
 
 # ---- which files
 
 
-def part_folders(root: Path) -> list[Path]:
+def _parts(root: Path) -> list[Path]:
     """The folders of class folders: train and test, or the root itself."""
     names = [name for name in ("train", "test") if (root / name).is_dir()]
     if len(names) == 1:
@@ -43,43 +39,63 @@ def part_folders(root: Path) -> list[Path]:
     return [root / name for name in names] or [root]
 
 
-def _images(part: Path) -> list[Path]:
-    """Images in the class folders of a part, at any depth; hidden files are left out."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS  # slow to import
+def _classes(part: Path) -> list[str]:
+    """Names of the class folders."""
+    return sorted(p.name for p in part.iterdir() if p.is_dir() and not p.name.startswith("."))
 
-    files = (path.relative_to(part) for path in part.glob("*/**/*"))
-    images = [f for f in files if f.suffix.lower() in IMG_EXTENSIONS]
-    visible = sorted(f for f in images if not any(name.startswith(".") for name in f.parts))
-    if not visible:
-        raise UserError(f"{part}: holds no images in folders named by their class")
-    return [part / f for f in visible]
+
+def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """All that is no folder, at any depth; links are followed, but not to a folder above."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if Path(entry.path).is_dir():  # not entry.is_dir(), which a circle of links upsets
+                    yield from _files_below(folder / entry.name, (*above, real))
+                else:
+                    yield folder / entry.name
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed: {one_line(error)}") from None
+
+
+def _is_read(file: Path, part: Path) -> bool:
+    """Whether a file has the name of an image, and neither it nor a folder of it is hidden."""
+    hidden = any(name.startswith(".") for name in file.relative_to(part).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden
+
+
+def _files(part: Path) -> list[Path]:
+    """The files in the class folders of a part."""
+    above = (part.resolve(),)
+    return [file for name in _classes(part) for file in _files_below(part / name, above)]
+
+
+def _images(part: Path) -> list[Path]:
+    return sorted(file for file in _files(part) if _is_read(file, part))
+
+
+def _all_images(root: Path) -> list[Path]:
+    return sorted(image for part in _parts(root) for image in _images(part))
 
 
 # ---- what `new` sees
 
 
-def _look(root: Path) -> FirstLook:
-    """Sizes of the images, and how many other files lie among them."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    parts = [root / part for part in ("train", "test") if (root / part).is_dir()] or [root]
-    files = [p for part in parts for p in part.glob("*/**/*") if p.is_file()]
-    shown = [f for f in files if not any(p[0] == "." for p in f.relative_to(root).parts)]
-    images = [f for f in shown if f.suffix.lower() in IMG_EXTENSIONS]
-    sizes: Counter[tuple[int, int]] = Counter()
-    broken = []
-    for image in images:
-        try:
-            with Image.open(image) as opened:
-                sizes[opened.size] += 1
-        except OSError:
-            broken.append(image.relative_to(root).as_posix())
-    if broken:
-        raise UserError(
-            f"{root}: {len(broken)} of {len(images)} images cannot be read; repair or remove "
-            f"{preview(sorted(broken))}"
-        )
-    return FirstLook({"size": _side(sizes)}, sizes, len(files) - len(images))
+def _look(data: Data) -> FirstLook:
+    assert data.path
+    images = _all_images(data.path)
+    headers = [h for h in for_each(images, read_header) if isinstance(h, Header)]
+    sizes = Counter(header.size for header in headers)
+    turned = sum(header.turned for header in headers)
+    files = [file for part in _parts(data.path) for file in _files(part)]
+    notes = []
+    if others := len(files) - len(images):
+        notes.append(("left out", f"{others:,} files that are no images, or hidden"))
+    if turned:
+        notes.append(("turned", f"{turned:,} images, as their EXIF orientation says"))
+    return FirstLook({"size": _side(sizes)}, sizes, notes)
 
 
 def _side(sizes: Counter[tuple[int, int]]) -> int | None:
@@ -90,78 +106,123 @@ def _side(sizes: Counter[tuple[int, int]]) -> int | None:
     return max([side for side in SIDES if side <= short], default=SIDES[0])
 
 
-# ---- decoding
+# ---- reading
 
 
 def _read(data: Data, folder: Path) -> Dataset:
     root = data.path
     assert root
-    parts = part_folders(root)
-    classes = sorted(p.name for p in parts[0].iterdir() if p.is_dir() and p.name[0] != ".")
-    images = [_images(part) for part in parts]
-    labels = [
-        path.relative_to(part).parts[0]
-        for part, paths in zip(parts, images, strict=True)
-        for path in paths
-    ]
-    if empty := set(classes) - set(labels[: len(images[0])]):
+    parts = _parts(root)
+    part_of = {image: part for part in parts for image in _images(part)}
+    if empty := set(parts) - set(part_of.values()):
+        raise UserError(f"{min(empty)}: holds no images in folders named by their class")
+    images, x = _decode(data, list(part_of), folder)
+    labels = [image.relative_to(part_of[image]).parts[0] for image in images]
+    in_test = np.array([part_of[image] != parts[0] for image in images])
+    classes = _classes(parts[0])
+    if empty := set(classes) - set(compress(labels, ~in_test)):
         raise UserError(f"{parts[0] / min(empty)}: holds no images")
-    paths = [path for part in images for path in part]
-    return make_dataset(
+    dataset = make_dataset(
         str(root),
-        _decode(paths, data.size, folder),
+        x,
         labels,
-        test=np.arange(len(paths)) >= len(images[0]) if len(parts) > 1 else None,
+        test=in_test if len(parts) > 1 else None,
         classes=classes,
-        names=[path.relative_to(root).as_posix() for path in paths],
+        names=[image.relative_to(root).as_posix() for image in images],
+    )
+    left_out = sorted(set(part_of) - set(images))
+    return replace(dataset, left_out=tuple(i.relative_to(root).as_posix() for i in left_out))
+
+
+def _decode(data: Data, paths: list[Path], folder: Path) -> tuple[list[Path], NDArray[np.uint8]]:
+    """The images that can be decoded, and their pixels [N, C, H, W], memory-mapped in a folder.
+
+    Raises:
+        UserError: some cannot be decoded, and the study does not say to leave them out.
+    """
+    assert data.path
+    headers = dict(zip(paths, for_each(paths, read_header), strict=True))
+    broken = _unreadable(headers)
+    good = {path: header for path, header in headers.items() if isinstance(header, Header)}
+    if broken and (not good or not data.skip_broken):
+        # Those that only decoding finds are named in the same message.
+        _refuse(data.path, broken | _undecodable(good), len(paths))
+    x, undecodable = _decode_into(data, good, folder)
+    if undecodable and not data.skip_broken:
+        _refuse(data.path, undecodable, len(paths))
+    if undecodable:
+        del x  # its file is written anew
+        return _decode(data, [path for path in good if path not in undecodable], folder)
+    return list(good), x
+
+
+def _decode_into(
+    data: Data, headers: dict[Path, Header], folder: Path
+) -> tuple[NDArray[np.uint8], dict[Path, str]]:
+    """Pixels of images, memory-mapped; grey if all are, else RGB. And why some have none."""
+    paths = list(headers)
+    size = (data.size, data.size) if data.size else _common_size(headers)
+    mode = "L" if all(header.mode in ("1", "L") for header in headers.values()) else "RGB"
+    x = _allocate(data, folder, (len(paths), len(mode), size[1], size[0]))
+
+    def store(row: int) -> None:
+        x[row] = read_pixels(paths[row], headers[paths[row]], mode, size)
+
+    results = for_each(range(len(paths)), store, "decoding images")
+    return x, _unreadable(dict(zip(paths, results, strict=True)))
+
+
+def _undecodable(headers: dict[Path, Header]) -> dict[Path, str]:
+    """Why images cannot be decoded that look well."""
+    paths = list(headers)
+    results = for_each(paths, lambda p: read_pixels(p, headers[p], "L", (1, 1)), "checking images")
+    return _unreadable(dict(zip(paths, results, strict=True)))
+
+
+def _unreadable(results: dict[Path, Any]) -> dict[Path, str]:
+    return {path: str(r) for path, r in results.items() if isinstance(r, Unreadable)}
+
+
+def _refuse(root: Path, broken: dict[Path, str], number: int) -> NoReturn:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for path, reason in sorted(broken.items()):
+        by_reason[reason].append(path.relative_to(root).as_posix())
+    listed = "; ".join(f"{preview(n, LISTED)} ({reason})" for reason, n in by_reason.items())
+    raise UserError(
+        f"{root}: {len(broken)} of {number} images cannot be read: {listed}. Repair or remove "
+        "them, or leave them out with `skip_broken: true` under data (new --skip-broken)"
     )
 
 
-def _decode(paths: list[Path], side: int | None, folder: Path) -> NDArray[np.uint8]:
-    """Images [N, C, H, W], memory-mapped in the folder; grey if all are, else RGB."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        headers = list(threads.map(_header, paths))
-        width, height = (side, side) if side else _common_size(paths, headers)
-        mode = "L" if all(header.mode in ("1", "L") for header in headers) else "RGB"
-        shape = (len(paths), len(mode), height, width)
-        x = open_memmap(folder / "x.npy", "w+", np.uint8, shape)
-
-        def decode(row: int) -> None:
-            try:
-                with Image.open(paths[row]) as image:
-                    resized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
-                    pixels = np.asarray(resized)
-            except OSError as error:
-                raise UserError(f"{paths[row]}: cannot be decoded: {error}") from None
-            x[row] = pixels.reshape(height, width, -1).transpose(2, 0, 1)
-
-        done = threads.map(decode, range(len(paths)))
-        for _ in track(done, "decoding images", len(paths), console=Console(stderr=True)):
-            pass
-    return x
-
-
-def _header(path: Path) -> Header:
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":
-                raise UserError(
-                    f"{path}: has mode {image.mode}: images must have 8 bits per channel"
-                )
-            return Header(image.size, image.mode)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as an image: {error}") from None
-
-
-def _common_size(paths: list[Path], headers: list[Header]) -> tuple[int, int]:
+def _common_size(headers: dict[Path, Header]) -> tuple[int, int]:
     """(width, height), which all images must share where they are not resized."""
-    first = headers[0].size
-    for path, header in zip(paths, headers, strict=True):
-        if header.size != first:
+    (first, header), *others = headers.items()
+    for path, other in others:
+        if other.size != header.size:
             raise UserError(
-                f"{path}: is {header.size}, {paths[0].name} is {first}; set data.size to resize all"
+                f"{path}: is {other.size}, {first.name} is {header.size}; "
+                "set data.size to resize all"
             )
-    return first
+    return header.size
 
 
-SOURCES = (Source("image_folder", _read, path="folder", options=("size",), look=_look),)
+def _allocate(data: Data, folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    needed, free = int(np.prod(shape, dtype=object)), shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"data.size = {data.size}: {shape[0]:,} images of {shape[3]:,} x {shape[2]:,} pixels "
+            f"take {decimal(needed)}, and the cache {folder.parent.parent} has {decimal(free)} left"
+        )
+    return open_memmap(folder / "x.npy", "w+", np.uint8, shape)
+
+
+SOURCES = (
+    Source(
+        "image_folder",
+        _read,
+        path="folder",
+        options=("size", "skip_broken"),
+        files=_all_images,
+        look=_look,
+    ),
+)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import traceback
 from pathlib import Path
+from typing import Any
 
 from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.source import Source
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 
@@ -18,14 +20,10 @@ def own_function(name: str) -> Source:
 
 
 def _read(data: Data, folder: Path) -> Dataset:
-    try:
-        function = pkgutil.resolve_name(data.source)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"data.source = {data.source!r}: cannot be imported: {error}") from None
-    content = function()
+    content = _call(data.source)
     if isinstance(content, Dataset):
         fields = dict(vars(content))
-        del fields["fingerprint"]
+        del fields["fingerprint"], fields["left_out"]
         content = {"y": fields.pop("observed"), **fields}
     allowed = list(inspect.signature(make_dataset).parameters)[1:]
     if not isinstance(content, dict) or not {"x", "y"} <= set(content) <= set(allowed):
@@ -35,3 +33,21 @@ def _read(data: Data, folder: Path) -> Dataset:
             f"and optional {', '.join(allowed[2:])}; found {given}"
         )
     return make_dataset(data.source, **content)
+
+
+def _call(name: str) -> Any:
+    """What the function returns; whatever goes wrong in a user's module is one line."""
+    try:
+        function = pkgutil.resolve_name(name)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"data.source = {name!r}: cannot be imported: {one_line(error)}") from None
+    if not callable(function):
+        raise UserError(f"data.source = {name!r}: is no function")
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        *_, frame = traceback.extract_tb(error.__traceback__)
+        raise UserError(
+            f"data.source = {name!r}: raised {type(error).__name__} ({one_line(error)}) at "
+            f"{frame.filename}, line {frame.lineno}"
+        ) from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.data.dataset import Dataset, make_dataset
 from pipelines.data.source import Source
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 
@@ -43,10 +43,9 @@ class TorchvisionSet:
             root = data.path or temporary
             try:
                 parts = [make(root, download=True, **part) for part in self.parts]
-            except (OSError, RuntimeError) as error:
-                reason = " ".join(str(error).split())
+            except Exception as error:  # of networks, of archives, of files that are there already
                 raise UserError(
-                    f"data.source = {data.source!r}: download to {root} failed: {reason}"
+                    f"data.source = {data.source!r}: download to {root} failed: {one_line(error)}"
                 ) from None
         x = np.concatenate([np.asarray(part.data) for part in parts])
         if self.channels_last:
