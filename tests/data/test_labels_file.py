@@ -61,10 +61,35 @@ def test_wrong_lines_of_a_labels_file_are_refused(lines, message, folder, tmp_pa
 
 def test_missing_labels_files_and_columns_are_refused(folder, tmp_path):
     assert_refused(
-        images(folder, labels=LabelsFile(file=tmp_path / "no.csv")), "no.csv: cannot be read"
+        images(folder, labels=LabelsFile(file=tmp_path / "no.csv")), "no.csv: is no file"
     )
     labels = write_labels(tmp_path / "l.csv", [], header=("image", "label"))
     assert_refused(images(folder, trusted=labels), "no column 'path'; it has image, label")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('path,label\na/0.png,"b\n', "cannot be read: unexpected end of data"),
+        ('path,label\na/0.png,"b\na/1.png,"a"\n', "cannot be read: ',' expected after '\"'"),
+        ('path,label\n"a/0.png,b\na/1.png,a\n', "cannot be read: unexpected end of data"),
+        ("path,label\na/0.png\n", "line 2: label '': allowed are a, b"),
+        ("path,label,label\na/0.png,a,b\n", "two columns 'label'; it has path, label, label"),
+        ("path,label\na/0.png,\0\n", "l.csv"),
+        ("", "no column 'path'; it has no columns"),
+        ("path,label\n" + "x" * 200_000 + ",a\n", "cannot be read: field larger than"),
+    ],
+)
+def test_a_labels_file_that_is_no_sound_csv_is_refused(content, message, folder, tmp_path):
+    (tmp_path / "l.csv").write_text(content)
+    assert_refused(images(folder, labels=LabelsFile(file=tmp_path / "l.csv")), message)
+
+
+def test_a_labels_file_may_be_in_windows_dress(folder, tmp_path):
+    text = "path,label\r\na/0.png,b\r\n\r\n"
+    (tmp_path / "l.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    labels = LabelsFile(file=tmp_path / "l.csv")
+    assert load_dataset(images(folder, labels=labels)).observed[0] == 1
 
 
 @needs_cifar
