@@ -1,4 +1,4 @@
-"""Pure statistics on records: intervals, budgets, pairs, results.json, the headline.
+"""Pure statistics on records: what is best, intervals, budgets, results.json.
 
 May import: the files at the root of `pipelines`, numpy, scipy, optuna; no torch, no Ray, no files.
 """
