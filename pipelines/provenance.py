@@ -15,6 +15,8 @@ from sysconfig import get_path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+#: In a copy of this program that a launch has sent: modules of a person's own, see own_modules.py.
+SENT = ROOT / "own_modules"
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
 #: The packages and modules of pipelines whose code decides a trial's numbers.
 COMPUTING = ("study", "data", "models", "hypergradient", "training", "metrics")
@@ -64,6 +66,12 @@ def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:
     ]
 
 
+def forget_modules() -> None:
+    """Modules may from now on be found elsewhere."""
+    provenance.cache_clear()
+    folder_of.cache_clear()
+
+
 def _code_now(digest: str) -> str:
     return code_digest() if digest in SAME_NUMBERS else digest
 
@@ -90,13 +98,13 @@ def module_digest(module: str) -> str:
     Beside it: in its own package, in the folder of a user's module, or among the methods.
     """
     hasher = hashlib.sha256()
-    files = _with_neighbours(module)
+    files = module_files(module)
     for file in files:
         hasher.update(_syntax(file) if file.suffix == ".py" else file.read_bytes())
     return hasher.hexdigest() if files else "not found"
 
 
-def _with_neighbours(module: str) -> list[Path]:
+def module_files(module: str) -> list[Path]:
     """The files of a module and of what it imports from beside itself, in a fixed order."""
     files: dict[str, Path] = {}
     waiting = [module]
@@ -139,20 +147,21 @@ def _beside(name: str, module: str) -> bool:
     top, other = module.partition(".")[0], name.partition(".")[0]
     if other in (top, "methods"):
         return True
-    folder = _folder_of(top)
+    folder = folder_of(top)
     own = other not in ("pipelines", "untuned")
-    return own and folder is not None and folder == _folder_of(other)
+    return own and folder is not None and folder == folder_of(other)
 
 
 @cache
-def _folder_of(top: str) -> Path | None:
+def folder_of(top: str) -> Path | None:
     """Where a top-level module or package lies, if it is a user's own and not installed."""
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
         return None
-    inside = spec.submodule_search_locations if spec else None
-    location = Path(next(iter(inside))) if inside else Path((spec and spec.origin) or "/")
+    if spec is None or not (spec.has_location or spec.submodule_search_locations):
+        return None  # not found, or built in
+    location = Path(next(iter(spec.submodule_search_locations or [spec.origin or "/"])))
     installed = "site-packages" in location.parts or location.is_relative_to(get_path("stdlib"))
     return None if installed else location.parent
 
@@ -161,7 +170,8 @@ def _syntax(file: Path) -> bytes:
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree):
         _drop_docstring(node)
-    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name
+    ours = file.is_relative_to(ROOT) and not file.is_relative_to(SENT)
+    name = file.relative_to(ROOT) if ours else file.name
     return f"{name}\n{ast.dump(tree)}\n".encode()
 
 

@@ -11,9 +11,10 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 # Before ray is imported: the ledger keeps the results, so Tune's own files and reports are switched
@@ -36,6 +37,7 @@ from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  #
 from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipelines import own_modules
 from pipelines.cluster.watchdog import watchdog
 from pipelines.errors import UserError
 
@@ -45,15 +47,16 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("methods", "search_spaces", "pipelines", "untuned")
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN = Path(".ray") / "auth_token"
+NONE: Mapping[str, str] = MappingProxyType({})
 NODE_SECONDS = 120.0  # for a node to install the code and answer
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, modules: Mapping[str, str] = NONE) -> Iterator[None]:
     """A connection to the Ray cluster at `address`.
 
     Without an address, to a Ray that lives as long as the context. In a task of a cluster the
-    connection is there already.
+    connection is there already. modules: of a study's own, which the nodes need (own_modules.py).
 
     Raises:
         UserError: no cluster answers there, or it does not accept this user.
@@ -72,7 +75,7 @@ def connected(address: str | None) -> Iterator[None]:
                 address=address or "local",
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
-                runtime_env=_code(address, Path(scratch)),
+                runtime_env=_code(address, Path(scratch), modules),
                 include_dashboard=False,
             )
         except AuthenticationError as error:
@@ -182,7 +185,7 @@ def _restore(environment: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _code(address: str | None, scratch: Path) -> dict[str, Any]:
+def _code(address: str | None, scratch: Path, modules: Mapping[str, str]) -> dict[str, Any]:
     """The runtime environment: to the workers of a cluster, Ray sends a copy of this program.
 
     A driver that runs as a Ray job has sent its code already.
@@ -193,6 +196,7 @@ def _code(address: str | None, scratch: Path) -> dict[str, Any]:
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, copy / package, ignore=ignored)
+    own_modules.send(modules, copy)
     return {"working_dir": str(copy)}
 
 

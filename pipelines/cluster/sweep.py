@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from threading import Thread
 from typing import Any
 
 from pipelines.cluster.connection import (  # sets Ray's switches; before ray itself
+    NONE,
     capacity,
     connected,
     quiet,
@@ -31,14 +32,14 @@ from pipelines.study.study_file import Study
 
 
 @contextmanager
-def connected_with_tune(address: str | None) -> Iterator[None]:
+def connected_with_tune(address: str | None, modules: Mapping[str, str] = NONE) -> Iterator[None]:
     """Ray as of `connected`, and Tune loaded, which takes seconds, while Ray's processes start.
 
     Raises:
         UserError: no cluster answers at the address.
     """
     quiet()  # first: what is imported aside puts the filters of warnings back as it found them
-    with _importing("pipelines.cluster.tune_run"), connected(address):
+    with _importing("pipelines.cluster.tune_run"), connected(address, modules):
         yield
 
 
@@ -88,7 +89,7 @@ def proposed_gpus(
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
     remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
-    probing = remote.remote(probe_specs(study), worker_config.device)
+    probing = remote.remote(probe_specs(study), worker_config)
     while not ray.wait([probing], timeout=1.0)[0]:
         if stop():
             ray.cancel(probing, force=True)

@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from pipelines import own_modules
 from pipelines.execution.packing import Probed
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.study.training_spec import TrainingSpec
@@ -67,13 +68,14 @@ class StopPoller:
         return self._answer
 
 
-def probe_node(specs: dict[str, list[TrainingSpec]], device: str) -> Probed:
+def probe_node(specs: dict[str, list[TrainingSpec]], worker_config: WorkerConfig) -> Probed:
     """`probe`, in a worker."""
     import torch
 
     from pipelines.execution.probe import probe
 
-    return probe(specs, torch.device(device))
+    own_modules.search(worker_config.modules.values())
+    return probe(specs, torch.device(worker_config.device))
 
 
 def examine_node(check: Any) -> dict[str, Any]:

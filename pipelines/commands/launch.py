@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipelines import own_modules
 from pipelines.cluster.doctor import examine_cluster, examine_here
 from pipelines.commands.options import Options
 from pipelines.commands.printing import print_line
@@ -21,6 +22,7 @@ from pipelines.execution.packing import Gpus
 from pipelines.execution.preflight import (
     check,
     choose_device,
+    modules_of,
     refuse_mixture,
     refuse_other_protocol,
 )
@@ -144,6 +146,7 @@ class Launch:
             commit=provenance()["commit"],
             checkpoint_seconds=options.checkpoint_seconds,
             fast=options.fast,
+            modules=own_modules.own_folders(modules_of(study)),
         )
         return cls(study, document, worker_config, options)
 
@@ -155,7 +158,7 @@ class Launch:
         from pipelines.cluster.client import drive_on_head  # imports ray, which takes seconds
         from pipelines.cluster.connection import connected
 
-        with connected(address):
+        with connected(address, self.worker_config.modules):
             # From here: the head does not know what storage this machine writes its report to.
             self.check_nodes(console)
             there = replace(self, nodes_checked=True)
@@ -163,6 +166,7 @@ class Launch:
 
     def drive(self, console: Console, stop: ShouldStop) -> bool:
         """Run what is missing, as the study's one driver; whether all has run."""
+        own_modules.search(self.worker_config.modules.values())  # on a cluster's head, anew
         ledger = Ledger.open(self.worker_config.storage)
         # The lease comes first: only its holder may number attempts, or write what two launches
         # of different requests would both write.
@@ -174,7 +178,7 @@ class Launch:
             if not (self.options.allow_mixed or queue.finished):
                 refuse_mixture(queue.trials.values(), self.worker_config)
             ledger.create_study(self.document)
-            ledger.write_request(_request(self.study))
+            ledger.write_request(self._request())
             self._run_queue(queue, console, lambda: stop() or lease.lost)
             if lease.lost:
                 raise UserError(
@@ -219,7 +223,7 @@ class Launch:
         from pipelines.cluster import sweep  # imports ray, which takes seconds
 
         options = self.options
-        with sweep.connected_with_tune(options.address):
+        with sweep.connected_with_tune(options.address, self.worker_config.modules):
             if stop():  # asking also takes back the signals that Ray took as it started
                 return
             if not self.nodes_checked:
@@ -234,6 +238,11 @@ class Launch:
             if options.address is None:  # a cluster may grow
                 sweep.refuse_what_never_fits(resources)
             sweep.run_on_ray(queue, self.worker_config, resources, on_end, stop)
+
+    def _request(self) -> Json:
+        study, modules = self.study, dict(self.worker_config.modules)
+        request = {"about": study.about, "request": study.request.model_dump()}
+        return request | {"arms": study.own_arms} | ({"modules": modules} if modules else {})
 
     def _cpus(self) -> float:
         return self.options.cpus_per_trial or self.study.protocol.threads
@@ -265,7 +274,3 @@ def _document(study: Study, fingerprint: str) -> Json:
         "hash": protocol_hash(study.protocol, fingerprint),
         "fingerprint": fingerprint,
     }
-
-
-def _request(study: Study) -> Json:
-    return {"about": study.about, "request": study.request.model_dump(), "arms": study.own_arms}

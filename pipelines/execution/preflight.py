@@ -75,6 +75,21 @@ def _check_model(protocol: Protocol, task: Task) -> None:
         raise UserError(f"model {protocol.model.name!r} gives {shape}, expected {expected}")
 
 
+def modules_of(study: Study) -> set[str]:
+    """All modules that its trials may name: of methods, models, sources and augmentations."""
+    phases = {
+        name: [arm.resolve(config) for config in arm.extreme_configs()]
+        for name, arm in study.arms.items()
+    }
+    return {
+        module
+        for protocol in study.protocols.values()
+        for variants in phases.values()
+        for variant in variants
+        for module in TrainingSpec(protocol, tuple(variant), data_seed=0, run_seed=0).modules
+    }
+
+
 def choose_device(requested: str, address: str | None = None) -> str:
     """cpu or cuda. A cluster at `address` has GPUs if the user says so: a driver need not have any.
 

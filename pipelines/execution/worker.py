@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from obstore.exceptions import BaseError
 
+from pipelines import own_modules
 from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
 from pipelines.execution.signals import ShouldStop
@@ -42,6 +43,7 @@ def run_attempt(
     A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
     a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
     """
+    own_modules.search(worker_config.modules.values())
     attempt = Ledger.open(worker_config.storage).attempt(spec["key"], number)
     try:
         if worker_config.device == "cuda":

@@ -6,7 +6,7 @@ Imports nothing that takes time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines.study.protocol import Protocol
 from pipelines.tracking.mode import Mode
@@ -24,6 +24,7 @@ class WorkerConfig:
     tracking: Mode
     tracking_dir: str
     commit: str | None  # of the driver's code; workers may have a copy without its history
+    modules: Mapping[str, str] = field(default_factory=dict)  # of the study's own: their folders
     checkpoint_seconds: float = 60.0
     fast: FastPaths = ALL_FAST
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import pkgutil
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, ValidationError, validate_call
 from torch import Tensor, nn
 
+from pipelines import own_modules
 from pipelines.errors import UserError
 from pipelines.study.protocol import Model
 from pipelines.study.validation import describe
@@ -56,10 +56,7 @@ def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
 
 
 def _build_own(model: Model, input_shape: Shape, classes: int) -> nn.Module:
-    try:
-        factory = pkgutil.resolve_name(model.name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"model.name = {model.name!r}: cannot be imported: {error}") from None
+    factory = own_modules.load(model.name, "model.name =")
     try:
         inspect.signature(factory).bind(input_shape=input_shape, classes=classes, **model.options)
     except TypeError as error:

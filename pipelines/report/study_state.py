@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipelines import own_modules
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.selection import best_arm, best_run, mean_vals
@@ -206,6 +207,7 @@ def open_study(storage: str) -> tuple[Ledger, Json, Study]:
     assert document is not None
     if request is None:
         raise UserError(f"storage {storage!r}: request.json is missing; launch the study again")
+    own_modules.search(request.pop("modules", {}).values())
     raw = {"name": document["name"], "protocol": document["protocol"]} | request
     return ledger, document, parse_study(raw, f"{storage}/request.json")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import methods
 from methods.objective import Objective
+from pipelines import own_modules
 from pipelines.errors import UserError
 from pipelines.study.search_space import Value
 
@@ -37,29 +38,26 @@ def without_family(path: str) -> str:
     return f"methods.{path.split('.', 2)[2]}"
 
 
-@cache
 def method_class(path: str) -> type[Objective]:
     """The class at `module:class`.
 
     Raises:
         UserError: there is none, or it is not an Objective.
     """
-    try:
-        named = pkgutil.resolve_name(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"method {path!r}: {error}; expected module:class") from None
-    except (Exception, SystemExit) as error:  # whatever a user's module does when it is loaded
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"method {path!r} cannot be loaded: {reason}") from error
+    named = own_modules.load(path, "method")
     if not (inspect.isclass(named) and issubclass(named, Objective)):
         raise UserError(f"method {path!r} is not a subclass of methods.objective.Objective")
     return named
 
 
-@cache
 def parameters_of(path: str) -> dict[str, inspect.Parameter]:
     """The hyperparameters of the class at `module:class`: its constructor's named parameters."""
-    parameters = inspect.signature(method_class(path)).parameters
+    return _parameters(method_class(path))
+
+
+@cache
+def _parameters(method: type[Objective]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(method).parameters
     return {n: p for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from pipelines import own_modules
 from pipelines.errors import UserError
 from pipelines.study.arms import Arm, resolve_arm
 from pipelines.study.phase_rules import check_meta
@@ -134,6 +135,8 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
         raise UserError(f"study {name!r} cannot be read: {' '.join(str(error).split())}") from None
     raw = parse_yaml(text, f"study {name!r}")
     raw.setdefault("name", path.stem)
+    if name not in studies():
+        own_modules.search([path.resolve().parent])  # modules of the study's own lie beside it
     if request and isinstance(raw.get("request"), dict):
         raw["request"] = raw["request"] | request
     study = parse_study(raw, str(path))

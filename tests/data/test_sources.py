@@ -104,7 +104,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(monkeypatch, cache
         (Data(target="kind"), "data.target = 'kind': only table has it, the source is digits"),
         (Data(source="image_folder", path=Path("/no")), "'/no': image_folder needs .* folder"),
         (Data(size=8), "data.size = 8: only image_folder has it, the source is digits"),
-        (Data(source="nowhere:data"), "'nowhere:data': cannot be imported"),
+        (Data(source="nowhere:data"), "'nowhere:data': module 'nowhere' is neither installed"),
     ],
 )
 def test_a_source_refuses_what_it_would_not_look_at(data, message):

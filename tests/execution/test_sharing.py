@@ -6,6 +6,7 @@ They run on the CPU; what is tested is who runs beside whom.
 import json
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from methods.objective import Batch, Outputs
 from pipelines.errors import UserError
 from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import GIB, Cost, Gpus, Probed
+from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study, parse_study
@@ -84,8 +86,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
-    from pipelines.cluster.sweep import run_on_ray
+def run(
+    storage: Path,
+    asked: Study,
+    gpus: Gpus,
+    stop: ShouldStop = lambda: False,
+    say: Callable[[str], None] = print,
+) -> Ledger:
+    """As a launch on a GPU would, with workers that compute on the CPU."""
+    from pipelines.cluster.sweep import connected_with_tune, proposed_gpus, run_on_ray
 
     ledger = Ledger.open(str(storage))
     worker_config = WorkerConfig(
@@ -98,7 +107,10 @@ def run(storage: Path, asked: Study, gpus: Gpus, **how) -> Ledger:
         commit=None,
     )
     queue = JobQueue(asked, "a" * 64, ledger)
-    run_on_ray(queue, worker_config, Resources(gpus=gpus), **how)
+    with connected_with_tune(None):
+        share = proposed_gpus(asked, worker_config, 1.0, stop, say) if gpus == "auto" else gpus
+        if share is not None:
+            run_on_ray(queue, worker_config, Resources(gpus=share), stop=stop)
     return ledger
 
 

@@ -144,7 +144,7 @@ def test_own_factory_by_dotted_path():
         ("wrn_28_10", {"depth": 27}, (3, 32, 32), r"depth = 27: must be 6 n \+ 4"),
         ("cnn", {}, (4,), "is for images"),
         ("cnn", {}, (1, 7, 9), "at least 8 x 8"),
-        ("nowhere:net", {}, (4,), "cannot be imported"),
+        ("nowhere:net", {}, (4,), "'nowhere' is neither installed"),
         (f"{__name__}:own", {"width": 3}, (4,), "unexpected keyword argument 'width'"),
         (f"{__name__}:not_a_network", {}, (4,), "must return a torch.nn.Module, not str"),
     ],

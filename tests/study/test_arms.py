@@ -80,7 +80,7 @@ MISTAKES = [
     ({"phases": []}, "phases: .*at least 1"),
     (
         {"phases": [{"method": "methods.nothing:CE"}]},
-        "method 'methods.nothing:CE'.*expected module:class",
+        "method 'methods.nothing:CE': there is no module 'methods.nothing'",
     ),
     ({"phases": [{"method": "pathlib:Path"}]}, "not a subclass of methods.objective.Objective"),
     (

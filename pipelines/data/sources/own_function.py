@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import pkgutil
 import traceback
 from pathlib import Path
 from typing import Any
 
+from pipelines import own_modules
 from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.source import Source
 from pipelines.errors import UserError, one_line
@@ -37,10 +37,7 @@ def _read(data: Data, folder: Path) -> Dataset:
 
 def _call(name: str) -> Any:
     """What the function returns; whatever goes wrong in a user's module is one line."""
-    try:
-        function = pkgutil.resolve_name(name)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"data.source = {name!r}: cannot be imported: {one_line(error)}") from None
+    function = own_modules.load(name, "data.source =")
     if not callable(function):
         raise UserError(f"data.source = {name!r}: is no function")
     try:
