@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.objective import DataInfo, Objective
+from pipelines import own_modules
+from pipelines.documents import Json, decode
 from pipelines.errors import UserError
 from pipelines.models.zoo import build
 from pipelines.study.method_loading import build_method, importable
@@ -31,7 +34,7 @@ class Classifier(nn.Module):
 
 def load_model(file: str | Path | BinaryIO) -> Classifier:
     """The classifier in a trial's model.pt, in eval mode, on the CPU."""
-    saved = torch.load(file, weights_only=True, map_location="cpu")
+    saved = _saved(file)
     network = build(Model(**saved["model"]), tuple(saved["input_shape"]), len(saved["classes"]))
     network.load_state_dict(saved["weights"])
     return Classifier(network, saved["mean"], saved["std"], saved["classes"]).eval()
@@ -45,7 +48,7 @@ def load_objective(file: str | Path | BinaryIO) -> Objective:
     Raises:
         UserError: the file was written before objectives were saved, or the class is not there.
     """
-    saved = torch.load(file, weights_only=True, map_location="cpu")
+    saved = _saved(file)
     stored = saved.get("objective")
     if stored is None:
         name = f"{str(file)!r}: it" if isinstance(file, str | Path) else "the file"
@@ -57,3 +60,13 @@ def load_objective(file: str | Path | BinaryIO) -> Objective:
         objective.bind(DataInfo(len(labels), classes, labels, counts))
     objective.load_state_dict(stored["state"])
     return objective
+
+
+def _saved(file: str | Path | BinaryIO) -> Json:
+    """A model.pt; modules of the study's own are from now on found where the study has them."""
+    if isinstance(file, str | Path):
+        with suppress(IndexError, OSError):  # it need not lie in a study's directory
+            folder = Path(file).resolve().parents[4]
+            request = decode((folder / "request.json").read_bytes()) or {}
+            own_modules.search(request.get("modules", {}).values())
+    return torch.load(file, weights_only=True, map_location="cpu")

@@ -181,11 +181,11 @@ def test_a_token_in_the_home_directory_is_used_to_join_a_cluster(tmp_path: Path,
 def test_no_secret_is_in_the_runtime_environment(tmp_path: Path, monkeypatch):
     from pipelines.cluster.connection import PACKAGES, _code
 
-    assert _code(None, tmp_path) == {}
-    sent = Path(_code("head:6379", tmp_path)["working_dir"])
+    assert _code(None, tmp_path, {}) == {}
+    sent = Path(_code("head:6379", tmp_path, {})["working_dir"])
     assert sorted(path.name for path in sent.iterdir()) == sorted(PACKAGES)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    assert _code("head:6379", tmp_path) == {}
+    assert _code("head:6379", tmp_path, {}) == {}
 
 
 @pytest.mark.parametrize("before", [None, "/mine"])

@@ -106,6 +106,12 @@ def test_modules_beside_the_study_file_are_found_and_remembered(tmp_path: Path):
     for name, *words in commands:
         done = untuned(name, moved, *words, folder=elsewhere)
         assert (done.returncode, done.stderr) == (0, ""), name
+    loading = json.loads(untuned("best", moved, "--arm", "mine", folder=elsewhere).stdout)["load"]
+    shown = f"{loading[0]}; {loading[1]}; print(model.network)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "Linear(in_features=64, out_features=10" in loaded.stdout
     # On another machine, the study's directory has come without them.
     shutil.rmtree(study.parent)
     for name, *words in commands:
