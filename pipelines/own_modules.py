@@ -15,7 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.provenance import ROOT, SENT, folder_of, forget_modules, module_files
 
 _searched: list[str] = []  # folders that this process was told of, the newest first
@@ -111,7 +111,7 @@ def _drop_namesakes(folder: Path) -> None:
 
 def _reason(module: str, error: BaseException) -> str:
     """Why a module could not be imported, in one line."""
-    said = " ".join(str(error).split())
+    said = one_line(error)
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is None:
         return f"module {module!r} cannot be imported ({type(error).__name__}: {said})"
