@@ -132,7 +132,8 @@ class Launch:
         storage = storage_of(study, options)
         device = choose_device(options.device, options.address)
         mode = resolve_mode(options.wandb)
-        document = _document(study, fingerprint=check(study))
+        fingerprint = check(study)
+        document = _document(study, fingerprint)
         refuse_other_protocol(storage, Ledger.open(storage).study(), document)
         tracking_dir = storage if "://" not in storage else f"runs/{study.name}"
         worker_config = WorkerConfig(
@@ -147,6 +148,7 @@ class Launch:
             checkpoint_seconds=options.checkpoint_seconds,
             fast=options.fast,
             modules=own_modules.own_folders(modules_of(study)),
+            fingerprint=fingerprint,
         )
         return cls(study, document, worker_config, options)
 

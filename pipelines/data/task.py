@@ -20,6 +20,7 @@ from pipelines.data.dataset import Dataset
 from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
 from pipelines.data.splits import Rows, keyed_rng, split_rows, thin_train
+from pipelines.errors import UserError
 from pipelines.study.protocol import Data, Imbalance, Noise, Protocol, Splits
 from pipelines.trial_documents import DataDescription
 
@@ -98,14 +99,23 @@ class _Recipe:
     data_seed: int
 
 
-def prepare(protocol: Protocol, data_seed: int) -> Task:
+def prepare(protocol: Protocol, data_seed: int, fingerprint: str | None = None) -> Task:
     """The task of a data seed, on the CPU; shared by all who ask, so do not change its tensors.
 
+    fingerprint: that the data must have, where it has been read before, maybe by another process.
+
     Raises:
-        UserError: the data cannot be read, or does not suffice for the splits.
+        UserError: the data cannot be read, does not suffice for the splits, or is another.
     """
     p = protocol
-    return _prepare(_Recipe(p.data, p.noise, p.imbalance, p.splits, p.seed, data_seed))
+    task = _prepare(_Recipe(p.data, p.noise, p.imbalance, p.splits, p.seed, data_seed))
+    if fingerprint not in (None, task.description["fingerprint"]):
+        raise UserError(
+            f"data.source = {p.data.source!r}: gave other data when it was read again; files must "
+            "stay as they are while a study runs, and a function of your own must seed its random "
+            "numbers"
+        )
+    return task
 
 
 @lru_cache(TASKS_KEPT)

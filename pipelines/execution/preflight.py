@@ -52,11 +52,13 @@ def check(study: Study) -> str:
 
     Returns the fingerprint of the data.
     """
+    fingerprint = load_dataset(study.protocol.data).fingerprint
     for scenario, protocol in study.protocols.items():
+        known = fingerprint if protocol.data == study.protocol.data else None
         for repeat in range(study.request.repeats):
-            task = prepare(protocol, data_seed(study, repeat, scenario))
+            task = prepare(protocol, data_seed(study, repeat, scenario), known)
         _check_model(protocol, task)
-    return load_dataset(study.protocol.data).fingerprint
+    return fingerprint
 
 
 def _check_model(protocol: Protocol, task: Task) -> None:

@@ -10,6 +10,7 @@ import torch
 from obstore.exceptions import BaseError
 
 from pipelines import own_modules
+from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
 from pipelines.execution.signals import ShouldStop
@@ -63,6 +64,9 @@ def _run(
     gpus: float,
 ) -> None:
     training_spec = TrainingSpec.of(spec, worker_config.protocols[spec["scenario"]])
+    protocol = training_spec.protocol
+    if protocol.data == worker_config.protocols[""].data:  # no axis says otherwise
+        prepare(protocol, training_spec.data_seed, worker_config.fingerprint)
     made_by = _made_by(worker_config, training_spec)
     state = _load(attempt, origin(made_by))
     history = list(state["history"]) if state else []

@@ -27,6 +27,7 @@ class WorkerConfig:
     modules: Mapping[str, str] = field(default_factory=dict)  # of the study's own: their folders
     checkpoint_seconds: float = 60.0
     fast: FastPaths = ALL_FAST
+    fingerprint: str | None = None  # of the study's data, as the driver has read it
 
 
 @dataclass(frozen=True)
