@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from methods.objective import Objective
+from pipelines import own_modules
 from pipelines.analysis.record import Record
 from pipelines.analysis.results_schema import Results
 from pipelines.commands.launch import launch as run_study
@@ -40,6 +41,7 @@ def load_study(source: str | Path | Mapping[str, Any], request: Json | None = No
     """
     if not isinstance(source, Mapping):
         return study_file.load_study(str(source), request)
+    own_modules.search([Path.cwd()])  # as a study file's modules are found beside it
     values = dict(source)
     values["request"] = dict(values.get("request", {})) | (request or {})
     return with_absolute_paths(parse_study(values, "study"), Path.cwd())

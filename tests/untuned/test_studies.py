@@ -150,6 +150,29 @@ def test_paths_of_plain_values_are_relative_to_where_python_runs(tmp_path, monke
     assert study.protocol.data.path == tmp_path / "mine.npz"
 
 
+MINE = """
+import untuned
+
+
+class Halved(untuned.Objective):
+    def forward(self, outputs, batch):
+        return untuned.cross_entropy(outputs.logits, batch.y) / 2
+"""
+
+
+def test_a_method_of_ones_own_lies_where_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_of_a_test.py").write_text(MINE)
+    phases = [{"method": "mine_of_a_test:Halved"}]
+    arms = {"halved": {"about": "half", "kind": "plain", "phases": phases}}
+    request = {"arms": ["halved"], "repeats": 1, "seeds": 1}
+    study = {"name": "own", "protocol": DIGITS, "request": request, "arms": arms}
+    options = {"storage": tmp_path / "runs", "executor": "inline", "wandb": "disabled"}
+    results = untuned.launch(study, quiet=True, **options)
+    [record] = results.records
+    assert type(results.load_objective(record.key)).__name__ == "Halved"
+
+
 def test_a_request_is_overridden_in_files_and_values_alike():
     assert untuned.load_study("digits", {"trials": 3}).request.trials == 3
     assert untuned.load_study(STUDY, {"trials": 3}).request.trials == 3
