@@ -1,11 +1,16 @@
 """Studies from Python: a tiny one is launched, opened, and looked at in frames."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pandas.testing import assert_frame_equal
 
 import untuned
+from pipelines import own_modules
 from tests.conftest import DIGITS
 
 STUDY = {
@@ -145,6 +150,7 @@ def test_the_best_run_of_an_arm_is_its_final_run_with_the_highest_val(results):
 
 def test_paths_of_plain_values_are_relative_to_where_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own_modules, "search", list)  # it would outlast this test
     data = DIGITS | {"data": {"source": "arrays", "path": "mine.npz"}}
     study = untuned.load_study(STUDY | {"protocol": data})
     assert study.protocol.data.path == tmp_path / "mine.npz"
@@ -158,19 +164,40 @@ class Halved(untuned.Objective):
     def forward(self, outputs, batch):
         return untuned.cross_entropy(outputs.logits, batch.y) / 2
 """
+LAUNCH_MINE = """
+import untuned
+
+phases = [{{"method": "mine_of_a_test:Halved"}}]
+study = {{
+    "name": "own",
+    "protocol": {protocol},
+    "request": {{"arms": ["halved"], "repeats": 1, "seeds": 1}},
+    "arms": {{"halved": {{"about": "half", "kind": "plain", "phases": phases}}}},
+}}
+results = untuned.launch(study, executor="inline", wandb="disabled", quiet=True)
+[record] = results.records
+print(type(results.load_objective(record.key)).__name__)
+"""
 
 
-def test_a_method_of_ones_own_lies_where_python_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine_of_a_test.py").write_text(MINE)
-    phases = [{"method": "mine_of_a_test:Halved"}]
-    arms = {"halved": {"about": "half", "kind": "plain", "phases": phases}}
-    request = {"arms": ["halved"], "repeats": 1, "seeds": 1}
-    study = {"name": "own", "protocol": DIGITS, "request": request, "arms": arms}
-    options = {"storage": tmp_path / "runs", "executor": "inline", "wandb": "disabled"}
-    results = untuned.launch(study, quiet=True, **options)
-    [record] = results.records
-    assert type(results.load_objective(record.key)).__name__ == "Halved"
+def test_a_method_of_ones_own_is_found_where_python_runs(tmp_path):
+    """In a process of its own, whose script lies elsewhere."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    (here / "mine_of_a_test.py").write_text(MINE)
+    script = elsewhere / "script.py"
+    script.write_text(LAUNCH_MINE.format(protocol=DIGITS))
+    environment = os.environ | {"PYTHONPATH": str(Path(untuned.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "Halved\n", done.stderr[-2000:]
 
 
 def test_a_request_is_overridden_in_files_and_values_alike():
