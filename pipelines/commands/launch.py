@@ -13,6 +13,7 @@ from rich.console import Console
 from pipelines import own_modules
 from pipelines.cluster.doctor import examine_cluster, examine_here
 from pipelines.commands.options import Options
+from pipelines.commands.outcome import ALL_FAILED, failed_arms
 from pipelines.commands.printing import print_line
 from pipelines.commands.report import show_report
 from pipelines.documents import Json
@@ -33,6 +34,7 @@ from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 from pipelines.provenance import provenance
+from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study, load_study
 from pipelines.tracking.mode import resolve_mode, wandb_url
@@ -43,7 +45,7 @@ SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
 def run_launch(
     name: str, request: dict[str, Any], options: Options, quick: bool, console: Console
 ) -> int:
-    """Launch a study by name or file, and report; the exit status.
+    """Launch a study by name or file, and report; the exit status, 3 where an arm came to nothing.
 
     request: entries of the study's request that the command line overrides. quick: a rehearsal.
     """
@@ -60,7 +62,11 @@ def run_launch(
         )
         return interrupted.status
     show_report([storage], console)
-    return 0
+    _, study_state = load_study_state(storage)
+    reasons = failed_arms(study_state)
+    for line in reasons:
+        print_line(line, console)
+    return ALL_FAILED if reasons else 0
 
 
 def rehearsal(study: Study, asked: dict[str, Any]) -> Study:

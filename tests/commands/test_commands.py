@@ -241,7 +241,10 @@ def test_a_broken_method_fails_its_trials_and_no_others(tmp_path, capsys):
     phases = [{"method": "tests.commands.test_commands:Broken"}]
     own = {"broken": {"about": "b", "kind": "plain", "phases": phases}}
     path = study_file(tmp_path, arms=own, request=REQUEST | {"arms": ["broken", "ce"]})
-    assert run("launch", path, "--storage", tmp_path / "runs", *LAUNCH) == 0
+    assert run("launch", path, "--storage", tmp_path / "runs", *LAUNCH) == 3
+    said = capsys.readouterr().out
+    assert "arm 'broken': 2 of 2 trials failed (code): RuntimeError: broken on purpose" in said
+    assert "arm 'ce'" not in said
     traceback = next(tmp_path.glob("runs/trials/broken-*/attempts/1/traceback.txt"))
     assert "broken on purpose" in traceback.read_text()
     results = json.loads((tmp_path / "runs/results.json").read_text())
