@@ -31,7 +31,7 @@ from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.commands.launch import Options, launch
 from pipelines.data.loading import load_dataset
 from pipelines.data.task import Split, Task, prepare
-from pipelines.models.zoo import build
+from pipelines.models.build import build
 from pipelines.planning.specs import data_seed
 from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import Data, LabelsFile, Protocol

@@ -79,7 +79,7 @@ def hypergradient(
     if not objective.meta_parameters():
         raise ValueError(f"{type(objective).__name__} has no meta-parameters: it learns nothing")
     network = Network(model, objective.needs_features, channels_last=False)
-    network.key = batch.key
+    network.step_key = batch.key
     learner = MetaLearner(objective, network, Meta(engine=engine))
     try:
         with same_random_state(network.device):

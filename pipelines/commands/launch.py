@@ -138,7 +138,7 @@ class Launch:
         storage = storage_of(study, options)
         device = choose_device(options.device, options.address)
         mode = resolve_mode(options.wandb)
-        fingerprint = check(study)
+        fingerprint = check(study, device)
         document = _document(study, fingerprint)
         refuse_other_protocol(storage, Ledger.open(storage).study(), document)
         tracking_dir = storage if "://" not in storage else f"runs/{study.name}"

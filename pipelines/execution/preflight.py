@@ -12,12 +12,14 @@ from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.record import TrialRecord
-from pipelines.models.zoo import build
-from pipelines.planning.specs import data_seed
+from pipelines.models.build import build
+from pipelines.models.network import logits_of
+from pipelines.planning.specs import data_seed, default_spec
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.study_file import Study
 from pipelines.study.training_spec import TrainingSpec
+from pipelines.training.rehearsal import rehearse
 
 
 def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig) -> None:
@@ -47,10 +49,11 @@ def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig)
     )
 
 
-def check(study: Study) -> str:
-    """Read the data, make the splits of every repeat, build the model: whatever fails, fails now.
+def check(study: Study, device: str = "cpu") -> str:
+    """Read the data, make the splits of every repeat, take a step of every arm: whatever fails,
+    fails now.
 
-    Returns the fingerprint of the data.
+    device: of the trials. Returns the fingerprint of the data.
     """
     fingerprint = load_dataset(study.protocol.data).fingerprint
     for scenario, protocol in study.protocols.items():
@@ -58,6 +61,11 @@ def check(study: Study) -> str:
         for repeat in range(study.request.repeats):
             task = prepare(protocol, data_seed(study, repeat, scenario), known)
         _check_model(protocol, task)
+    for name, arm in study.arms.items():
+        try:
+            rehearse(default_spec(study, arm), device)
+        except UserError as error:
+            raise UserError(f"arm {name!r}: {error}") from None
     return fingerprint
 
 
@@ -66,7 +74,9 @@ def _check_model(protocol: Protocol, task: Task) -> None:
     example = task.normalise(task.meta.x[:2])
     try:
         with torch.no_grad():
-            shape = tuple(model(example).shape)
+            shape = tuple(logits_of(model(example)).shape)
+    except UserError as error:
+        raise UserError(f"model {protocol.model.name!r}: {error}") from None
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -20,15 +20,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pipelines.errors import UserError
 from pipelines.hypergradient.forward_mode import forward_mode
 from pipelines.study.phases import Engine
 
 Parameters = Mapping[str, Tensor]
 Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
 RADIUS = 1e-3
-WAY_OUT = "set the arm's meta.engine to finite_difference (float32 only) or double_backward"
 OutputTensors = tuple[Tensor, ...]
 Direction = dict[str, Tensor]  # in which the outputs are differentiated: one for each parameter
 Tangent = tuple[OutputTensors, OutputTensors]
@@ -92,7 +91,9 @@ def look_ahead(
         return dict(theta), z
     found = problem.outputs(theta) if z is None else z
     values = list(theta.values())
-    grads = torch.autograd.grad(problem.losses(found).mean(), values, retain_graph=z is not None)
+    grads = torch.autograd.grad(
+        problem.losses(found).mean(), values, retain_graph=z is not None, materialize_grads=True
+    )
     rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
     left = [*reversed(grads)]
     del grads  # each goes when it has been used: together they are as large as the model
@@ -104,7 +105,9 @@ def look_ahead(
 def clean_gradient(problem: Problem, theta: Parameters) -> Direction:
     """d clean / d theta."""
     leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
-    grads = torch.autograd.grad(problem.clean(leaves), list(leaves.values()))
+    grads = torch.autograd.grad(
+        problem.clean(leaves), list(leaves.values()), materialize_grads=True
+    )
     return dict(zip(leaves, grads, strict=True))
 
 
@@ -187,49 +190,8 @@ def _double_backward(
 ) -> list[Tensor]:
     """The reference: the look-ahead stays in the graph, which is differentiated once more."""
     values = list(theta.values())
-    loss = problem.losses(problem.outputs(theta)).mean()
-    grads = torch.autograd.grad(loss, values, create_graph=True)
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+        loss = problem.losses(problem.outputs(theta)).mean()
+        grads = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
     ahead = {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
-    found = torch.autograd.grad(problem.clean(ahead), list(phi), allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(phi, found, strict=True)]
-
-
-def check_rules(
-    problem: Problem, theta: Parameters, engine: Engine
-) -> tuple[Direction, OutputTensors]:
-    """A direction, and the derivative of the outputs in it: some operators have no rule for it.
-
-    Raises:
-        UserError: an engine fails on this model; names the operator and the way out.
-    """
-    direction = clean_gradient(problem, theta)
-    try:
-        return direction, TANGENTS[engine](problem.outputs, theta, dict(direction))[1]
-    except (NotImplementedError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(
-            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; {WAY_OUT}"
-        ) from None
-
-
-def check_engine(
-    problem: Problem, theta: Parameters, engine: Engine, tolerance: float = 0.05
-) -> None:
-    """Compare an engine's directional derivative with a finite difference, before it is trusted.
-
-    A few operators (reentrant checkpointing) are silently wrong. Give it a problem in float64 on a
-    few examples.
-
-    Raises:
-        UserError: the engine fails on this model; names the operator and the way out.
-    """
-    direction, tangent = check_rules(problem, theta, engine)
-    _, reference = _finite_difference(problem.outputs, theta, direction)
-    for found, expected in zip(tangent, reference, strict=True):
-        error = torch.linalg.vector_norm(found - expected)
-        if error > tolerance * torch.linalg.vector_norm(expected) + 1e-8:
-            share = (error / torch.linalg.vector_norm(expected).clamp_min(1e-30)).item()
-            raise UserError(
-                f"meta.engine = {engine!r} is wrong for this model by {share:.0%} "
-                f"against a finite difference; {WAY_OUT}"
-            )
+    return list(torch.autograd.grad(problem.clean(ahead), list(phi), materialize_grads=True))

@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from methods.objective import Batch, Objective, Outputs, cross_entropy
+from pipelines.errors import UserError
 from pipelines.hypergradient.engines import (
     OutputTensors,
     Parameters,
     Problem,
     Rate,
-    check_engine,
-    check_rules,
     hypergradient,
+)
+from pipelines.hypergradient.self_check import (
+    ModelCalls,
+    check_exactness,
+    check_rules,
+    off_kinks,
+    reverse_mode,
 )
 from pipelines.models.network import Network
 from pipelines.study.phases import Meta
@@ -37,11 +43,7 @@ class MetaLearner:
         self.objective, self.network, self.meta = objective, network, meta
         parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
         self.active = objective.fresh_each_step or bool(parameters)
-        self.theta: Parameters = (
-            network.parameters()
-            if meta.last_layers is None
-            else network.last_parameters(meta.last_layers)
-        )
+        self.theta = _look_ahead_parameters(network, meta)
         kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
         self.optimizer = (
             kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=fused or None)
@@ -89,25 +91,45 @@ class MetaLearner:
         )
         return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
 
-    def check(self, model: nn.Module, x: Tensor, clean: Clean) -> None:
-        """Does the engine differentiate this model, on a few normalised examples x and clean ones?
-        In the trial's own precision, whose operators may be others; and rightly, in float64.
+    def check(self, model: nn.Module, x: Tensor) -> None:
+        """Does the engine differentiate this model, on a few normalised examples x [B, ...]?
+
+        In the trial's own precision it must have a rule for every operator, which may be others
+        than in float64; there it must be right. A model of which a part insists on float32 is
+        judged in that. `model` is used up: its precision and its buffers change.
 
         Raises:
             UserError: it does not.
         """
-        if self.meta.engine == "double_backward":
-            return
-        for dtype, check in ((torch.float32, check_rules), (torch.float64, check_engine)):
-            network = Network(
-                model.to(dtype),
-                autocast=self.network.autocast and dtype == torch.float32,
-                channels_last=self.network.channels_last,
-            )
-            network.key = ("check",)
-            few = clean[0].to(dtype), clean[1].to(dtype)
-            problem = _problem(network, x.to(dtype), few, losses=lambda z: z[0].sum(dim=1))
-            check(problem, network.parameters(), self.meta.engine)
+        check_rules(self._calls(model, x, torch.float32, self.network.autocast), self.meta.engine)
+        off_kinks(model)
+        calls = self._calls(model, x, torch.float64)
+        try:
+            reverse = reverse_mode(calls)
+        except UserError:
+            raise
+        except Exception:  # a part of it does not follow to float64
+            calls = self._calls(model, x, torch.float32)
+            reverse = reverse_mode(calls)
+        check_exactness(calls, reverse, self.meta.engine)
+
+    def _calls(
+        self, model: nn.Module, x: Tensor, dtype: torch.dtype, autocast: bool = False
+    ) -> ModelCalls:
+        model = model.double() if dtype == torch.float64 else model.float()
+        network = Network(model, autocast=autocast, channels_last=self.network.channels_last)
+        network.step_key = ("check",)
+        x = x.to(dtype)
+
+        def forward() -> OutputTensors:
+            network.reseed("forward")
+            return _tensors(network(x))
+
+        def forward_with(theta: Parameters) -> OutputTensors:
+            network.reseed("forward")
+            return _tensors(network.forward_with(theta, x))
+
+        return ModelCalls(forward, forward_with, _look_ahead_parameters(network, self.meta))
 
     def state_dict(self) -> dict[str, Any] | None:
         """The meta optimizer's state; the meta-parameters are the objective's own."""
@@ -138,6 +160,13 @@ def _problem(
         return cross_entropy(network.forward_with(theta, clean[0]).logits, clean[1]).mean()
 
     return Problem(outputs, losses, clean_loss, moves)
+
+
+def _look_ahead_parameters(network: Network, meta: Meta) -> Parameters:
+    """theta: what the look-ahead moves."""
+    if meta.last_layers is None:
+        return network.parameters()
+    return network.last_parameters(meta.last_layers)
 
 
 def _tensors(outputs: Outputs) -> OutputTensors:

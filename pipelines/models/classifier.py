@@ -13,7 +13,7 @@ from methods.objective import DataInfo, Objective
 from pipelines import own_modules
 from pipelines.documents import Json, decode
 from pipelines.errors import UserError
-from pipelines.models.zoo import build
+from pipelines.models.build import build
 from pipelines.study.method_loading import build_method, importable
 from pipelines.study.protocol import Model
 

@@ -3,7 +3,7 @@ mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -59,8 +59,8 @@ class Network:
         )
         self._constants = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
         self._captured: list[Tensor] = []
-        #: Names the step, for `reseed`.
-        self.key: Key = ()
+        #: The step that is being taken, for `reseed`.
+        self.step_key: Key = ()
         self._features = features
         self._hook = (
             _last_linear(model).register_forward_pre_hook(self._capture) if features else None
@@ -96,7 +96,15 @@ class Network:
         """A training forward at other parameters; the model and its buffers stay as they are.
 
         Parameters that are not in theta are constants of it.
+
+        Raises:
+            UserError: the model is one that cannot be called at other parameters.
         """
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise UserError(
+                "a TorchScript module cannot be called at other parameters, which this method "
+                "does: give the module that was scripted"
+            )
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         values = self._constants | buffers | dict(theta)
         return self._outputs(
@@ -124,22 +132,46 @@ class Network:
 
     def reseed(self, purpose: str) -> None:
         """Dropout and the like draw from this step's key and purpose at the next forward."""
-        seed = seed_of(*self.key, purpose)
+        seed = seed_of(*self.step_key, purpose)
         torch.default_generator.manual_seed(seed)
         # While a step is recorded, nothing draws on the GPU, nor may it be seeded.
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
-    def _outputs(self, model: Callable[[Tensor], Tensor], x: Tensor) -> Outputs:
+    def _outputs(self, model: Callable[[Tensor], object], x: Tensor) -> Outputs:
         if self.channels_last and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext():
-            logits = model(x)
+            logits = logits_of(model(x))
         features = self._captured.pop() if self._features else None
         return Outputs(logits.float() if self.autocast else logits, features)
 
     def _capture(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._captured[:] = [inputs[0]]
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits [B, K] in what a model gives.
+
+    That is a tensor; or a group of them, whose `logits` or first part they are. Further heads
+    (GoogLeNet's and Inception's, which they have while training) are left out.
+
+    Raises:
+        UserError: there are none.
+    """
+    logits = output
+    if isinstance(output, Mapping):
+        logits = output.get("logits", next(iter(output.values()), None))
+    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+        logits = getattr(output, "logits")  # noqa: B009  # pyright does not know of it
+    elif isinstance(output, Sequence) and output:
+        logits = output[0]
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"the model gives {type(output).__name__}: must be logits, or a group of tensors "
+            "whose `logits` or first part they are"
+        )
+    return logits
 
 
 def _last_linear(model: nn.Module) -> nn.Linear:

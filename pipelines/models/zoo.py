@@ -1,75 +1,23 @@
-"""Networks: normalised inputs x [B, ...] float32 -> logits [B, K].
+"""The networks that a study may name: normalised inputs x [B, ...] float32 -> logits [B, K].
 
-Inputs are images [C, H, W] or rows of a table [D]. A network of the user's own is named by the
-dotted path of a factory; to serve in meta-learned arms it must run under torch.func.functional_call
-and in forward-mode differentiation.
+Inputs are images [C, H, W] or rows of a table [D].
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated
 
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, ValidationError, validate_call
+from pydantic import Field, PositiveInt, validate_call
 from torch import Tensor, nn
 
-from pipelines import own_modules
 from pipelines.errors import UserError
-from pipelines.study.protocol import Model
-from pipelines.study.validation import describe
 
 Shape = tuple[int, ...]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-
-
-def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
-    """The network that a study names, freshly initialised from torch's global generator.
-
-    Raises:
-        UserError: unknown name or option, a value that is not allowed, an image network on a table.
-    """
-    if ":" in model.name:
-        return _build_own(model, input_shape, classes)
-    if model.name not in MODELS:
-        raise UserError(
-            f"model.name = {model.name!r}: allowed are {', '.join(MODELS)}, package.module:factory"
-        )
-    factory = MODELS[model.name]
-    allowed = list(inspect.signature(factory).parameters)[2:]
-    if unknown := sorted(set(model.options) - set(allowed)):
-        raise UserError(
-            f"model.options: {model.name} has no option {unknown[0]!r}; "
-            f"allowed: {', '.join(allowed) or 'none'}"
-        )
-    if len(input_shape) != 3 and model.name != "mlp":
-        raise UserError(
-            f"model.name = {model.name!r}: is for images, the inputs are {input_shape}; use mlp"
-        )
-    try:
-        return factory(input_shape, classes, **model.options)
-    except ValidationError as error:
-        raise UserError(f"model.options.{describe(error)}") from None
-
-
-def _build_own(model: Model, input_shape: Shape, classes: int) -> nn.Module:
-    factory = own_modules.load(model.name, "model.name =")
-    try:
-        inspect.signature(factory).bind(input_shape=input_shape, classes=classes, **model.options)
-    except TypeError as error:
-        raise UserError(
-            f"model.options: {model.name} called with input_shape, classes: {error}"
-        ) from None
-    network = factory(input_shape=input_shape, classes=classes, **model.options)
-    if not isinstance(network, nn.Module):
-        raise UserError(
-            f"model.name = {model.name!r}: must return a torch.nn.Module, "
-            f"not {type(network).__name__}"
-        )
-    return network
 
 
 @validate_call

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from methods.objective import Batch, Key, Objective, Outputs, Pool, generator
 from pipelines.data.task import Split, Task
+from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Parameters, Rate
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
 from pipelines.models.network import EVALUATION_BATCH, Network
@@ -60,6 +61,11 @@ class PhaseTraining:
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)
         self.theta = self.network.parameters()
+        if not self.theta:
+            raise UserError(
+                f"model {protocol.model.name!r}: none of its parameters requires a gradient, so "
+                "that nothing would be trained"
+            )
         self.optimizer = torch.optim.SGD(
             [*self.theta.values(), *objective.train_parameters()],
             lr=self.schedule.lr,
@@ -111,7 +117,7 @@ class PhaseTraining:
         """One training step with its meta step; what it leaves, and the example passes it took."""
         number = epoch * self.steps_per_epoch + step
         meta = self.meta.active and number % self.phase.meta.every == 0
-        key = self.network.key = (*self.key, epoch, step)
+        key = self.network.step_key = (*self.key, epoch, step)
         if self.captured_steps:
             step_output = self.captured_steps(self, step_inputs, key, meta)
         else:
@@ -238,6 +244,4 @@ class PhaseTraining:
             UserError: it does not.
         """
         if self.meta.active:
-            meta, few = self.task.meta, slice(examples)
-            clean = self.task.normalise(meta.x[few]), self.one_hot[meta.y[few]]
-            self.meta.check(model, self.task.normalise(self.pool.x[few]), clean)
+            self.meta.check(model, self.task.normalise(self.pool.x[:examples]))

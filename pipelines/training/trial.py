@@ -19,8 +19,8 @@ import torch
 from methods.objective import DataInfo, Objective, seed_of
 from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
+from pipelines.models.build import build
 from pipelines.models.network import same_random_state
-from pipelines.models.zoo import build
 from pipelines.study.method_loading import build_method
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
@@ -60,15 +60,22 @@ def run_trial(
 
 
 class TrainingRun:
-    """The state of a running trial: where it stands, what it trains, what it has seen."""
+    """The state of a running trial: where it stands, what it trains, what it has seen.
+
+    task: examples in place of those of the spec.
+    """
 
     def __init__(
-        self, spec: TrainingSpec, device: torch.device, fast: FastPaths = ALL_FAST
+        self,
+        spec: TrainingSpec,
+        device: torch.device,
+        fast: FastPaths = ALL_FAST,
+        task: Task | None = None,
     ) -> None:
         self.protocol, self.phases, self.seed = spec.protocol, spec.phases, spec.run_seed
         self.device, self.fast = device, fast
         torch.set_num_threads(self.protocol.threads)
-        self.task: Task = prepare(self.protocol, spec.data_seed).to(device)
+        self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
         self.lengths = [
             max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
@@ -151,7 +158,7 @@ class TrainingRun:
             self.steps_done += 1
             if self.step < self.training.steps_per_epoch:
                 yield Progress(None, None, self.state_dict)
-        row = self._end_epoch(observed)
+        row = self.end_epoch(observed)
         self.step, self.epoch = 0, self.epoch + 1
         yield Progress(row, None, self.state_dict)
 
@@ -161,7 +168,8 @@ class TrainingRun:
 
     # ---- what is seen
 
-    def _end_epoch(self, observed: bool) -> dict[str, Any]:
+    def end_epoch(self, observed: bool) -> dict[str, Any]:
+        """Evaluate; a row of the history. observed: it shows who had weight."""
         sums = {name: float(value) for name, value in self.training.sums.items()}
         for total in self.training.sums.values():
             total.zero_()

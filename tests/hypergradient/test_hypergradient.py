@@ -7,15 +7,13 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 from methods.meta.learning_to_reweight import LearningToReweight
 from methods.meta.meta_weight_net import MetaWeightNet
 from methods.objective import Batch, Outputs, cross_entropy
-from pipelines.errors import UserError
-from pipelines.hypergradient.engines import Problem, check_engine, hypergradient, look_ahead
+from pipelines.hypergradient.engines import Problem, hypergradient, look_ahead
 from pipelines.models.network import same_random_state
 
 ALPHA = 0.3
@@ -247,60 +245,6 @@ def test_l2rw_weights_follow_the_agreement_of_gradients():
     positive = torch.stack(agreement).clamp_min(0)
     worker_config.objective.meta_step([worker_config.hypergradient()], None)
     torch.testing.assert_close(worker_config.objective.weights, positive / positive.sum())
-
-
-class WrongTangent(torch.autograd.Function):
-    """Looks like the identity, with a forward-mode rule that is off by a factor of two."""
-
-    @staticmethod
-    def forward(x):
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return 2 * tangent
-
-
-def linear_problem(operator):
-    torch.manual_seed(0)
-    x = torch.randn(6, 3).double()
-    return Problem(
-        outputs=lambda theta: (operator(x @ theta["w"]),),
-        losses=lambda z: z[0].sum(1),
-        clean=lambda theta: (x @ theta["w"]).square().mean(),
-    )
-
-
-def weights():
-    return {"w": torch.ones(3, 2).double().requires_grad_()}
-
-
-def test_the_self_check_passes_a_right_engine():
-    check_engine(linear_problem(torch.tanh), weights(), "forward")
-
-
-def test_the_self_check_finds_a_silently_wrong_operator():
-    with pytest.raises(UserError, match=r"wrong for this model by 100%.*finite_difference"):
-        check_engine(linear_problem(WrongTangent.apply), weights(), "forward")
-
-
-def test_the_self_check_names_an_operator_without_a_rule():
-    bags = torch.tensor([[0, 1], [2, 0]])
-    problem = Problem(
-        outputs=lambda theta: (functional.embedding_bag(bags, theta["w"]),),
-        losses=lambda z: z[0].sum(1),
-        clean=lambda theta: theta["w"].square().mean(),
-    )
-    with pytest.raises(UserError, match=r"_embedding_bag.*finite_difference"):
-        check_engine(problem, weights(), "forward")
 
 
 def test_double_backward_takes_its_own_look_ahead():

@@ -7,7 +7,8 @@ from torch import nn
 from torch.func import functional_call
 
 from pipelines.errors import UserError
-from pipelines.models.zoo import MODELS, ResidualBlock, WideBlock, build
+from pipelines.models.build import build
+from pipelines.models.zoo import MODELS, ResidualBlock, WideBlock
 from pipelines.study.protocol import Model
 
 SMALL = [

@@ -1,0 +1,267 @@
+"""Does an engine differentiate this model? Asked before the first step, on a few examples.
+
+Of the network a meta step needs J v alone: the derivative of its outputs in a direction v (see
+`engines`). Reverse mode, by which training itself learns, gives J^T u. Both give one number,
+
+    < u, J v > = < J^T u, v >    for all u, v
+
+which holds exactly for every model, and needs first derivatives alone: it judges where double
+backward cannot. Kinks do no harm: wherever the outputs move with the parameters at all, parameters
+that are moved by a hair are at none (`off_kinks`). A finite difference is no reference: it steps
+over kinks, and was off by 20-400 % on ResNets whose forward mode is exact to 1e-15.
+
+Finite differences as an engine are an approximation that somebody has asked for. How far off they
+are is the model's matter (docs/performance.md), and no bound of theirs holds across kinks; so it is
+only asked of them that they run, and come out finite.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from methods.objective import generator
+from pipelines.errors import UserError
+from pipelines.hypergradient.engines import (
+    TANGENTS,
+    Direction,
+    OutputsOf,
+    OutputTensors,
+    Parameters,
+)
+from pipelines.study.phases import Engine
+
+EXACT: tuple[Engine, ...] = ("forward", "double_backward")
+#: How far the two numbers may be apart, beside what rounding is seen to make. Each parameter adds 1
+#: to them: a wrong rule is off by about 1 for each below it.
+TOLERANCE, TOLERANCE_FLOAT32 = 1e-3, 0.1
+#: How far two calls of a model may be apart, as a share: they run the same operators.
+SAME = 1e-3
+HAIR = 1e-6
+#: PyTorch's warning where reentrant checkpointing hides parameters from reverse mode.
+HIDDEN = "None of the inputs have requires_grad"
+
+
+class NoRule(UserError):
+    """An engine cannot differentiate an operator, as it runs on this device."""
+
+
+@dataclass(frozen=True)
+class ModelCalls:
+    """A model on a few examples.
+
+    forward: as a training step calls it; forward_with: at given parameters, without a trace, as a
+    meta step does; theta: the parameters that the look-ahead moves.
+    """
+
+    forward: Callable[[], OutputTensors]
+    forward_with: OutputsOf
+    theta: Parameters
+
+
+class Reverse(NamedTuple):
+    """What reverse mode says of a model: its outputs, some u of their shapes, and J^T u by name."""
+
+    outputs: OutputTensors
+    cotangents: OutputTensors
+    gradients: dict[str, Tensor]
+
+
+@torch.no_grad()
+def off_kinks(model: nn.Module) -> None:
+    """Move a model's parameters by a hair, to where no kink is.
+
+    At a kink the modes may take different branches: PReLU's do where its input is exactly 0, as it
+    is behind a LayerNorm of one feature. What stays at a kink wherever parameters are does not
+    depend on them there, and has no derivative in either mode.
+    """
+    gen = generator("off kinks")
+    for p in model.parameters():
+        p.add_(torch.rand(p.shape, generator=gen).to(p), alpha=HAIR)
+
+
+@sdpa_kernel(SDPBackend.MATH)  # of all modes: other kernels round otherwise where it saturates
+def reverse_mode(model: ModelCalls) -> Reverse:
+    """J^T u for a random u; zero for parameters that forward does not use.
+
+    Raises:
+        UserError: no gradient reaches some that it uses.
+    """
+    leaves = {name: p.detach().requires_grad_() for name, p in model.theta.items()}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outputs = model.forward_with(leaves)
+    gen = generator("self-check")
+    cotangents = tuple(torch.randn(t.shape, generator=gen).to(t) for t in outputs)
+    grads: list[Tensor | None] = [None] * len(leaves)
+    if any(t.requires_grad for t in outputs):
+        grads = [*torch.autograd.grad(outputs, [*leaves.values()], cotangents, allow_unused=True)]
+    unused = [name for name, grad in zip(leaves, grads, strict=True) if grad is None]
+    if unused and any(HIDDEN in str(warning.message) for warning in caught):
+        raise UserError(
+            f"this model cannot be trained: no gradient reaches its parameter {unused[0]!r}, "
+            "checkpointed from the model's inputs on; give checkpoint use_reentrant=False"
+        )
+    if len(unused) == len(leaves):
+        raise UserError("this model cannot be trained: no gradient reaches its parameters")
+    gradients = {
+        name: torch.zeros_like(p) if grad is None else grad
+        for (name, p), grad in zip(leaves.items(), grads, strict=True)
+    }
+    return Reverse(tuple(t.detach() for t in outputs), cotangents, gradients)
+
+
+def check_rules(model: ModelCalls, engine: Engine) -> None:
+    """Can the engine differentiate the model at all? Some operators have no rule.
+
+    Raises:
+        NoRule: it cannot; names the operator and the way out.
+    """
+    reverse = reverse_mode(model)
+    try:
+        tangents = _tangents(model, engine, reverse.gradients)
+    except torch.OutOfMemoryError:  # no fault of the model: the trial is given more memory
+        raise
+    except Exception as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise NoRule(
+            f"meta.engine = {engine!r} cannot differentiate this model: {reason}; "
+            f"{_way_out(model, reverse, engine)}"
+        ) from None
+    if _finite(reverse.gradients.values()) and not _finite(tangents):
+        raise UserError(
+            f"meta.engine = {engine!r}: the derivative of this model is not finite, though its "
+            f"gradient is; {_way_out(model, reverse, engine)}"
+        )
+
+
+@sdpa_kernel(SDPBackend.MATH)
+def check_exactness(model: ModelCalls, reverse: Reverse, engine: Engine) -> None:
+    """Is the model that the meta step calls the one that is trained, and its derivative right?
+
+    Raises:
+        UserError: it is not; with the way out.
+    """
+    judged = engine in EXACT and _finite(reverse.gradients.values())
+    problem = _disagreement(model, reverse, engine) if judged else None
+    _check_calls(model, reverse)  # is told first, but done last: it moves buffers
+    if problem is not None:
+        raise UserError(
+            f"meta.engine = {engine!r} is wrong for this model: {problem}; "
+            f"{_way_out(model, reverse, engine)}"
+        )
+
+
+def _disagreement(model: ModelCalls, reverse: Reverse, engine: Engine) -> str | None:
+    """How < u, J v > and < J^T u, v > differ by more than rounding, if they do."""
+    directions = _equal_shares(reverse.gradients)
+    tangents = _tangents(model, engine, directions)
+    found = sum(_inner(u, t) for u, t in zip(reverse.cotangents, tangents, strict=True))
+    expected = sum(_inner(reverse.gradients[name], v) for name, v in directions.items())
+    error = abs(found - expected)
+    double = reverse.outputs[0].dtype == torch.double
+    tolerance = TOLERANCE if double else TOLERANCE_FLOAT32
+    if error <= tolerance or error <= tolerance + 2 * _rounding(model, directions):
+        return None
+    return f"of {expected:.4g} of its gradient it finds {found:.4g}"
+
+
+def _check_calls(model: ModelCalls, reverse: Reverse) -> None:
+    """A look-ahead of another model than the one that is trained would pass every other test."""
+    outputs = model.forward()
+    for one, other in zip(outputs, reverse.outputs, strict=True):
+        if _apart(one, other, one.norm()):
+            raise UserError(
+                "this model cannot be meta-learned with: called twice at the same parameters, "
+                "inputs and random seed it gives different outputs; it may draw from numpy or "
+                "random in place of torch, or keep a state that is no buffer"
+            )
+    grads = torch.autograd.grad(
+        outputs, [*model.theta.values()], reverse.cotangents, materialize_grads=True
+    )
+    largest = torch.stack([g.norm() for g in grads]).max()
+    for (name, found), trained in zip(reverse.gradients.items(), grads, strict=True):
+        if _apart(trained, found, largest):
+            raise UserError(
+                "this model cannot be meta-learned with: torch.func.functional_call does not reach "
+                f"its parameter {name!r}, which it may hold in a list or in a compiled part"
+            )
+
+
+def _apart(one: Tensor, other: Tensor, size: Tensor) -> bool:
+    """What is not finite has no distance."""
+    return bool((one - other).norm() > SAME * size)
+
+
+def _equal_shares(gradients: Direction) -> Direction:
+    """v: of each parameter along its own gradient w, so long that < w, v > is 1.
+
+    So a rule that is wrong for one is not drowned by the others. What is rounding beside the
+    largest (a bias before BatchNorm) gets no share: as long a v would have as much rounding.
+    """
+    squares = {name: g.double().square().sum() for name, g in gradients.items()}
+    largest = torch.stack(list(squares.values())).max()
+    eps = torch.finfo(next(iter(gradients.values())).dtype).eps
+    floor = (eps**0.5 * largest).clamp_min(torch.finfo(torch.double).tiny)
+    return {name: (g.double() / (squares[name] + floor)).to(g) for name, g in gradients.items()}
+
+
+def _rounding(model: ModelCalls, directions: Direction) -> float:
+    """How far < J^T u, v > is off by rounding: how much it changes with parameters that differ in
+    their last digits. In float64 that is 1e-8; in float32 it may be nearly all of it, where a
+    BatchNorm divides by next to nothing."""
+    values, gen = [], generator("last digits")
+    for _ in range(4):
+        theta = {}
+        for name, p in model.theta.items():
+            noise = torch.rand(p.shape, generator=gen).to(p)
+            theta[name] = p.detach() * (1 + 8 * torch.finfo(p.dtype).eps * noise)
+        gradients = reverse_mode(replace(model, theta=theta)).gradients
+        values.append(sum(_inner(gradients[name], v) for name, v in directions.items()))
+    return max(values) - min(values)
+
+
+def _tangents(model: ModelCalls, engine: Engine, directions: Direction) -> OutputTensors:
+    """J v as the engine finds it."""
+    if engine == "double_backward":
+        return _by_double_backward(model, directions)
+    return TANGENTS[engine](model.forward_with, model.theta, dict(directions), None)[1]
+
+
+@sdpa_kernel(SDPBackend.MATH)  # as in the engine itself
+def _by_double_backward(model: ModelCalls, directions: Direction) -> OutputTensors:
+    """J^T u is linear in u: its derivative in u, along v, is J v."""
+    leaves = {name: p.detach().requires_grad_() for name, p in model.theta.items()}
+    outputs = model.forward_with(leaves)
+    u = tuple(torch.zeros_like(t).requires_grad_() for t in outputs)
+    w = torch.autograd.grad(
+        outputs, [*leaves.values()], u, create_graph=True, materialize_grads=True
+    )
+    along = [directions[name] for name in leaves]
+    return torch.autograd.grad(w, u, along, materialize_grads=True)
+
+
+def _inner(one: Tensor, other: Tensor) -> float:
+    return float((one.double() * other.double()).sum())
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(t.isfinite().all()) for t in tensors)
+
+
+def _way_out(model: ModelCalls, reverse: Reverse, engine: Engine) -> str:
+    """The engine that does differentiate the model, if there is one."""
+    advice = "give the study an arm of its own (docs/study.md) with meta.engine: "
+    if engine != "double_backward":
+        try:
+            if _disagreement(model, reverse, "double_backward") is None:
+                return f"{advice}double_backward, which is exact"
+        except Exception:  # whatever it is, this is no way out
+            pass
+    return f"{advice}finite_difference, which is approximate and needs float32"

@@ -1,0 +1,122 @@
+"""A real training step of a trial before anything is launched, so that what cannot train is known.
+
+A model that runs in eval mode need not train, nor need one that trains let itself be meta-learned
+with. So each phase takes its own first step, the way its trial will: self-check, hooks, look-ahead,
+meta step, evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pipelines.data.task import Split, Task, prepare
+from pipelines.errors import UserError
+from pipelines.hypergradient.self_check import NoRule
+from pipelines.models.network import Network, same_random_state
+from pipelines.study.training_spec import TrainingSpec
+from pipelines.training.trial import TrainingRun
+
+FEW = 2  # examples of a step: what BatchNorm needs
+HERE = torch.device("cpu")  # a GPU may be another machine's, and is the trials'
+
+
+def rehearse(spec: TrainingSpec, device: str = "cpu") -> None:
+    """Take the first step of each of a trial's phases; nothing of it remains.
+
+    device: of the trials. Where it is another than this one, a rule that an operator lacks here
+    proves nothing.
+
+    Raises:
+        UserError: a phase cannot train; says why, in one line.
+    """
+    if device != HERE.type:
+        protocol = spec.protocol.model_copy(update={"precision": "float32"})
+        spec = replace(spec, protocol=protocol)
+    with _untouched():
+        for phase in spec.phases:
+            try:
+                _rehearse(replace(spec, phases=(phase,)))
+            except NoRule:
+                if device == HERE.type:
+                    raise
+
+
+@contextmanager
+def _untouched() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    try:
+        with same_random_state(HERE):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rehearse(spec: TrainingSpec) -> None:
+    """On few examples, since a step of a large model takes long. Only a step on as many as the
+    trial takes proves that it cannot train: a method may need more."""
+    task = prepare(spec.protocol, spec.data_seed)
+    try:
+        _first_step(spec, _few(task))
+    except UserError:
+        raise
+    except Exception:
+        try:
+            _first_step(spec, task)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"{spec.phases[0].method} cannot train model {spec.protocol.model.name!r}: {reason}"
+            ) from None
+
+
+def _first_step(spec: TrainingSpec, task: Task) -> None:
+    run = TrainingRun(spec, HERE, task=task)
+    x = task.normalise(task.train.x[:FEW])
+    if _is_constant(run.training.network, x):
+        raise UserError(
+            f"model {spec.protocol.model.name!r} gives every input the same outputs, and no step "
+            "would change that: are all of its weights zero?"
+        )
+    next(run.steps())
+    if not run.history:  # of more than one step
+        run.end_epoch(observed=True)
+    run.result()
+    run.state_dict()
+
+
+def _few(task: Task) -> Task:
+    """The same task with the first few examples of each split."""
+    names = ("train", "meta", "val", "test")
+    splits = {
+        name: Split(**{column: t[:FEW] for column, t in vars(getattr(task, name)).items()})
+        for name in names
+    }
+    return replace(task, **splits)
+
+
+def _is_constant(network: Network, x: Tensor) -> bool:
+    """Whether outputs are the same for all inputs, and remain so.
+
+    They may come to differ, as behind a last layer that starts at zero; but not where each input
+    pulls at every parameter alike.
+    """
+    network.model.eval()
+    logits = network(x).logits
+    network.model.train()
+    same_inputs, same_outputs = (bool((t == t[:1]).all()) for t in (x, logits))
+    if same_inputs or not same_outputs or not logits.requires_grad:
+        return False
+    theta = [*network.parameters().values()]
+    weights = torch.arange(1.0, logits.shape[1] + 1)  # a softmax's row sums to a constant
+    first, *others = (
+        torch.autograd.grad((row * weights).sum(), theta, retain_graph=True, materialize_grads=True)
+        for row in logits
+    )
+    return all(torch.equal(a, b) for pull in others for a, b in zip(first, pull, strict=True))

@@ -1,0 +1,423 @@
+"""The self-check before the first step: it refuses no model that is right, and every wrong one."""
+
+import random
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from methods.meta.meta_weight_net import MetaWeightNet
+from pipelines.errors import UserError
+from pipelines.hypergradient.meta_step import MetaLearner
+from pipelines.hypergradient.self_check import NoRule, reverse_mode
+from pipelines.models.build import build
+from pipelines.models.network import Network, same_random_state
+from pipelines.study.phases import Meta
+from pipelines.study.protocol import Model
+from tests.support.random_models import Dice, random_model
+
+EXACT = ["forward", "double_backward"]
+ENGINES = [*EXACT, "finite_difference", "one_sided_difference"]
+CPU = torch.device("cpu")
+
+
+def check(model, x, engine="forward", **meta):
+    learner = MetaLearner(MetaWeightNet(), Network(model), Meta(engine=engine, **meta))
+    with same_random_state(CPU):
+        learner.check(model, x)
+
+
+def trains(model, x):
+    try:
+        model(x)
+    except ValueError:  # one value in a channel
+        return False
+    return True
+
+
+def check_random_models(seeds, engines):
+    checked = 0
+    for seed in seeds:
+        for engine in engines:
+            model, x = random_model(seed)
+            if trains(model, x):
+                check(model, x, engine)
+                checked += 1
+    return checked
+
+
+def test_no_random_model_is_refused():
+    assert check_random_models(range(50), ["forward"]) > 45
+
+
+@pytest.mark.slow
+def test_none_of_a_thousand_random_models_is_refused():
+    assert check_random_models(range(50, 1050), ENGINES) > 3900
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("resnet18", {}, 64),
+        ("resnet50", {}, 32),
+        ("resnet32", {}, 16),
+        ("wrn_28_10", {"depth": 10, "width": 2, "dropout": 0.3}, 16),
+        ("mlp", {"hidden": [16]}, 64),
+        ("cnn", {}, 32),
+    ],
+)
+def test_no_network_of_ours_is_refused_on_photos(name, options, size):
+    """Brightness differs from image to image: a finite difference steps over kinks."""
+    torch.manual_seed(0)
+    x = 0.3 * torch.randn(4, 3, size, size) + torch.randn(4, 1, 1, 1)
+    check(build(Model(name=name, options=options), (3, size, size), 10), x)
+
+
+# ---- right, though unusual
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.spare, self.linear = nn.Linear(2, 2), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+class Float32Norm(nn.LayerNorm):
+    """As in CLIP and Whisper."""
+
+    def forward(self, x):
+        return super().forward(x.float()).type(x.dtype)
+
+
+class Float32Matrix(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.matrix = nn.Linear(6, 3), torch.eye(3)
+
+    def forward(self, x):
+        return self.linear(x) @ self.matrix
+
+
+class Quietly32(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.linear(x).float().tanh().to(x.dtype)
+
+
+class Follows(nn.Module):
+    """A buffer that the forward uses, and moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.mean = nn.Buffer(torch.zeros(6))
+
+    def forward(self, x):
+        self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+        return self.linear(x - self.mean)
+
+
+class StraightThrough(nn.Module):
+    """Rounds, and lets the gradient pass; the code book is not reached."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.book = nn.Linear(6, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        h = self.linear(x)
+        return h + (self.book(h) - h).detach()
+
+
+def one_feature():
+    """What is normalised over itself is exactly 0, where PReLU's modes take different branches."""
+    return nn.Sequential(nn.Linear(6, 1), nn.LayerNorm(1), nn.PReLU(), nn.Linear(1, 3))
+
+
+def checkpointed_rightly():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block, self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(checkpoint(self.block, x, use_reentrant=False))
+
+    return Checkpointed()
+
+
+RIGHT = {
+    "unused parameter": Unused,
+    "norm in float32": lambda: nn.Sequential(nn.Linear(6, 5), Float32Norm(5), nn.Linear(5, 3)),
+    "matrix in float32": Float32Matrix,
+    "float32 on the way": Quietly32,
+    "moving buffer": Follows,
+    "straight-through": StraightThrough,
+    "PReLU at zero": one_feature,
+    "checkpoint": checkpointed_rightly,
+    "last layer at zero": lambda: nn.Sequential(nn.Linear(6, 5), zero(nn.Linear(5, 3))),
+    "dead units": lambda: nn.Sequential(nn.Linear(6, 5), below_zero(), nn.ReLU(), nn.Linear(5, 3)),
+    "explodes": lambda: nn.Sequential(nn.Linear(6, 5), Times(1e200), nn.Linear(5, 3)),
+}
+
+
+def zero(module):
+    for p in module.parameters():
+        nn.init.zeros_(p)
+    return module
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def below_zero():
+    norm = nn.BatchNorm1d(5)
+    nn.init.constant_(norm.bias, -100)
+    return norm
+
+
+@pytest.fixture
+def x():
+    return torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_model_is_not_refused_however_unusual(name, engine, x):
+    torch.manual_seed(0)
+    check(RIGHT[name](), x, engine)
+
+
+def test_a_layer_without_a_rule_does_no_harm_before_those_that_look_ahead():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), NoTangent(), nn.Linear(5, 3))
+    check(model, torch.randn(8, 6), last_layers=1)
+    with pytest.raises(NoRule):
+        check(model, torch.randn(8, 6))
+
+
+# ---- wrong
+
+
+class Off(torch.autograd.Function):
+    """Looks like the identity, with a forward-mode rule that is off by a factor."""
+
+    factor = 2.0
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return grads[0]
+
+    @classmethod
+    def jvp(cls, ctx, *tangents):
+        return Off.factor * tangents[0]
+
+
+class WrongRule(nn.Module):
+    def forward(self, x):
+        return Off.apply(x)
+
+
+class Untaught(torch.autograd.Function):
+    """Has no forward-mode rule."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return grads[0]
+
+
+class NoTangent(nn.Module):
+    def forward(self, x):
+        return Untaught.apply(x)
+
+
+def with_wrong_rule(seed):
+    """A random model with the wrong rule behind some layer, and an input."""
+    model, x = random_model(seed)
+    layers = list(model)
+    first = next(i for i, layer in enumerate(layers) if list(layer.parameters()))
+    place = first + 1 + Dice(seed + 1).below(len(layers) - first)
+    return nn.Sequential(nn.Sequential(*layers[:place]), WrongRule(), *layers[place:]), x
+
+
+def matters(model, x):
+    """Not where all units behind are dead, or the gradient has vanished on the way."""
+    if not trains(model, x):
+        return False
+    learner = MetaLearner(MetaWeightNet(), Network(model), Meta())
+    with same_random_state(CPU):
+        calls = learner._calls(deepcopy(model), x, torch.float64)
+        sizes = {name: g.norm() for name, g in reverse_mode(calls).gradients.items()}
+    before = [size for name, size in sizes.items() if name.startswith("0.")]
+    return max(before) > 1e-3 * max(sizes.values())
+
+
+def missed(seeds):
+    """Of how many the wrong rule matters in, and where it was not found."""
+    wrong, found = [], []
+    for seed in seeds:
+        model, x = with_wrong_rule(seed)
+        if matters(model, x):
+            wrong.append(seed)
+            try:
+                check(model, x)
+            except UserError as error:
+                found += [seed] * ("is wrong for this model" in str(error))
+    return len(wrong), sorted(set(wrong) - set(found))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.9, 2.0])
+def test_a_wrong_rule_is_found_in_every_random_model(factor, monkeypatch):
+    monkeypatch.setattr(Off, "factor", factor)
+    of, where = missed(range(50))
+    assert of > 40 and where == []
+
+
+@pytest.mark.slow
+def test_a_wrong_rule_is_found_in_each_of_a_thousand_random_models():
+    of, where = missed(range(50, 1050))
+    assert of > 900 and where == []
+
+
+class Reentrant(nn.Module):
+    """Its gradient passes the block by, or cannot be taken."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.stem = nn.Identity() if first else nn.Linear(6, 6)
+        self.block, self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(checkpoint(self.block, self.stem(x), use_reentrant=True))
+
+
+class Hoards(nn.Module):
+    """Holds its weight in a list, where no other can be put."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.all = [self.linear.weight]
+
+    def forward(self, x):
+        return functional.linear(x, self.all[0], self.linear.bias)
+
+
+class DrawsFrom(nn.Module):
+    def __init__(self, draw):
+        super().__init__()
+        self.linear, self.draw = nn.Linear(6, 3), draw
+
+    def forward(self, x):
+        return self.linear(x) * self.draw()
+
+
+class PassesBy(nn.Module):
+    """A hook makes the gradient another than that of the outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.one(x)
+        if h.requires_grad:
+            h.register_hook(lambda grad: 3 * grad)
+        return self.two(h)
+
+
+WRONG = {
+    "wrong rule": (lambda: nn.Sequential(nn.Linear(6, 3), WrongRule()), r"of 2 of its gradient"),
+    "no rule": (lambda: nn.Sequential(nn.Linear(6, 3), NoTangent()), r"jvp.*double_backward"),
+    "list": (Hoards, r"does not reach its parameter 'linear\.weight'"),
+    "random": (lambda: DrawsFrom(random.random), "gives different outputs; it may draw from numpy"),
+    "numpy": (lambda: DrawsFrom(np.random.default_rng(0).random), "gives different outputs"),
+    "hook": (PassesBy, "is wrong for this model"),
+    "detached": (lambda: nn.Sequential(nn.Linear(6, 3), Detached()), "no gradient reaches"),
+    "reentrant first": (lambda: Reentrant(True), r"'block\.0\.weight'.*use_reentrant=False"),
+}
+
+
+class Detached(nn.Module):
+    def forward(self, x):
+        return x.detach()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_model_is_refused_in_one_line(name, x):
+    torch.manual_seed(0)
+    make, message = WRONG[name]
+    with pytest.raises(UserError, match=message) as caught:
+        check(make(), x)
+    assert "\n" not in str(caught.value)
+
+
+def test_reentrant_checkpoints_within_a_model_cannot_be_differentiated(x):
+    with pytest.raises(RuntimeError, match="use_reentrant=True"):  # so that no arm trains it
+        check(Reentrant(False), x)
+
+
+@pytest.mark.parametrize("engine", ["finite_difference", "one_sided_difference"])
+def test_a_finite_difference_is_asked_for_no_more_than_to_run(engine, x):
+    check(nn.Sequential(nn.Linear(6, 3), WrongRule()), x, engine)
+    with pytest.raises(UserError, match="does not reach"):  # but of the right model
+        check(Hoards(), x, engine)
+
+
+def test_advice_names_an_engine_that_works(x):
+    class Once(torch.autograd.Function):
+        forward = staticmethod(Untaught.forward)
+        backward = staticmethod(torch.autograd.function.once_differentiable(Untaught.backward))
+
+    class NeitherWay(nn.Module):
+        def forward(self, x):
+            return Once.apply(x)
+
+    with pytest.raises(
+        NoRule, match=r"own \(docs/study\.md\) with meta\.engine: finite_difference"
+    ):
+        check(nn.Sequential(nn.Linear(6, 3), NeitherWay()), x)
+
+
+def test_memory_that_is_short_is_no_fault_of_the_model(x):
+    class Hungry(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 3)
+
+        def forward(self, x):
+            out = self.linear(x)
+            if not out.requires_grad:  # in the dual pass
+                raise torch.OutOfMemoryError("2 GiB")
+            return out
+
+    with pytest.raises(torch.OutOfMemoryError):
+        check(Hungry(), x)
