@@ -256,10 +256,12 @@ def test_a_broken_method_fails_its_trials_and_no_others(tmp_path, capsys):
 
 
 class Broken(CrossEntropy):
-    """A method with a mistake in it."""
+    """A method with a mistake in it, which its first step does not show."""
 
     def forward(self, outputs, batch):
-        raise RuntimeError("broken on purpose")
+        if batch.progress > 0.5:
+            raise RuntimeError("broken on purpose")
+        return super().forward(outputs, batch)
 
 
 @pytest.mark.parametrize(
