@@ -38,6 +38,7 @@ from pipelines.training import cuda_graph
 from pipelines.training.cuda_graph import CapturedSteps
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.phase import PhaseTraining
+from pipelines.training.recorder import recorder_for
 from pipelines.training.trial import TrainingRun
 
 WARM_UP = {"cpu": 1, "cuda": cuda_graph.WARM_UP + 1}  # steps after the first; the last is a replay
@@ -51,8 +52,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One way to take a step: an arm, what its `meta` says, a peer's library in its place, fast
-    paths that are left out."""
+    """One way to take a step.
+
+    An arm, what its `meta` says, a peer's library in its place, fast paths that are left out.
+    """
 
     arm: str
     meta: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +123,7 @@ class Stepper:
         kind = PEERS[case.peer] if case.peer else MetaLearner
         self.meta = kind(self.training.objective, self.training.network, how, trial.fast.fused)
         # A peer's step allocates and reads as it likes.
-        recorder = cuda_graph.recorder(trial.device) if trial.fast.cuda_graph else None
+        recorder = recorder_for(trial.device) if trial.fast.cuda_graph else None
         self.captured_steps = CapturedSteps(recorder) if recorder and not case.peer else None
         self.draws = _draws(self)
         self.passes = 0

@@ -29,14 +29,15 @@ def seed_of(*key: int | str) -> int:
 
 
 def generator(*key: int | str) -> torch.Generator:
-    """A fresh CPU generator for a key: randomness is keyed, never consumed, so a resumed trial
-    repeats it exactly."""
+    """A fresh CPU generator for a key.
+
+    Randomness is keyed, never consumed, so a resumed trial repeats it exactly.
+    """
     return torch.Generator().manual_seed(seed_of(*key))
 
 
 class Outputs(NamedTuple):
-    """What a model gives for a batch: logits [B, K], and features [B, D] for objectives that need
-    them."""
+    """What a model gives for a batch: logits [B, K], and features [B, D] where they are needed."""
 
     logits: Tensor
     features: Tensor | None = None
@@ -67,8 +68,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a method may know of the data: rows N, classes K, observed labels [N] (-1: not in the
-    pool), counts [K]."""
+    """What a method may know of the data.
+
+    rows: N; classes: K; labels [N]: as observed, -1 outside of the pool; counts [K]: in the pool.
+    """
 
     rows: int
     classes: int
@@ -81,9 +84,11 @@ ModelCall = Callable[[Tensor], Outputs]
 
 
 class Objective(nn.Module, ABC):
-    """A per-example training objective. Subclasses are final; memory goes into registered
-    buffers, and is changed in place: then it is part of a snapshot, and of steps that are recorded
-    once and replayed (pipelines/training/cuda_graph.py)."""
+    """A per-example training objective. Subclasses are final.
+
+    Memory goes into registered buffers, and is changed in place: then it is part of a snapshot, and
+    of steps that are recorded once and replayed (pipelines/training/cuda_graph.py).
+    """
 
     needs_features: ClassVar[bool] = False
     # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
@@ -92,16 +97,17 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Losses [B], never reduced; pure. The loss of a soft target is its expectation over the
-        target."""
+        """Losses [B], never reduced; pure.
+
+        The loss of a soft target is its expectation over the target.
+        """
 
     def meta_parameters(self) -> Sequence[Tensor]:
         """What learns from the clean loss."""
         return ()
 
     def train_parameters(self) -> Sequence[Tensor]:
-        """What joins the model's optimizer and learns from the training loss (a noise layer,
-        say)."""
+        """What joins the model's optimizer and learns from the training loss: a noise layer."""
         return ()
 
     def meta_step(self, grads: Sequence[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
@@ -115,13 +121,17 @@ class Objective(nn.Module, ABC):
         """Called once, before training: allocate buffers."""
 
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
-        """`predict(pool)` gives outputs in eval mode, in the pool's order. May return sampling
-        weights for the pool."""
+        """Called before an epoch; may return sampling weights [n] for the pool.
+
+        `predict(pool)` gives outputs in eval mode, in the pool's order.
+        """
         return None
 
     def before_step(self, batch: Batch, model: ModelCall) -> Batch:
-        """Fresh per-step weights, mixup, relabelling. `model` is differentiable, leaves no trace in
-        BatchNorm."""
+        """Fresh per-step weights, mixup, relabelling.
+
+        `model` is differentiable and leaves no trace in BatchNorm.
+        """
         return batch
 
     def after_step(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
@@ -132,8 +142,7 @@ class Objective(nn.Module, ABC):
         return outputs.logits.softmax(dim=1)
 
     def learned(self) -> dict[str, Tensor]:
-        """What a person wants to watch: learned hyperparameters by name (scalars), or curves
-        (1-d)."""
+        """What a person wants to watch, by name: learned scalars, and curves (1-d)."""
         return {}
 
 

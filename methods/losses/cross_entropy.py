@@ -1,5 +1,7 @@
-"""Cross-entropy with label smoothing. Szegedy et al., "Rethinking the Inception architecture", CVPR
-2016."""
+"""Cross-entropy with label smoothing.
+
+Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
+"""
 
 from torch import Tensor
 

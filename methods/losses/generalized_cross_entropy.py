@@ -1,4 +1,6 @@
-"""Generalized cross-entropy. Zhang & Sabuncu, "Generalized cross entropy loss for training deep
+"""Generalized cross-entropy.
+
+Zhang & Sabuncu, "Generalized cross entropy loss for training deep
 neural networks with noisy labels", NeurIPS 2018. Learned q: Shu et al., "Learning adaptive loss for
 robust learning with noisy labels", 2020.
 """

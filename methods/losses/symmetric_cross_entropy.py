@@ -1,5 +1,7 @@
-"""Symmetric cross-entropy. Wang et al., "Symmetric cross entropy for robust learning with noisy
-labels", ICCV 2019."""
+"""Symmetric cross-entropy.
+
+Wang et al., "Symmetric cross entropy for robust learning with noisy labels", ICCV 2019.
+"""
 
 import torch
 from torch import Tensor
@@ -8,8 +10,7 @@ from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
 
 
 class SymmetricCrossEntropy(ScalarLoss):
-    """alpha * CE + beta * RCE, with RCE = -A (1 - p_y): the reverse cross-entropy whose log 0 is A
-    < 0.
+    """alpha * CE + beta * RCE, with RCE = -A (1 - p_y): its log 0 is A < 0.
 
     The paper's A is -4; its published code clips at 1e-4 and so uses ln 1e-4 = -9.21. Only beta *
     |A| matters.

@@ -1,5 +1,6 @@
-"""Learning to reweight examples. Ren, Zeng, Yang & Urtasun, "Learning to reweight examples for
-robust deep learning", ICML 2018.
+"""Learning to reweight examples.
+
+Ren, Zeng, Yang & Urtasun, "Learning to reweight examples for robust deep learning", ICML 2018.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ from methods.objective import Batch, ModelCall, Objective, Outputs, cross_entrop
 
 
 class LearningToReweight(Objective):
-    """Cross-entropy with weights that are fresh at every step: w_i proportional to max(0, -d clean
-    / d w_i) at w = 0.
+    """Cross-entropy with weights that are fresh at every step.
 
+    w_i is proportional to max(0, -d clean / d w_i) at w = 0.
     The losses are B * w_i * CE_i, since the loop takes their mean and the weights of a batch sum to
     1.
     """

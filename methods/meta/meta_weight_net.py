@@ -1,5 +1,7 @@
-"""Meta-Weight-Net. Shu et al., "Meta-Weight-Net: learning an explicit mapping for sample
-weighting", NeurIPS 2019."""
+"""Meta-Weight-Net.
+
+Shu et al., "Meta-Weight-Net: learning an explicit mapping for sample weighting", NeurIPS 2019.
+"""
 
 from collections.abc import Sequence
 
@@ -10,9 +12,9 @@ from methods.objective import Batch, Objective, Outputs, cross_entropy
 
 
 class MetaWeightNet(Objective):
-    """Cross-entropy weighted by V(CE_i), a network 1 - hidden - 1 with a sigmoid at its end; its
-    input is detached.
+    """Cross-entropy weighted by V(CE_i), a network 1 - hidden - 1 with a sigmoid at its end.
 
+    The input of V is detached.
     normalize: weights divided by their sum over the batch (the code of the paper's time, and robust
     against all weights drifting to zero); otherwise the mean of V(CE_i) CE_i (the authors' later
     code).

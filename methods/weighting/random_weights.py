@@ -7,8 +7,10 @@ from methods.objective import Batch, Objective, Outputs, cross_entropy, generato
 
 
 class RandomWeights(Objective):
-    """B * w_i * CE_i with w_i proportional to max(0, n_i), n_i standard normal, sum 1: L2RW without
-    what it learns."""
+    """L2RW without what it learns: B * w_i * CE_i, w_i proportional to max(0, n_i), sum 1.
+
+    n_i is standard normal.
+    """
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         noise = torch.randn(len(batch.y), generator=generator(*batch.key, "random weights"))

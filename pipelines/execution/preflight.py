@@ -50,8 +50,7 @@ def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig)
 
 
 def check(study: Study, device: str = "cpu") -> str:
-    """Read the data, make the splits of every repeat, take a step of every arm: whatever fails,
-    fails now.
+    """Read the data, make all splits, take a step of every arm: whatever fails, fails now.
 
     device: of the trials. Returns the fingerprint of the data.
     """

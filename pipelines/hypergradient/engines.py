@@ -1,5 +1,6 @@
-"""The hypergradient: d clean(theta') / d phi after the look-ahead theta' = theta - alpha
-dL/dtheta(theta, phi).
+"""The hypergradient: d clean(theta') / d phi, after a look-ahead.
+
+    theta' = theta - alpha dL/dtheta(theta, phi)
 
 With outputs z(theta), per-example losses l(z; phi) and L their mean, and g = d clean / d theta at
 theta':

@@ -43,8 +43,7 @@ def _load_rules() -> None:
 
 
 class _ConstantInputs(TorchFunctionMode):
-    """The tangent of a layer whose input has none, such as the first: the layer itself, at its
-    parameters' tangents.
+    """The tangent of a layer whose input has none: the layer itself, at its parameters' tangents.
 
     PyTorch's rule adds the layer of a tensor of zeros: half as much again.
     """
@@ -67,8 +66,10 @@ class _ConstantInputs(TorchFunctionMode):
 
 
 def _differentiating() -> bool:
-    """Whether the model itself differentiates, or maps over a dimension: then values must not be
-    taken apart."""
+    """Whether the model itself differentiates, or maps over a dimension.
+
+    Then values must not be taken apart.
+    """
     return torch.is_grad_enabled() or _functorch.maybe_current_level() is not None
 
 

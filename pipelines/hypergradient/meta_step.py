@@ -1,5 +1,4 @@
-"""The meta step of a training step: hypergradient of the clean loss, then a move of the
-meta-parameters."""
+"""The meta step: hypergradient of the clean loss, then a move of the meta-parameters."""
 
 from __future__ import annotations
 

@@ -213,9 +213,11 @@ def _equal_shares(gradients: Direction) -> Direction:
 
 
 def _rounding(model: ModelCalls, directions: Direction) -> float:
-    """How far < J^T u, v > is off by rounding: how much it changes with parameters that differ in
-    their last digits. In float64 that is 1e-8; in float32 it may be nearly all of it, where a
-    BatchNorm divides by next to nothing."""
+    """How far < J^T u, v > is off by rounding.
+
+    That is how much it changes with parameters that differ in their last digits. In float64 that is
+    1e-8; in float32 it may be nearly all of it, where a BatchNorm divides by next to nothing.
+    """
     values, gen = [], generator("last digits")
     for _ in range(4):
         theta = {}

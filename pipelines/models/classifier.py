@@ -19,8 +19,10 @@ from pipelines.study.protocol import Model
 
 
 class Classifier(nn.Module):
-    """A trained network with its normalisation: stored values x [B, ...] -> logits [B, K];
-    `classes` names them."""
+    """A trained network with its normalisation: stored values x [B, ...] -> logits [B, K].
+
+    `classes` names the K classes.
+    """
 
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, classes: list[str]) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""A model as the training loop calls it: with its own parameters, at other ones, and in eval
-mode."""
+"""A model as the training loop calls it: at its own parameters, at others, and in eval mode."""
 
 from __future__ import annotations
 

@@ -145,12 +145,12 @@ def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:
 
 
 def known_arms() -> dict[str, dict[str, Any]]:
-    """The entries of search_spaces/arms.py."""
+    """The entries of search_spaces/arms."""
     return pkgutil.resolve_name(ENTRIES)
 
 
 def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
-    """The arm of that name, of the study's own ones or of search_spaces/arms.py; validated.
+    """The arm of that name, of the study's own ones or of search_spaces/arms; validated.
 
     NAME_doubled is the tuned arm NAME in a search space twice as wide.
 
@@ -167,7 +167,7 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
             f"{did_you_mean(name, entries)}"
         )
     if name in known_arms() and name in own:
-        raise UserError(f"arm {name!r}: search_spaces/arms.py has one of this name: give another")
+        raise UserError(f"arm {name!r}: search_spaces/arms has one of this name: give another")
     if not NAME.fullmatch(name):
         raise UserError(
             f"arm {preview(name)}: a name has lower-case letters of ASCII, digits and "

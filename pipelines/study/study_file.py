@@ -88,7 +88,7 @@ class Study(Strict):
     )
 
     def arm(self, name: str) -> Arm:
-        """The arm of that name: the study's own, or one of search_spaces/arms.py."""
+        """The arm of that name: the study's own, or one of search_spaces/arms."""
         return resolve_arm(name, self.own_arms)
 
     @property

@@ -1,5 +1,4 @@
-"""What a final trial leaves beside its numbers: a model that can be loaded, and what it thought of
-each example."""
+"""What a final trial leaves beside its numbers: its model, and what it thought of each example."""
 
 from __future__ import annotations
 
@@ -49,8 +48,10 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
 
 
 def _objective(phase: Phase, task: Task, state: dict[str, Tensor]) -> dict[str, Any]:
-    """What `load_objective` needs: the class, its hyperparameters and state, and the labels [N] of
-    its pool (-1: not in it) where `bind` looks at them."""
+    """What `load_objective` needs: the class, its hyperparameters and its state.
+
+    And the labels [N] of its pool (-1: not in it), where `bind` looks at them.
+    """
     labels = None
     if method_class(phase.method).bind is not Objective.bind:
         pool = task.pool(phase.pool)

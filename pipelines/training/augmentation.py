@@ -14,8 +14,10 @@ def draw_crop_offsets(n: int, gen: torch.Generator) -> Tensor:
 
 
 def crop_flip(x: Tensor, crop_offsets: Tensor) -> Tensor:
-    """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them (He et
-    al. 2016); one image after the other. Stored bytes stay bytes."""
+    """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them.
+
+    One image after the other (He et al. 2016). Stored bytes stay bytes.
+    """
     height, width = x.shape[2:]
     padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").to(x.dtype)  # exact: bytes fit a float
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from inspect import isroutine
 from typing import Any
 
@@ -87,8 +87,10 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def contents(owners: list[nn.Module]) -> dict[str, Any]:
-    """What modules hold beside parameters, buffers and other modules, by name: tensors, plain
-    values and what cannot be looked into, through containers and objects."""
+    """What modules hold beside parameters, buffers and other modules, by name.
+
+    Tensors, plain values and what cannot be looked into, through containers and objects.
+    """
     found: dict[str, Any] = {}
     for name, _, _, value in _attributes(owners):
         _walk(name, value, found, frozenset())
@@ -167,24 +169,46 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class ReadRecordingKey(tuple[int | str, ...]):
-    """A step's key. read: whether anybody has looked at its parts."""
+    """A step's key. read: whether anybody has looked at its parts.
+
+    A tuple has no hook for that, so every way to its parts is written out.
+    """
 
     read = False
 
+    def _parts(self) -> tuple[int | str, ...]:
+        self.read = True
+        return tuple(tuple.__iter__(self))
 
-def _noting(name: str) -> Callable[..., Any]:
-    def method(key: ReadRecordingKey, *args: Any) -> Any:
-        key.read = True
-        return getattr(tuple(tuple.__iter__(key)), name)(*args)
+    def __iter__(self) -> Iterator[int | str]:
+        return iter(self._parts())
 
-    return method
+    def __getitem__(self, index: Any) -> Any:
+        return self._parts()[index]
 
+    def __contains__(self, part: object) -> bool:
+        return part in self._parts()
 
-def _behind(key: ReadRecordingKey, before: tuple[Any, ...]) -> tuple[Any, ...]:
-    key.read = True
-    return before + tuple(tuple.__iter__(key))
+    def __add__(self, other: Any) -> Any:
+        return self._parts() + other
 
+    def __radd__(self, other: Any) -> Any:
+        return other + self._parts()
 
-setattr(ReadRecordingKey, "__radd__", _behind)  # noqa: B010  # a tuple has none
-for _name in ("iter", "getitem", "add", "mul", "rmul", "contains", "repr", "hash", "eq", "ne"):
-    setattr(ReadRecordingKey, f"__{_name}__", _noting(f"__{_name}__"))
+    def __mul__(self, times: Any) -> Any:
+        return self._parts() * times
+
+    def __rmul__(self, times: Any) -> Any:
+        return times * self._parts()
+
+    def __repr__(self) -> str:
+        return repr(self._parts())
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __eq__(self, other: object) -> bool:
+        return self._parts() == other
+
+    def __ne__(self, other: object) -> bool:
+        return self._parts() != other

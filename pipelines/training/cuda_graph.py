@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from pipelines.training.capture_checks import (
     tensor_attributes,
     unseen,
 )
+from pipelines.training.recorder import Recorder
 from pipelines.training.snapshot import clone
 from pipelines.training.step_inputs import StepInputs
 
@@ -33,15 +33,16 @@ WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and
 TOLERANCE = 0.01  # of what a step changes
 ELSEWHERE = "its state is not where it was; buffers change in place"
 NO_MEMORY = "there is not enough memory for a recording beside the steps"
-T = TypeVar("T")
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
 Attributes = dict[str, tuple[nn.Module, str, Tensor]]
 State = dict[str, list[Tensor]]  # what a step changes, by who owns it
 
 
 class StepOutput(NamedTuple):
-    """What a step leaves to look at, until the next one: logits [B, K], the gradient [B, K] of the
-    mean loss in them, the batch."""
+    """What a step leaves to look at, until the next one.
+
+    logits [B, K]; logit_grad [B, K]: gradient of the mean loss in them; the batch.
+    """
 
     logits: Tensor
     logit_grad: Tensor
@@ -68,71 +69,12 @@ class Steps(Protocol):
         ...
 
 
-class Recorder(Protocol):
-    """Records work on a device."""
-
-    def on_capture_stream(self, work: Callable[[], T]) -> T:
-        """Do the work where it would be recorded."""
-        ...
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does the same work again. Here it is recorded, and not done."""
-        ...
-
-    def forget(self) -> None:
-        """What was recorded is not used any more."""
-        ...
-
-
-class CudaGraphs:
-    """Records on a stream of its own, all graphs in one pool of memory."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def on_capture_stream(self, work: Callable[[], T]) -> T:
-        """Do the work on the stream of the recordings."""
-        here = torch.cuda.current_stream()
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
-            found = work()
-        here.wait_stream(self._stream)
-        return found
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Capture the work; what replays it on the current stream."""
-        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
-        try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-                work()
-        except BaseException:
-            torch.cuda.set_stream(here)  # which a capture that fails may not have done
-            self._end_allocating()
-            raise
-        return graph.replay
-
-    def _end_allocating(self) -> None:
-        """Where a capture could not be ended, the allocator would go on as if it were under way:
-        it would not free what it caches, to the end of the process."""
-        with suppress(RuntimeError):  # it has been ended
-            torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
-            torch._C._cuda_releasePool(self._stream.device_index, self._pool)
-
-    def forget(self) -> None:
-        """New graphs have a pool of their own: something may still hold a tensor of the old one."""
-        self._pool = torch.cuda.graph_pool_handle()
-
-
-def recorder(device: torch.device) -> Recorder | None:
-    """What records on that device; None where nothing does."""
-    return CudaGraphs(device) if device.type == "cuda" else None
-
-
 @dataclass(frozen=True)
 class Recording:
-    """A recorded step: where it reads its inputs, what it leaves, also as attributes of
-    modules, and how to repeat it."""
+    """A recorded step: where it reads its inputs, what it leaves, and how to repeat it.
+
+    attributes: what it leaves as attributes of modules.
+    """
 
     step_inputs: StepInputs
     step_output: StepOutput
@@ -168,8 +110,10 @@ class CapturedSteps:
         self.replayed = 0
 
     def begin_epoch(self, steps: Steps) -> None:
-        """Whatever happened between epochs may have put a tensor elsewhere, or changed what is
-        frozen in the recordings: then steps are watched and recorded anew."""
+        """Watch and record steps anew if what is frozen in the recordings has changed.
+
+        Whatever happened between epochs may also have put a tensor elsewhere.
+        """
         if self._recordings and _data_pointers(steps) != self._data_pointers:
             self._refuse(ELSEWHERE)
         values = contents(steps.modules())
@@ -290,8 +234,10 @@ class CapturedSteps:
 
 @torch.no_grad()
 def deviation(before: State, plain: State, replayed: State) -> float:
-    """Distance of two ways to take a step, as a share of what the step changes: the largest of all
-    owners'."""
+    """Distance of two ways to take a step, as a share of what the step changes.
+
+    The largest of all owners'.
+    """
     shares = []
     for name, start in before.items():
         off = [_distance(r, p) for r, p in zip(replayed[name], plain[name], strict=True)]

@@ -1,5 +1,4 @@
-"""What a person wants to see of a training run: who gets weight, and how the corrupted examples
-fare."""
+"""Which examples get weight in a training run, and how the corrupted ones fare."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ def observed_epochs(total: int) -> set[int]:
 
 @torch.no_grad()
 def implicit_weights(logits: Tensor, logit_grad: Tensor, target: Tensor) -> Tensor:
-    """Weight [B] of each example on the gradient of cross-entropy, as the training loss's own
-    gradient shows it.
+    """Weight [B] of each example on cross-entropy's gradient, as the loss's own gradient shows it.
 
     logit_grad [B, K]: gradient of the mean loss in the logits. For a loss g(CE) that of an example
     is g'(CE) (p - y): the weight is its projection on p - y. NaN where p = y, since there is no
@@ -59,8 +57,10 @@ class ExampleRecord:
 
 
 def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:
-    """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n]; for a
-    row of the history."""
+    """Histograms, means and AUROC of example weights [n], by whether the label is wrong [n].
+
+    For a row of the history.
+    """
     weights, corrupted = weights.cpu(), corrupted.cpu()
     seen = weights.isfinite()
     weights, corrupted = weights[seen], corrupted[seen]

@@ -16,11 +16,11 @@ from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.phase_rules import check_meta, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
-from pipelines.training import cuda_graph
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
+from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
 from pipelines.training.snapshot import clone
 from pipelines.training.step_inputs import StepInputs, epoch_inputs
@@ -77,7 +77,7 @@ class PhaseTraining:
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
-        recorder = cuda_graph.recorder(self.device) if fast.cuda_graph else None
+        recorder = recorder_for(self.device) if fast.cuda_graph else None
         self.captured_steps = CapturedSteps(recorder) if recorder else None
 
     def epoch_inputs(self, epoch: int) -> list[StepInputs]:
@@ -97,8 +97,10 @@ class PhaseTraining:
         return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> Tensor:
-        """Rows of the pool in this epoch's order: drawn without replacement, or with the method's
-        own weights."""
+        """Rows of the pool in this epoch's order.
+
+        Drawn without replacement, or with the method's own weights.
+        """
         seed, phase = self.key
         gen = generator(seed, "order", phase, epoch)
         with torch.no_grad():
@@ -125,35 +127,50 @@ class PhaseTraining:
         return step_output, self._passes(len(step_inputs.rows), meta)
 
     def run_step(self, step_inputs: StepInputs, key: Key, meta: bool) -> StepOutput:
-        """The part of a step that runs on the device: what changes from step to step is in the
-        inputs. key: for methods that draw for themselves."""
+        """The part of a step that runs on the device.
+
+        step_inputs: all that changes from step to step; key: for methods that draw for themselves;
+        meta: with a meta step. Names are those of the papers: theta the model's parameters, phi the
+        meta-parameters, alpha the learning rate.
+        """
+        # 1. The batch, with whatever the method puts in its place (weights at zero, mixed inputs).
         batch = self.objective.before_step(
             self.batch(step_inputs, key), self.network.without_buffer_updates
         )
         alternating = meta and self.phase.meta.lookahead == "alternating"
         retain = self.phase.meta.graph == "retain"
+        # 2. Look-ahead theta' = theta - alpha dL/dtheta(theta, phi), hypergradient
+        #    d clean(theta') / d phi, and phi's own step (Meta-Weight-Net's equations 3 and 4).
+        #    The model stays at theta.
         if meta and not (alternating or retain):
             self._meta_step(batch, step_inputs, step_inputs.rate)
+        # 3. The training forward, from the same random state as the look-ahead's, so that dropout
+        #    masks agree. Where its graph is retained, the look-ahead of 2. goes through it.
         self.network.reseed("forward")
         outputs = self.network(batch.x)
         if meta and retain:
             self._meta_step(batch, step_inputs, step_inputs.rate, outputs=outputs)
+        # 4. The real step, at the new phi (equation 5 of Meta-Weight-Net).
         outputs.logits.retain_grad()
         losses = self.objective(outputs, batch)
         before = self._descend(losses.mean(), step_inputs.rate, keep=alternating)
         logit_grad, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
         assert logit_grad is not None
+        # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.
         if before is not None:
             # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
             # scales what does.
             scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
             self._meta_step(batch, step_inputs, scale * step_inputs.rate, before, outputs)
+        # 6. Memory of the method, and the sums of the epoch.
         self._account(outputs, losses, batch)
         return StepOutput(outputs.logits, logit_grad, batch)
 
     def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
-        """Move the model's parameters; those before it, if they are to be kept. Gradients are gone
-        afterwards: the meta step needs as much memory."""
+        """Move the model's parameters; those before it, if they are to be kept.
+
+        Gradients are gone afterwards: the meta step needs as much memory.
+        """
         moved = [p for group in self.optimizer.param_groups for p in group["params"]]
         for group in self.optimizer.param_groups:
             group["lr"] = rate

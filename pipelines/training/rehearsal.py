@@ -57,8 +57,10 @@ def _untouched() -> Iterator[None]:
 
 
 def _rehearse(spec: TrainingSpec) -> None:
-    """On few examples, since a step of a large model takes long. Only a step on as many as the
-    trial takes proves that it cannot train: a method may need more."""
+    """A step on few examples, since one of a large model takes long.
+
+    Only a step on as many as the trial takes proves that it cannot train: a method may need more.
+    """
     task = prepare(spec.protocol, spec.data_seed)
     try:
         _first_step(spec, _few(task))

@@ -6,8 +6,10 @@ from pipelines.study.protocol import Schedule
 
 
 def learning_rate(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -> float:
-    """The rate of step 0 <= step < steps of a phase: linear warm-up, then constant, cosine to 0, or
-    steps."""
+    """The rate of step 0 <= step < steps of a phase.
+
+    Linear warm-up, then constant, cosine to 0, or steps.
+    """
     warmup = schedule.warmup_epochs * steps_per_epoch
     if step < warmup:
         return schedule.lr * (step + 1) / (warmup + 1)

@@ -17,9 +17,12 @@ from pipelines.training.augmentation import draw_crop_offsets
 
 @dataclass(frozen=True)
 class StepInputs:
-    """One step's choices: rows of the pool [B], offsets of its crops [3, B]; the same of the
-    clean batch; learning rate and share of the phase that is over, scalars. None where nothing is
-    cropped, or no clean examples are wanted."""
+    """One step's random choices, and where its phase stands.
+
+    rows [B] of the pool, offsets [3, B] of their crops; the same of the clean batch; rate: learning
+    rate; progress: share of the phase that is over, both scalars. None where nothing is cropped, or
+    no clean examples are wanted.
+    """
 
     rows: Tensor
     crop_offsets: Tensor | None

@@ -34,8 +34,10 @@ State = dict[str, Any]
 
 
 class Progress(NamedTuple):
-    """What a trial yields after each step: a row at the end of an epoch, the result at its end, and
-    a way to its state."""
+    """What a trial yields after each step.
+
+    row: at the end of an epoch; result: at the trial's end; snapshot: the way to its state.
+    """
 
     row: HistoryRow | None
     result: Outcome | None
@@ -244,8 +246,10 @@ class TrainingRun:
     # ---- state
 
     def state_dict(self) -> State:
-        """Everything needed to go on bit-identically; tensors and plain values only. Later steps do
-        not change it."""
+        """Everything needed to go on bit-identically; tensors and plain values only.
+
+        Later steps do not change it.
+        """
         self._tick()
         return clone(
             {

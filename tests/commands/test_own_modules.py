@@ -1,5 +1,7 @@
-"""A study with a method, a model and a source of its own beside its file: every command finds them,
-wherever it is called from, and says what is missing where they are not."""
+"""A study with a method, a model and a source of its own beside its file.
+
+Every command finds them, wherever it is called from, and says what is missing where they are not.
+"""
 
 import json
 import os

@@ -1,5 +1,4 @@
-"""The hypergradient against closed forms, double backward and finite differences; float64
-throughout."""
+"""The hypergradient against closed forms, double backward and finite differences; in float64."""
 
 from dataclasses import replace
 
@@ -31,8 +30,10 @@ def quadratic(a, b, phi):
 
 
 def closed_form(a, b, phi, w):
-    """theta' = w - alpha A^T diag(phi) A w / n; d clean / d phi_i = -alpha/n <theta' - b, a_i>
-    <a_i, w>."""
+    """d clean / d phi_i = -alpha/n <theta' - b, a_i> <a_i, w>.
+
+    theta' = w - alpha A^T diag(phi) A w / n
+    """
     n = len(phi)
     ahead = w - ALPHA * a.T @ (phi * (a @ w)) / n
     return -ALPHA / n * (a @ (ahead - b)) * (a @ w)
@@ -61,7 +62,7 @@ def batch_norm_net():
     ).double()
 
 
-class WorkerConfig:
+class OneStep:
     """One training step on random examples, of any objective, with a BatchNorm network."""
 
     def __init__(self, objective, dropout: float = 0.0):
@@ -111,24 +112,24 @@ def relative_error(found, expected):
 @objectives
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_forward_mode_equals_double_backward_on_a_batch_norm_network(name, dropout):
-    worker_config = WorkerConfig(OBJECTIVES[name](), dropout)
-    expected = worker_config.hypergradient("double_backward")
+    one_step = OneStep(OBJECTIVES[name](), dropout)
+    expected = one_step.hypergradient("double_backward")
     assert expected.norm() > 0
-    assert relative_error(worker_config.hypergradient("forward"), expected) < 1e-10
+    assert relative_error(one_step.hypergradient("forward"), expected) < 1e-10
 
 
 @objectives
 def test_finite_difference_comes_close(name):
-    worker_config = WorkerConfig(OBJECTIVES[name]())
-    expected = worker_config.hypergradient("double_backward")
-    assert relative_error(worker_config.hypergradient("finite_difference"), expected) < 1e-4
+    one_step = OneStep(OBJECTIVES[name]())
+    expected = one_step.hypergradient("double_backward")
+    assert relative_error(one_step.hypergradient("finite_difference"), expected) < 1e-4
 
 
 @objectives
 def test_a_one_sided_difference_comes_less_close(name):
-    worker_config = WorkerConfig(OBJECTIVES[name]())
-    expected = worker_config.hypergradient("double_backward")
-    assert relative_error(worker_config.hypergradient("one_sided_difference"), expected) < 0.03
+    one_step = OneStep(OBJECTIVES[name]())
+    expected = one_step.hypergradient("double_backward")
+    assert relative_error(one_step.hypergradient("one_sided_difference"), expected) < 0.03
 
 
 #: Forwards of the training batch without and with known outputs. L2RW has no look-ahead, whose
@@ -145,58 +146,52 @@ FORWARDS = {
 
 @pytest.mark.parametrize(("name", "engine"), FORWARDS)
 def test_known_outputs_save_a_forward_and_change_nothing(name, engine):
-    worker_config = WorkerConfig(OBJECTIVES[name]())
+    one_step = OneStep(OBJECTIVES[name]())
     calls = []
 
     def outputs(theta):
         calls.append(1)
-        return worker_config.problem.outputs(theta)
+        return one_step.problem.outputs(theta)
 
-    problem = replace(worker_config.problem, outputs=outputs)
+    problem = replace(one_step.problem, outputs=outputs)
     for known, forwards in zip((False, True), FORWARDS[name, engine], strict=True):
-        z = worker_config.problem.outputs(worker_config.theta) if known else None
+        z = one_step.problem.outputs(one_step.theta) if known else None
         calls.clear()
-        found = hypergradient(problem, worker_config.theta, worker_config.phi, ALPHA, engine, z=z)
+        found = hypergradient(problem, one_step.theta, one_step.phi, ALPHA, engine, z=z)
         assert len(calls) == forwards
         flat = torch.cat([g.flatten() for g in found])
-        assert relative_error(flat, worker_config.hypergradient(engine)) < 1e-6
+        assert relative_error(flat, one_step.hypergradient(engine)) < 1e-6
     if z is not None:
-        torch.autograd.grad(
-            z[0].sum(), list(worker_config.theta.values())
-        )  # its graph is still there
+        torch.autograd.grad(z[0].sum(), list(one_step.theta.values()))  # its graph is still there
 
 
 @objectives
 def test_restricted_to_some_parameters_it_is_exact_for_a_look_ahead_that_moves_only_these(name):
-    worker_config = WorkerConfig(OBJECTIVES[name]())
-    full = worker_config.theta
-    worker_config.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
-    assert 0 < len(worker_config.theta) < len(full)
-    expected = worker_config.hypergradient("double_backward")
-    assert relative_error(worker_config.hypergradient(), expected) < 1e-10
-    worker_config.theta = full
-    assert relative_error(worker_config.hypergradient(), expected) > 1e-3
+    one_step = OneStep(OBJECTIVES[name]())
+    full = one_step.theta
+    one_step.theta = {n: p for n, p in full.items() if n.startswith("0.7.")}
+    assert 0 < len(one_step.theta) < len(full)
+    expected = one_step.hypergradient("double_backward")
+    assert relative_error(one_step.hypergradient(), expected) < 1e-10
+    one_step.theta = full
+    assert relative_error(one_step.hypergradient(), expected) > 1e-3
 
 
 @objectives
 def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
-    worker_config = WorkerConfig(OBJECTIVES[name]())
-    found = worker_config.hypergradient()
+    one_step = OneStep(OBJECTIVES[name]())
+    found = one_step.hypergradient()
     direction = found / found.norm()
 
     def clean_after_moving(size):
-        parts = direction.split([p.numel() for p in worker_config.phi])
+        parts = direction.split([p.numel() for p in one_step.phi])
         with torch.no_grad():
-            for p, d in zip(worker_config.phi, parts, strict=True):
+            for p, d in zip(one_step.phi, parts, strict=True):
                 p.add_(size * d.view_as(p))
-        moving = Problem(
-            worker_config.problem.outputs, worker_config.problem.losses, worker_config.problem.clean
-        )
-        value = worker_config.problem.clean(
-            look_ahead(moving, worker_config.theta, ALPHA)[0]
-        ).item()
+        moving = Problem(one_step.problem.outputs, one_step.problem.losses, one_step.problem.clean)
+        value = one_step.problem.clean(look_ahead(moving, one_step.theta, ALPHA)[0]).item()
         with torch.no_grad():
-            for p, d in zip(worker_config.phi, parts, strict=True):
+            for p, d in zip(one_step.phi, parts, strict=True):
                 p.sub_(size * d.view_as(p))
         return value
 
@@ -206,55 +201,47 @@ def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_it_leaves_parameters_buffers_gradients_and_random_state_untouched(engine):
-    worker_config = WorkerConfig(MetaWeightNet(), dropout=0.5)
-    before = {n: t.clone() for n, t in worker_config.model.state_dict().items()}
+    one_step = OneStep(MetaWeightNet(), dropout=0.5)
+    before = {n: t.clone() for n, t in one_step.model.state_dict().items()}
     state = torch.get_rng_state()
     with same_random_state(torch.device("cpu")):
-        worker_config.hypergradient(engine)
+        one_step.hypergradient(engine)
     assert torch.equal(torch.get_rng_state(), state)
-    for name, tensor in worker_config.model.state_dict().items():
+    for name, tensor in one_step.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert all(p.grad is None for p in [*worker_config.theta.values(), *worker_config.phi])
+    assert all(p.grad is None for p in [*one_step.theta.values(), *one_step.phi])
 
 
 def test_an_alternating_step_uses_the_parameters_that_were_reached():
-    worker_config = WorkerConfig(MetaWeightNet())
-    ahead, _ = look_ahead(worker_config.problem, worker_config.theta, ALPHA)
-    found = hypergradient(
-        worker_config.problem, worker_config.theta, worker_config.phi, ALPHA, ahead=ahead
-    )
-    assert (
-        relative_error(torch.cat([g.flatten() for g in found]), worker_config.hypergradient())
-        < 1e-12
-    )
+    one_step = OneStep(MetaWeightNet())
+    ahead, _ = look_ahead(one_step.problem, one_step.theta, ALPHA)
+    found = hypergradient(one_step.problem, one_step.theta, one_step.phi, ALPHA, ahead=ahead)
+    assert relative_error(torch.cat([g.flatten() for g in found]), one_step.hypergradient()) < 1e-12
 
 
 def test_l2rw_weights_follow_the_agreement_of_gradients():
-    """w_i is proportional to max(0, <grad l_i, grad clean>): computed here one example at a
-    time."""
-    worker_config = WorkerConfig(LearningToReweight())
-    theta = list(worker_config.theta.values())
-    clean = torch.autograd.grad(worker_config.problem.clean(worker_config.theta), theta)
-    losses = cross_entropy(
-        worker_config.problem.outputs(worker_config.theta)[0], worker_config.batch.y
-    )
+    """w_i is proportional to max(0, <grad l_i, grad clean>): here one example at a time."""
+    one_step = OneStep(LearningToReweight())
+    theta = list(one_step.theta.values())
+    clean = torch.autograd.grad(one_step.problem.clean(one_step.theta), theta)
+    losses = cross_entropy(one_step.problem.outputs(one_step.theta)[0], one_step.batch.y)
     agreement = []
     for loss in losses:
         grads = torch.autograd.grad(loss, theta, retain_graph=True)
         agreement.append(sum((g * c).sum() for g, c in zip(grads, clean, strict=True)))
     positive = torch.stack(agreement).clamp_min(0)
-    worker_config.objective.meta_step([worker_config.hypergradient()], None)
-    torch.testing.assert_close(worker_config.objective.weights, positive / positive.sum())
+    one_step.objective.meta_step([one_step.hypergradient()], None)
+    torch.testing.assert_close(one_step.objective.weights, positive / positive.sum())
 
 
 def test_double_backward_takes_its_own_look_ahead():
-    worker_config = WorkerConfig(MetaWeightNet())
+    one_step = OneStep(MetaWeightNet())
     with pytest.raises(ValueError, match="rollback"):
         hypergradient(
-            worker_config.problem,
-            worker_config.theta,
-            worker_config.phi,
+            one_step.problem,
+            one_step.theta,
+            one_step.phi,
             ALPHA,
             "double_backward",
-            worker_config.theta,
+            one_step.theta,
         )

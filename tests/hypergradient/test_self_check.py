@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from methods.meta.meta_weight_net import MetaWeightNet
 from pipelines.errors import UserError
@@ -18,10 +16,36 @@ from pipelines.models.build import build
 from pipelines.models.network import Network, same_random_state
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Model
+from tests.hypergradient.odd_models import (
+    Detached,
+    DrawsFrom,
+    Float32Matrix,
+    Float32Norm,
+    Follows,
+    Hoards,
+    NoTangent,
+    Off,
+    PassesBy,
+    Quietly32,
+    Reentrant,
+    StraightThrough,
+    Times,
+    Untaught,
+    Unused,
+    WrongRule,
+    below_zero,
+    checkpointed_rightly,
+    one_feature,
+    zero,
+)
 from tests.support.random_models import Dice, random_model
 
 EXACT = ["forward", "double_backward"]
+
+
 ENGINES = [*EXACT, "finite_difference", "one_sided_difference"]
+
+
 CPU = torch.device("cpu")
 
 
@@ -77,85 +101,6 @@ def test_no_network_of_ours_is_refused_on_photos(name, options, size):
     check(build(Model(name=name, options=options), (3, size, size), 10), x)
 
 
-# ---- right, though unusual
-
-
-class Unused(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.spare, self.linear = nn.Linear(2, 2), nn.Linear(6, 3)
-
-    def forward(self, x):
-        return self.linear(x)
-
-
-class Float32Norm(nn.LayerNorm):
-    """As in CLIP and Whisper."""
-
-    def forward(self, x):
-        return super().forward(x.float()).type(x.dtype)
-
-
-class Float32Matrix(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear, self.matrix = nn.Linear(6, 3), torch.eye(3)
-
-    def forward(self, x):
-        return self.linear(x) @ self.matrix
-
-
-class Quietly32(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(6, 3)
-
-    def forward(self, x):
-        return self.linear(x).float().tanh().to(x.dtype)
-
-
-class Follows(nn.Module):
-    """A buffer that the forward uses, and moves."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(6, 3)
-        self.mean = nn.Buffer(torch.zeros(6))
-
-    def forward(self, x):
-        self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
-        return self.linear(x - self.mean)
-
-
-class StraightThrough(nn.Module):
-    """Rounds, and lets the gradient pass; the code book is not reached."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear, self.book = nn.Linear(6, 3), nn.Linear(3, 3)
-
-    def forward(self, x):
-        h = self.linear(x)
-        return h + (self.book(h) - h).detach()
-
-
-def one_feature():
-    """What is normalised over itself is exactly 0, where PReLU's modes take different branches."""
-    return nn.Sequential(nn.Linear(6, 1), nn.LayerNorm(1), nn.PReLU(), nn.Linear(1, 3))
-
-
-def checkpointed_rightly():
-    class Checkpointed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.block, self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)
-
-        def forward(self, x):
-            return self.head(checkpoint(self.block, x, use_reentrant=False))
-
-    return Checkpointed()
-
-
 RIGHT = {
     "unused parameter": Unused,
     "norm in float32": lambda: nn.Sequential(nn.Linear(6, 5), Float32Norm(5), nn.Linear(5, 3)),
@@ -169,27 +114,6 @@ RIGHT = {
     "dead units": lambda: nn.Sequential(nn.Linear(6, 5), below_zero(), nn.ReLU(), nn.Linear(5, 3)),
     "explodes": lambda: nn.Sequential(nn.Linear(6, 5), Times(1e200), nn.Linear(5, 3)),
 }
-
-
-def zero(module):
-    for p in module.parameters():
-        nn.init.zeros_(p)
-    return module
-
-
-class Times(nn.Module):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return self.factor * x
-
-
-def below_zero():
-    norm = nn.BatchNorm1d(5)
-    nn.init.constant_(norm.bias, -100)
-    return norm
 
 
 @pytest.fixture
@@ -210,53 +134,6 @@ def test_a_layer_without_a_rule_does_no_harm_before_those_that_look_ahead():
     check(model, torch.randn(8, 6), last_layers=1)
     with pytest.raises(NoRule):
         check(model, torch.randn(8, 6))
-
-
-# ---- wrong
-
-
-class Off(torch.autograd.Function):
-    """Looks like the identity, with a forward-mode rule that is off by a factor."""
-
-    factor = 2.0
-
-    @staticmethod
-    def forward(x):
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *grads):
-        return grads[0]
-
-    @classmethod
-    def jvp(cls, ctx, *tangents):
-        return Off.factor * tangents[0]
-
-
-class WrongRule(nn.Module):
-    def forward(self, x):
-        return Off.apply(x)
-
-
-class Untaught(torch.autograd.Function):
-    """Has no forward-mode rule."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, *grads):
-        return grads[0]
-
-
-class NoTangent(nn.Module):
-    def forward(self, x):
-        return Untaught.apply(x)
 
 
 def with_wrong_rule(seed):
@@ -307,53 +184,6 @@ def test_a_wrong_rule_is_found_in_each_of_a_thousand_random_models():
     assert of > 900 and where == []
 
 
-class Reentrant(nn.Module):
-    """Its gradient passes the block by, or cannot be taken."""
-
-    def __init__(self, first):
-        super().__init__()
-        self.stem = nn.Identity() if first else nn.Linear(6, 6)
-        self.block, self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)
-
-    def forward(self, x):
-        return self.head(checkpoint(self.block, self.stem(x), use_reentrant=True))
-
-
-class Hoards(nn.Module):
-    """Holds its weight in a list, where no other can be put."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(6, 3)
-        self.all = [self.linear.weight]
-
-    def forward(self, x):
-        return functional.linear(x, self.all[0], self.linear.bias)
-
-
-class DrawsFrom(nn.Module):
-    def __init__(self, draw):
-        super().__init__()
-        self.linear, self.draw = nn.Linear(6, 3), draw
-
-    def forward(self, x):
-        return self.linear(x) * self.draw()
-
-
-class PassesBy(nn.Module):
-    """A hook makes the gradient another than that of the outputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.one, self.two = nn.Linear(6, 6), nn.Linear(6, 3)
-
-    def forward(self, x):
-        h = self.one(x)
-        if h.requires_grad:
-            h.register_hook(lambda grad: 3 * grad)
-        return self.two(h)
-
-
 WRONG = {
     "wrong rule": (lambda: nn.Sequential(nn.Linear(6, 3), WrongRule()), r"of 2 of its gradient"),
     "no rule": (lambda: nn.Sequential(nn.Linear(6, 3), NoTangent()), r"jvp.*double_backward"),
@@ -364,11 +194,6 @@ WRONG = {
     "detached": (lambda: nn.Sequential(nn.Linear(6, 3), Detached()), "no gradient reaches"),
     "reentrant first": (lambda: Reentrant(True), r"'block\.0\.weight'.*use_reentrant=False"),
 }
-
-
-class Detached(nn.Module):
-    def forward(self, x):
-        return x.detach()
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -1,5 +1,4 @@
-"""Losses against their formulas, end points and closed-form weights; every method through the same
-generic checks."""
+"""Losses against their formulas and closed-form weights; every method through generic checks."""
 
 import copy
 import math
@@ -91,8 +90,10 @@ def test_focal_is_its_formula_and_cross_entropy_at_gamma_0():
 
 
 def test_focal_has_the_gradient_of_the_paper():
-    """Weight on cross-entropy's gradient: (1-p)^g + g (1-p)^(g-1) p l (a detached factor lacks the
-    second term)."""
+    """Weight on cross-entropy's gradient: (1-p)^g + g (1-p)^(g-1) p l.
+
+    A detached factor lacks the second term.
+    """
     z, gamma = logits().requires_grad_(), 2.0
     (found,) = torch.autograd.grad(losses(Focal(gamma), z).sum(), z)
     (plain,) = torch.autograd.grad(losses(CrossEntropy(), z).sum(), z)

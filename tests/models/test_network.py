@@ -1,5 +1,4 @@
-"""A model as the loop calls it: elsewhere in parameter space, without a trace, in any order of
-memory."""
+"""A model as the loop calls it: elsewhere, without a trace, in any order of memory."""
 
 import pytest
 import torch

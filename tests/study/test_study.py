@@ -35,7 +35,7 @@ MISTAKES = [
     ({"protocol": {"threads": 100_000}}, r"protocol\.threads = 100000.*1024"),
     ({"request": {"arms": ["ce"], "axes": {"noise.rate": []}}}, "axes.*no values for noise.rate"),
     ({"request": {"arms": ["ce"], "axes": {"splits.test": [10]}}}, "axes.*splits.test: all of a"),
-    ({"arms": {"ce": {"about": "mine"}}}, "arm 'ce': search_spaces/arms.py has one of this name"),
+    ({"arms": {"ce": {"about": "mine"}}}, "arm 'ce': search_spaces/arms has one of this name"),
 ]
 
 GCE = "methods.losses.generalized_cross_entropy:GeneralizedCrossEntropy"

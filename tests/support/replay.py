@@ -1,5 +1,8 @@
-"""A recorder for the CPU that keeps a CUDA graph's contract: the same operators on the same memory,
-whatever Python would do by now. Recording leaves no trace; only a replay does the work."""
+"""A recorder for the CPU that keeps a CUDA graph's contract.
+
+The same operators on the same memory, whatever Python would do by now. Recording leaves no trace;
+only a replay does the work.
+"""
 
 import torch
 from torch import Tensor

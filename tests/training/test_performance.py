@@ -1,5 +1,7 @@
-"""What makes a step fast, checked without a clock: what it does, how often, and that doing it the
-plain way gives the same."""
+"""What makes a step fast, checked without a clock.
+
+What it does, how often, and that doing it the plain way gives the same.
+"""
 
 from collections import Counter
 from dataclasses import fields
@@ -108,8 +110,10 @@ def test_a_step_costs_the_same_in_every_epoch(arm):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fast_path_can_be_left_out(name):
-    """Of a convolutional network with crops and a meta-learned loss. (The GPU's own: see
-    test_cuda_graph.py.)"""
+    """Of a convolutional network with crops and a meta-learned loss.
+
+    The GPU's own: see test_cuda_graph.py.
+    """
     spec = training_spec("mw_net", small_study(["mw_net"]))
     spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip"})
     fast, plain = TrainingRun(spec, CPU), TrainingRun(spec, CPU, FastPaths.without([name]))
