@@ -90,17 +90,17 @@ def look_ahead(
     """
     if not problem.moves:
         return dict(theta), z
-    found = problem.outputs(theta) if z is None else z
+    outputs = problem.outputs(theta) if z is None else z
     values = list(theta.values())
     grads = torch.autograd.grad(
-        problem.losses(found).mean(), values, retain_graph=z is not None, materialize_grads=True
+        problem.losses(outputs).mean(), values, retain_graph=z is not None, materialize_grads=True
     )
     rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
     left = [*reversed(grads)]
     del grads  # each goes when it has been used: together they are as large as the model
     with torch.no_grad():
         moved = {n: torch.addcmul(p, left.pop(), rate, value=-1) for n, p in theta.items()}
-    return moved, tuple(t.detach() for t in found)
+    return moved, tuple(t.detach() for t in outputs)
 
 
 def clean_gradient(problem: Problem, theta: Parameters) -> Direction:
@@ -118,7 +118,7 @@ def _forward_mode(
     """z and J z . direction in one pass with dual numbers; no graph is built."""
     with forward_mode():
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in theta.items()}
-        pairs = [forward_ad.unpack_dual(found) for found in outputs(dual)]
+        pairs = [forward_ad.unpack_dual(output) for output in outputs(dual)]
     tangents = [torch.zeros_like(p.primal) if p.tangent is None else p.tangent for p in pairs]
     return tuple(p.primal for p in pairs), tuple(tangents)
 

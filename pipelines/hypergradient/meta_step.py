@@ -85,7 +85,7 @@ class MetaLearner:
             self.network,
             batch.x,
             clean,
-            losses=lambda found: self.objective(Outputs(*found), batch),
+            losses=lambda outputs: self.objective(Outputs(*outputs), batch),
             moves=not self.objective.fresh_each_step,
         )
         return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)

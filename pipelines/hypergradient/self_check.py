@@ -162,14 +162,14 @@ def _disagreement(model: ModelCalls, reverse: Reverse, engine: Engine) -> str | 
     """How < u, J v > and < J^T u, v > differ by more than rounding, if they do."""
     directions = _equal_shares(reverse.gradients)
     tangents = _tangents(model, engine, directions)
-    found = sum(_inner(u, t) for u, t in zip(reverse.cotangents, tangents, strict=True))
+    measured = sum(_inner(u, t) for u, t in zip(reverse.cotangents, tangents, strict=True))
     expected = sum(_inner(reverse.gradients[name], v) for name, v in directions.items())
-    error = abs(found - expected)
+    error = abs(measured - expected)
     double = reverse.outputs[0].dtype == torch.double
     tolerance = TOLERANCE if double else TOLERANCE_FLOAT32
     if error <= tolerance or error <= tolerance + 2 * _rounding(model, directions):
         return None
-    return f"of {expected:.4g} of its gradient it finds {found:.4g}"
+    return f"of {expected:.4g} of its gradient it finds {measured:.4g}"
 
 
 def _check_calls(model: ModelCalls, reverse: Reverse) -> None:
@@ -186,8 +186,8 @@ def _check_calls(model: ModelCalls, reverse: Reverse) -> None:
         outputs, [*model.theta.values()], reverse.cotangents, materialize_grads=True
     )
     largest = torch.stack([g.norm() for g in grads]).max()
-    for (name, found), trained in zip(reverse.gradients.items(), grads, strict=True):
-        if _apart(trained, found, largest):
+    for (name, gradient), trained in zip(reverse.gradients.items(), grads, strict=True):
+        if _apart(trained, gradient, largest):
             raise UserError(
                 "this model cannot be meta-learned with: torch.func.functional_call does not reach "
                 f"its parameter {name!r}, which it may hold in a list or in a compiled part"

@@ -20,11 +20,11 @@ def crop_flip(x: Tensor, crop_offsets: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").to(x.dtype)  # exact: bytes fit a float
-    found = []
+    crops = []
     for image, (top, left, flip) in zip(padded, crop_offsets.T.tolist(), strict=True):
         crop = image[:, top : top + height, left : left + width]
-        found.append(crop.flip(2) if flip else crop)
-    return torch.stack(found)
+        crops.append(crop.flip(2) if flip else crop)
+    return torch.stack(crops)
 
 
 def crop_flip_gather(x: Tensor, crop_offsets: Tensor) -> Tensor:

@@ -42,17 +42,19 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator."""
         name, given = func.overloadpacket.__name__, _tensors((args, kwargs))
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if _waits(func, name, args):
             self.reasons.append(f"{name} waits for the device")
         elif _draws(func, args):
             self.reasons.append(f"{name} draws random numbers")
-        elif self._device.type != "cpu" and any(_on_host(name, t) for t in given + _tensors(found)):
+        elif self._device.type != "cpu" and any(
+            _on_host(name, t) for t in given + _tensors(result)
+        ):
             self.reasons.append(f"{name} copies to or from the host's memory")
         self.touched |= {
             self._names[_storage_of(t)] for t in given if _storage_of(t) in self._names
         }
-        return found
+        return result
 
 
 def _waits(func: Any, name: str, args: Any) -> bool:
@@ -91,17 +93,17 @@ def contents(owners: list[nn.Module]) -> dict[str, Any]:
 
     Tensors, plain values and what cannot be looked into, through containers and objects.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, _, _, value in _attributes(owners):
-        _walk(name, value, found, frozenset())
+        _walk(name, value, values, frozenset())
     for name, value in _of_classes(owners):
-        _walk(name, value, found, frozenset())
-    return found
+        _walk(name, value, values, frozenset())
+    return values
 
 
-def unseen(found: dict[str, Any]) -> list[str]:
+def unseen(values: dict[str, Any]) -> list[str]:
     """Names of those contents that may change without it being seen."""
-    return [name for name, value in found.items() if isinstance(value, CHANGING)]
+    return [name for name, value in values.items() if isinstance(value, CHANGING)]
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
@@ -138,13 +140,13 @@ def _of_classes(owners: list[nn.Module]) -> Iterator[tuple[str, Any]]:
                     yield f"class {base.__qualname__}.{name}", value
 
 
-def _walk(name: str, value: Any, found: dict[str, Any], above: frozenset[int]) -> None:
+def _walk(name: str, value: Any, values: dict[str, Any], above: frozenset[int]) -> None:
     parts = None if id(value) in above else _parts(value)
     if parts is None:
-        found[name] = _frozen(value)
+        values[name] = _frozen(value)
         return
     for part, inner in parts:
-        _walk(f"{name}.{part}", inner, found, above | {id(value)})
+        _walk(f"{name}.{part}", inner, values, above | {id(value)})
 
 
 def _frozen(value: Any) -> Any:

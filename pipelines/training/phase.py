@@ -209,7 +209,7 @@ class PhaseTraining:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that a step moves."""
-        return [found for found in (self.optimizer, self.meta.optimizer) if found]
+        return [optimizer for optimizer in (self.optimizer, self.meta.optimizer) if optimizer]
 
     def modules(self) -> list[torch.nn.Module]:
         """Those that a step calls."""
@@ -217,15 +217,15 @@ class PhaseTraining:
 
     def state(self) -> State:
         """The tensors that a step changes in place, by their owners."""
-        found = {
+        tensors = {
             "model": [*self.network.model.parameters(), *self.network.model.buffers()],
             "objective": [*self.objective.parameters(), *self.objective.buffers()],
             "sums": list(self.sums.values()),
         }
         for number, optimizer in enumerate(self.optimizers()):
             values = [value for state in optimizer.state.values() for value in state.values()]
-            found[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
-        return found
+            tensors[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
+        return tensors
 
     def batch(self, step_inputs: StepInputs, key: Key) -> Batch:
         """The training batch of a step: augmented, normalised, on the device."""

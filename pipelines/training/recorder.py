@@ -39,9 +39,9 @@ class CudaGraphs:
         here = torch.cuda.current_stream()
         self._stream.wait_stream(here)
         with torch.cuda.stream(self._stream):
-            found = work()
+            result = work()
         here.wait_stream(self._stream)
-        return found
+        return result
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture the work; what replays it on the current stream."""
