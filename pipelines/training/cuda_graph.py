@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -260,7 +260,7 @@ def _set(attributes: Attributes) -> None:
 
 
 def _parts(step_inputs: StepInputs) -> list[Tensor | None]:
-    return list(vars(step_inputs).values())
+    return [getattr(step_inputs, field.name) for field in fields(StepInputs)]
 
 
 def _data_pointers(steps: Steps) -> list[int]:
