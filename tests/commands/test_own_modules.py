@@ -29,7 +29,8 @@ MODULES = {
 
         class Scaled(CrossEntropy):
             def forward(self, outputs, batch):
-                (Path(PLACE) / quote(__file__, safe="")).touch()
+                if len(batch.y) > 2:  # the driver rehearses a step on two examples
+                    (Path(PLACE) / quote(__file__, safe="")).touch()
                 return factor * super().forward(outputs, batch)
         """,
     "factor": "factor = 0.5",
