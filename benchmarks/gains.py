@@ -21,20 +21,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.step import (
-    SHORTEST,
-    Case,
-    Record,
-    Shape,
-    Stepper,
-    flat,
-    interleaved,
-    make_trial,
-    ratios,
-    seconds_of,
-    shapes,
-    warm_up,
-)
+from benchmarks.step import shapes
+from benchmarks.steppers import Case, Shape, Stepper, flat, make_trial
+from benchmarks.timing import SHORTEST, Record, interleaved, ratios, seconds_of, warm_up
 from pipelines.training.fast_paths import FastPaths
 
 ARMS = ("ce", "l2rw", "mw_net")

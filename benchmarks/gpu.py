@@ -28,17 +28,9 @@ from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gains import measure as gains
-from benchmarks.step import (
-    Case,
-    Record,
-    Shape,
-    Stepper,
-    make_trial,
-    measure,
-    seconds_of,
-    table,
-    warm_up,
-)
+from benchmarks.step import measure, table
+from benchmarks.steppers import Case, Shape, Stepper, make_trial
+from benchmarks.timing import Record, seconds_of, warm_up
 
 ROOT = Path(__file__).parent.parent
 SHAPES = [

@@ -24,7 +24,8 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ledger import fill, large_study
-from benchmarks.step import Case, Shape, Stepper, interleaved, make_trial, warm_up
+from benchmarks.steppers import Case, Shape, Stepper, make_trial
+from benchmarks.timing import interleaved, warm_up
 from pipelines.execution.job_queue import JobQueue
 from pipelines.ledger.ledger import Ledger
 from pipelines.planning.specs import default_spec

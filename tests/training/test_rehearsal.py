@@ -11,6 +11,7 @@ from pipelines.training import rehearsal
 from pipelines.training.rehearsal import rehearse
 from pipelines.training.trial import TrainingRun
 from tests.conftest import in_phase, small_study, training_spec, under
+from tests.hypergradient.odd_models import Untaught
 
 
 def spec_of(arm="ce", model=None, method=None):
@@ -147,18 +148,6 @@ class NeedsMany(CrossEntropy):
 
 def test_a_method_that_needs_more_examples_gets_them():
     rehearse(spec_of(method=NeedsMany))
-
-
-class Untaught(torch.autograd.Function):
-    """Has no forward-mode rule, here."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, *grads):
-        return grads[0]
 
 
 class NoRuleHere(OnlyInEval):
