@@ -28,10 +28,12 @@ def decode(data: bytes | None) -> Json | None:
         return None
     if not isinstance(document, dict) or not document:
         return None
-    name, value = document.popitem()  # the digest comes last
-    if value == digest(document):
-        return document
-    return None if name == DIGEST else document | {name: value}
+    if DIGEST in document:
+        stored = document.pop(DIGEST)
+        return document if stored == digest(document) else None
+    # The digest was written last: if its very name is damaged, it says that the rest is not.
+    name, value = document.popitem()
+    return document if value == digest(document) else document | {name: value}
 
 
 def lookup(document: Json, address: str) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.documents import decode, encode
 from pipelines.ledger.ledger import Ledger
 from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, started, state
 
@@ -114,3 +115,10 @@ def test_documents_of_version_0_1_have_no_digest_and_are_believed(ledger: Ledger
     assert contents.damaged == {} and contents.trials[KEY].state == "completed"
     ledger.storage.delete(f"trials/{KEY}/attempts/1/history.json")
     assert ledger.contents().damaged == {KEY: ["attempts/1/history.json"]}
+
+
+def test_the_order_of_a_documents_keys_is_no_damage():
+    document = {"z": 1, "a": {"c": [1.5, None], "b": "x"}}
+    stored = json.loads(encode(document))
+    assert decode(json.dumps(stored, sort_keys=True).encode()) == document
+    assert decode(json.dumps(stored | {"z": 2}, sort_keys=True).encode()) is None
