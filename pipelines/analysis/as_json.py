@@ -5,8 +5,8 @@ from dataclasses import asdict, is_dataclass
 from math import isfinite
 from typing import Any
 
+from pipelines.analysis.estimate_schema import ComparisonJson, EstimateJson, IntervalJson
 from pipelines.analysis.intervals import Comparison, Estimate
-from pipelines.analysis.results_schema import ComparisonJson, EstimateJson, IntervalJson
 
 
 def to_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import stdtrit
 
-from pipelines.analysis.results_schema import Unit, Verdict
+from pipelines.analysis.estimate_schema import Unit, Verdict
 from pipelines.analysis.runs import Floats, Runs, by_repeat, difference, overall_mean
 
 LEVEL = 0.95

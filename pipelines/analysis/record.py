@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pipelines.analysis.answer_schema import RunCounts
 from pipelines.documents import Json
 from pipelines.trial_documents import Role
 
@@ -46,6 +47,7 @@ class ArmInfo(TypedDict):
     """What the study file says of an arm; `planned` counts its trials where the caller knows."""
 
     kind: str
+    about: NotRequired[str]
     tuned: bool
     space: dict[str, Range]
     default: Json
@@ -53,10 +55,14 @@ class ArmInfo(TypedDict):
 
 
 class StudyInfo(TypedDict):
-    """What the study file says of a study; `margin` is in units of the metric."""
+    """What the study file says of a study; `margin` is in units of the metric.
+
+    runs: that have ended and that are planned, in all scenarios, where the caller knows.
+    """
 
     metric: str
     epoch: EpochRule
     search: SearchKind
     margin: float
     arms: dict[str, ArmInfo]
+    runs: NotRequired[RunCounts]

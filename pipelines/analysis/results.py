@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pipelines.analysis.answer import answer
+from pipelines.analysis.answer_schema import Answer, RunCounts
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json, interval_json, to_json
 from pipelines.analysis.budget import value_at
@@ -29,6 +31,14 @@ from pipelines.analysis.tunability import importance
 from pipelines.documents import Json
 
 SCHEMA = 1
+NO_ANSWER: Answer = {
+    "lines": [],
+    "warnings": [],
+    "use": None,
+    "tuning": None,
+    "tunings": [],
+    "self_tuning": None,
+}
 
 
 def summarise(
@@ -66,17 +76,28 @@ def summarise(
         ],
         "cost": _cost(runs, pairs),
         "provenance": provenance or {},
+        "runs": info.get("runs") or _run_counts(arms),
+        "answer": NO_ANSWER,
         "headline": {"sentences": [], "untuned": None, "tuned": None},
     }
     results: Results = to_json(draft)
     results["headline"] = headline(results)
+    results["answer"] = answer(results, runs)
     return results
+
+
+def _run_counts(arms: Mapping[str, ArmResults]) -> RunCounts:
+    """Of the arms, where the caller does not know what is planned in all scenarios."""
+    trials = [arm["trials"] for arm in arms.values()]
+    done = sum(t["completed"] + t["diverged"] + t["failed"] + t["shared"] for t in trials)
+    return {"done": done, "planned": max(done, sum(t["planned"] for t in trials))}
 
 
 def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
     arm = info["arms"][runs.name]
     entry: ArmResults = {
         "kind": arm["kind"],
+        "about": arm.get("about", ""),
         "tuned": arm["tuned"],
         "space": arm["space"],
         "clean_labels": runs.clean_labels(),

@@ -5,35 +5,15 @@ Where a number is `float | None`, null stands for one that does not exist.
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pipelines.analysis.answer_schema import Answer, RunCounts
+from pipelines.analysis.estimate_schema import (
+    ByEpochRule,
+    ComparisonJson,
+    EstimateJson,
+    IntervalJson,
+)
 from pipelines.analysis.record import EpochRule, Range, SearchKind
 from pipelines.documents import Json
-
-Verdict = Literal["superior", "non-inferior", "inferior", "inconclusive"]
-Unit = Literal["repeats", "seeds"]
-
-
-class IntervalJson(TypedDict):
-    """A mean with its 95 % interval; sd over n runs in so many repeats."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    sd: float | None
-    n: int
-    repeats: int
-
-
-class EstimateJson(IntervalJson):
-    """An estimate, and how many of its runs failed."""
-
-    failed: int
-
-
-class ByEpochRule(TypedDict):
-    """An estimate under either epoch rule."""
-
-    last: EstimateJson
-    selected: EstimateJson
 
 
 class CleanLabels(TypedDict):
@@ -133,6 +113,7 @@ class ArmResults(TypedDict):
     """One arm; what only a tuned one has is not required."""
 
     kind: str
+    about: str
     tuned: bool
     space: dict[str, Range]
     clean_labels: CleanLabels
@@ -171,17 +152,6 @@ class WinProbability(TypedDict):
     budget: int
     probability: float
     by_repeat: list[float]
-
-
-class ComparisonJson(TypedDict):
-    """A paired difference and its verdict."""
-
-    difference: EstimateJson
-    verdict: Verdict
-    p_superior: float | None
-    p_noninferior: float | None
-    more: int | None
-    unit: Unit
 
 
 class ComparedArms(ComparisonJson):
@@ -295,5 +265,7 @@ class Results(TypedDict):
     missing: list[str]
     cost: Cost
     provenance: Json
+    runs: RunCounts
+    answer: Answer
     headline: Headline
     scenarios: NotRequired[ScenarioResults]

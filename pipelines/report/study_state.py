@@ -74,9 +74,14 @@ class StudyState:
             "epoch": protocol.epoch,
             "search": protocol.search,
             "margin": request.margin,
+            "runs": {
+                "done": self.planner.done.total(),
+                "planned": self.planner.planned.total(),
+            },
             "arms": {
                 name: {
                     "kind": arm.kind,
+                    "about": arm.about,
                     "tuned": arm.tuned,
                     "space": {n: describe_distribution(d) for n, d in arm.space.items()},
                     "default": self._default(name, arm),

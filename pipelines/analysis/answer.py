@@ -1,0 +1,194 @@
+"""The answer at a glance: what to use, what tuning buys, what self-tuning buys, what went wrong.
+
+Arms are chosen by val, never by test: what is reported must not pick itself.
+"""
+
+from collections.abc import Mapping
+from math import inf
+
+from pipelines.analysis.answer_schema import (
+    Answer,
+    Caution,
+    Gap,
+    Line,
+    RunCounts,
+    SelfTuning,
+    Tuning,
+    Use,
+)
+from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.as_json import estimate_json
+from pipelines.analysis.estimate_schema import EstimateJson
+from pipelines.analysis.intervals import estimate
+from pipelines.analysis.record import EpochRule
+from pipelines.analysis.results_schema import ArmResults, Results
+from pipelines.analysis.runs import difference
+from pipelines.analysis.selection import best_arm
+from pipelines.analysis.sentences import (
+    cost_text,
+    gap_of,
+    leader_sentence,
+    score_text,
+    self_tuning_sentence,
+    tuning_sentence,
+    use_sentence,
+)
+from pipelines.analysis.words import count, shown, title, unit
+from pipelines.kinds import KINDS, learns_itself
+
+PLAIN = "ce"
+SIMPLICITY = {"plain": 0, "control": 1, "tuned": 2, "self-tuning": 2}
+USE, TUNE, SELF_TUNE, PROGRESS = (
+    "What should I use?",
+    "What does tuning buy?",
+    "What does self-tuning buy?",
+    "How far is it?",
+)
+
+
+def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
+    """The answer box of a study; results: all but the answer itself."""
+    study = _Study(results, runs)
+    use, tunings, self_tuning = study.use(), study.tunings(), study.self_tuning()
+    tuning = study.main_tuned()
+    told = next((t["sentence"] for t in tunings if t["arm"] == tuning), "No tuned arm yet.")
+    lines: list[Line] = [
+        {"question": USE, "text": use["sentence"] if use else "No final run has finished yet."},
+        {"question": TUNE, "text": told},
+        {
+            "question": SELF_TUNE,
+            "text": self_tuning["sentence"] if self_tuning else "No self-tuning arm yet.",
+        },
+    ]
+    return {
+        "lines": [*lines, *_progress(results["runs"])],
+        "warnings": _diverged(results["arms"]),
+        "use": use,
+        "tuning": tuning,
+        "tunings": tunings,
+        "self_tuning": self_tuning,
+    }
+
+
+def _progress(runs: RunCounts) -> list[Line]:
+    if runs["done"] >= runs["planned"]:
+        return []
+    ended = f"{runs['done']} of {count(runs['planned'], 'run')}"
+    return [{"question": PROGRESS, "text": f"{ended} have ended: the answer may change."}]
+
+
+def _diverged(arms: Mapping[str, ArmResults]) -> list[Caution]:
+    return [
+        {
+            "trouble": "diverged",
+            "arm": name,
+            "text": f"{name}: {count(arm['trials']['diverged'], 'trial')} diverged.",
+        }
+        for name, arm in arms.items()
+        if arm["trials"]["diverged"]
+    ]
+
+
+class _Study:
+    """Results and runs of a study, asked for what the answer is made of."""
+
+    def __init__(self, results: Results, runs: Mapping[str, ArmRuns]) -> None:
+        self.results, self.runs = results, runs
+        self.arms, self.metric = results["arms"], results["metric"]
+        self.margin = results["margin"]
+        self.epoch: EpochRule = results["selection"]["epoch"]
+
+    def use(self) -> Use | None:
+        """The simplest and cheapest arm whose score is within the margin of the best one's."""
+        best = best_arm({name: arm["val"]["mean"] for name, arm in self.arms.items()})
+        if best is None or self._test(best)["mean"] is None:
+            return None
+        gaps = {n: self._gap(n, best) for n in self.arms if n != best}
+        known = {n: g for n, g in gaps.items() if g["mean"] is not None and g["low"] is not None}
+        if not known and len(self.arms) > 1:
+            sentence = leader_sentence(self._named(best), self._score(best))
+            return Use(arm=best, best=best, gap=None, alike=[best], open=[], sentence=sentence)
+        near = [n for n, g in gaps.items() if g["mean"] is not None and g["mean"] >= -self.margin]
+        alike = sorted([best, *near], key=self._simplicity)
+        chosen = alike[0]
+        simpler = [n for n in known if self._simplicity(n) < self._simplicity(chosen)]
+        open_arms = [gaps[n] for n in simpler if gaps[n]["claim"] != "far worse"]
+        gap = gaps.get(chosen)
+        sentence = use_sentence(
+            self._named(chosen), self._score(chosen), gap, len(alike), open_arms, self._margin()
+        )
+        return Use(arm=chosen, best=best, gap=gap, alike=alike, open=open_arms, sentence=sentence)
+
+    def main_tuned(self) -> str | None:
+        """The tuned arm of the headline; without one the tuned arm with the best val."""
+        tuned = {name: arm["val"]["mean"] for name, arm in self.arms.items() if arm["tuned"]}
+        return self.results["headline"]["tuned"] or best_arm(tuned)
+
+    def tunings(self) -> list[Tuning]:
+        """What tuning buys each tuned arm that has been searched."""
+        return [
+            self._tuning(name, arm)
+            for name, arm in self.arms.items()
+            if arm["tuned"] and arm.get("selected")
+        ]
+
+    def _tuning(self, name: str, arm: ArmResults) -> Tuning:
+        assert "selected" in arm and "tunability" in arm
+        won = sum(chosen["index"] == 0 for chosen in arm["selected"])
+        searches = len(arm["selected"])
+        gain = gap_of(self.metric, name, "default", arm["tunability"], self.margin)
+        return {
+            "arm": name,
+            "gain": gain,
+            "default_won": won,
+            "searches": searches,
+            "sentence": tuning_sentence(self._named(name), gain, won, searches),
+        }
+
+    def self_tuning(self) -> SelfTuning | None:
+        """The self-tuning arm against plain cross-entropy, the best control, the best tuned arm."""
+        ours = self.results["headline"]["untuned"]
+        if ours is None:
+            return None
+        opponents = dict.fromkeys([PLAIN, self._best_control(), self.results["headline"]["tuned"]])
+        gaps = [self._gap(ours, o) for o in opponents if o in self.arms]
+        gaps = [gap for gap in gaps if gap["mean"] is not None]
+        cost = self.arms[ours]["passes"]["ratio_to_ce"]
+        names = [self._opponent(gap["over"]) for gap in gaps]
+        sentence = self_tuning_sentence(self._named(ours), gaps, names, cost_text(cost))
+        return {"arm": ours, "gaps": gaps, "cost": cost, "sentence": sentence}
+
+    def _best_control(self) -> str | None:
+        controls = {n: a for n, a in self.arms.items() if KINDS[a["kind"]].side == "control"}
+        return best_arm({name: arm["val"]["mean"] for name, arm in controls.items()})
+
+    def _opponent(self, name: str) -> str:
+        return f"{'tuned ' if self.arms[name]['tuned'] else ''}{self._named(name)}"
+
+    def _gap(self, arm: str, over: str) -> Gap:
+        scores = (self.runs[name].final(self.epoch) for name in (arm, over))
+        found = estimate_json(estimate(difference(*scores)))
+        return gap_of(self.metric, arm, over, found, self.margin)
+
+    def _simplicity(self, name: str) -> tuple[float, float, int]:
+        """Plain, then controls, then the rest; then by passes of a search and a run together."""
+        arm = self.arms[name]
+        side, passes = KINDS[arm["kind"]].side, arm["passes"]
+        cost = inf if passes["run"] is None else (passes["search"] or 0) + passes["run"]
+        rank = 2 if arm["tuned"] or learns_itself(arm["kind"]) else SIMPLICITY[side]
+        return rank, cost, list(self.arms).index(name)
+
+    def _test(self, name: str) -> EstimateJson:
+        return self.arms[name]["test"][self.epoch]
+
+    def _score(self, name: str) -> str:
+        cost = cost_text(self.arms[name]["passes"]["ratio_to_ce"])
+        return ", ".join(filter(None, [score_text(self.metric, self._test(name)), cost]))
+
+    def _named(self, name: str) -> str:
+        about = title(self.arms[name]["about"])
+        return f"{name} ({about})" if about else name
+
+    def _margin(self) -> str:
+        [margin] = shown(self.metric, [self.margin])
+        return f"{margin} {unit(self.metric)}"

@@ -1,0 +1,131 @@
+"""The sentences of the answer: pure functions of typed numbers, worded by what intervals show."""
+
+from collections.abc import Sequence
+
+from pipelines.analysis.answer_schema import Claim, Gap
+from pipelines.analysis.estimate_schema import EstimateJson
+from pipelines.analysis.words import claim_of, count, listed, shown, unit
+from pipelines.metrics import METRICS
+
+TOO_FEW = "too few repeats for an interval"
+
+#: What is said of an arm that scores within the margin of the best one.
+BESIDE_THE_BEST: dict[Claim, str] = {
+    "better": "better than it",
+    "as good": "shown to be as good by that margin",
+    "slightly worse": "worse, but within that margin",
+    "worse": "worse",
+    "far worse": "worse by more than that margin",
+    "undecided": "not shown to be worse",
+    "no interval": TOO_FEW,
+}
+TUNING: dict[Claim, str] = {
+    "better": "Tuning improves {arm}",
+    "as good": "Tuning is not shown to improve {arm}",
+    "slightly worse": "Tuning makes {arm} worse",
+    "worse": "Tuning makes {arm} worse",
+    "far worse": "Tuning makes {arm} worse",
+    "undecided": "Tuning is not shown to improve {arm}",
+    "no interval": "What tuning buys {arm} cannot be told",
+}
+AGAINST: dict[Claim, str] = {
+    "better": "better than {over}",
+    "as good": "as good as {over} within the margin, not shown to be better",
+    "slightly worse": "worse than {over}, within the margin",
+    "worse": "worse than {over}",
+    "far worse": "worse than {over} by more than the margin",
+    "undecided": "not shown to be better or worse than {over}",
+    "no interval": "not comparable with {over} yet",
+}
+
+
+def gap_of(metric: str, arm: str, over: str, estimate: EstimateJson, margin: float) -> Gap:
+    """A difference with what it shows, and its text."""
+    mean, low, high = estimate["mean"], estimate["low"], estimate["high"]
+    return {
+        "arm": arm,
+        "over": over,
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "repeats": estimate["repeats"],
+        "claim": claim_of(low, high, margin),
+        "text": gap_text(metric, mean, low, high, margin),
+    }
+
+
+def gap_text(
+    metric: str, mean: float | None, low: float | None, high: float | None, margin: float
+) -> str:
+    """+0.1 points [-3.0, +3.2]; with as many digits as show on which side of 0 and -margin."""
+    if mean is None:
+        return "no runs to compare"
+    [size] = shown(metric, [mean], [0.0], "+")
+    if low is None or high is None:
+        return f"{size} {unit(metric)}, {TOO_FEW}"
+    ends = shown(metric, [low, high], [0.0, -margin], "+")
+    return f"{size} {unit(metric)} [{', '.join(ends)}]"
+
+
+def score_text(metric: str, estimate: EstimateJson) -> str:
+    """94.8 % [93.7, 95.9]."""
+    if estimate["mean"] is None:
+        return "no finite test score"
+    mark = " %" if METRICS[metric].in_points else ""
+    [mean] = shown(metric, [estimate["mean"]])
+    low, high = estimate["low"], estimate["high"]
+    if low is None or high is None:
+        return f"{mean}{mark} ({TOO_FEW})"
+    return f"{mean}{mark} [{', '.join(shown(metric, [low, high]))}]"
+
+
+def cost_text(ratio: float | None) -> str:
+    """How often the passes of a plain run."""
+    return "" if ratio is None else f"{ratio:.1f} times the passes of ce"
+
+
+def use_sentence(
+    name: str, score: str, gap: Gap | None, alike: int, open_arms: Sequence[Gap], margin: str
+) -> str:
+    """What to use, and why it and not the best.
+
+    name: with its title. score: with its interval and cost. gap: over the best; None if it is that.
+    alike: arms within the margin of the best. margin: as text.
+    """
+    if gap is None:
+        why = "it has the highest val, and no simpler arm scores within the margin of"
+        text = f"Use {name}: {score}; {why} {margin}"
+    else:
+        verdict = f"{BESIDE_THE_BEST[gap['claim']]} ({gap['text']})"
+        text = (
+            f"Use {name}: {score}; the simplest of {count(alike, 'arm')} within {margin} of the "
+            f"best on val, {gap['over']}, and {verdict}"
+        )
+    if open_arms:
+        ruled = listed([f"{other['arm']} ({other['text']})" for other in open_arms])
+        text += (
+            f". Simpler, with a lower mean, but not shown to be worse by more than that: {ruled}"
+        )
+    return f"{text}."
+
+
+def leader_sentence(name: str, score: str) -> str:
+    """What leads where nothing can be compared yet."""
+    return f"Too few repeats to choose; the highest val so far has {name}: {score}."
+
+
+def tuning_sentence(name: str, gap: Gap, default_won: int, searches: int) -> str:
+    """What tuning an arm buys over its default."""
+    claim = TUNING[gap["claim"]].format(arm=name)
+    won = f"its default won {default_won} of {count(searches, 'search')}"
+    return f"{claim} over its default: {gap['text']}; {won}."
+
+
+def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], cost: str) -> str:
+    """What the self-tuning arm buys over each opponent; titles: theirs."""
+    clauses = [
+        f"{AGAINST[gap['claim']].format(over=over)} ({gap['text']})"
+        for gap, over in zip(gaps, titles, strict=True)
+    ]
+    paid = f"; a run costs {cost}" if cost else ""
+    return f"Self-tuning {name} is {', '.join(clauses) or 'compared with nothing'}{paid}."

@@ -1,0 +1,65 @@
+"""Words for numbers: pure functions, so that no sentence says more than its interval does."""
+
+import re
+from collections.abc import Sequence
+
+from pipelines.analysis.answer_schema import Claim
+from pipelines.metrics import METRICS
+
+EXTRA_DIGITS = 4  # at most so many more, to tell a number from 0 or from the margin
+
+
+def claim_of(low: float | None, high: float | None, margin: float) -> Claim:
+    """What the interval of a difference shows; all of it must say so.
+
+    better: above 0. as good: above -margin. slightly worse: below 0 and above -margin.
+    far worse: below -margin. worse: below 0. undecided: none of these. no interval: no ends.
+    """
+    if low is None or high is None:
+        return "no interval"
+    if low > 0:
+        return "better"
+    if low > -margin:
+        return "slightly worse" if high < 0 else "as good"
+    if high < -margin:
+        return "far worse"
+    return "worse" if high < 0 else "undecided"
+
+
+def count(n: float, noun: str) -> str:
+    """1 run, 2 runs; 2 searches."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{n:g} {noun if n == 1 else plural}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def title(about: str) -> str:
+    """What a study file says of an arm, without the reference and the word control."""
+    return re.sub(r" \([^()]*\d{4}\)", "", about).removeprefix("control: ")
+
+
+def shown(
+    metric: str, values: Sequence[float], limits: Sequence[float] = (), sign: str = ""
+) -> list[str]:
+    """Scores or differences in the units shown, with as many digits as tell them from `limits`.
+
+    An end of an interval at 0.0004 is not shown as 0.0 where it matters that it is above 0.
+    """
+    scale, digits = METRICS[metric].scale, 1 if METRICS[metric].in_points else 4
+    for extra in range(EXTRA_DIGITS):
+        texts = [f"{scale * value:{sign}.{digits + extra}f}" for value in values]
+        edges = {f"{scale * limit:{sign}.{digits + extra}f}" for limit in limits}
+        if not any(t in edges and v not in limits for t, v in zip(texts, values, strict=True)):
+            break
+    return texts
+
+
+def unit(metric: str) -> str:
+    """Of differences: points of 100 for fractions."""
+    shown_as = METRICS[metric]
+    return "points" if shown_as.in_points else shown_as.unit or metric
