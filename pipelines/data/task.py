@@ -71,6 +71,11 @@ class Task:
     std: Tensor
     description: DataDescription
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples of each split."""
+        return {name: len(getattr(self, name)) for name in ("train", "meta", "val", "test")}
+
     def to(self, device: torch.device | str) -> Task:
         """The same task on another device."""
         parts = ("train", "meta", "val", "test", "mean", "std")

@@ -1,6 +1,9 @@
-"""Which ways to meta-learn a phase may have."""
+"""Which ways to meta-learn a phase may have, and how many steps it takes."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -82,3 +85,28 @@ def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
         raise UserError(
             "meta.graph = 'retain': without a look-ahead only one_sided_difference gains by it"
         )
+
+
+def pool_size(phase: Phase, sizes: Mapping[str, int]) -> int:
+    """Examples of a phase's pool; sizes: of the splits. Each repetition of meta counts."""
+    repeats = {"meta": phase.meta_repeat}
+    return sum(sizes[part] * repeats.get(part, 1) for part in phase.pool.split("+"))
+
+
+def epoch_size(phase: Phase, sizes: Mapping[str, int]) -> int:
+    """Examples of an epoch of a phase; sizes: of the splits.
+
+    Pools that hold the training split have its epoch, however often meta is repeated: all arms that
+    learn from noisy labels take the same number of steps. Others have it if they ask for it.
+    """
+    as_train = "train" in phase.pool or phase.epoch_size == "train"
+    return sizes["train"] if as_train else pool_size(phase, sizes)
+
+
+def total_steps(phases: Sequence[Phase], protocol: Protocol, sizes: Mapping[str, int]) -> int:
+    """Training steps of a whole trial; sizes: of the splits."""
+    return sum(
+        max(1, round(phase.epochs * protocol.schedule.epochs))
+        * math.ceil(epoch_size(phase, sizes) / phase_schedule(phase, protocol).batch_size)
+        for phase in phases
+    )

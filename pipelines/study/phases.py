@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.documents import Json
 from pipelines.study.method_loading import importable, without_family
 from pipelines.study.search_space import Value
-from pipelines.study.validation import Strict, identity
+from pipelines.study.validation import Strict, added, identity
 
 Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
 
@@ -47,6 +47,11 @@ class Phase(Strict):
         default=1.0, gt=0, le=1000, description="length, as a fraction of the schedule's epochs"
     )
     start: Literal["fresh", "continue"] = "continue"
+    epoch_size: Literal["pool", "train"] = added(
+        "pool",
+        description="of a pool without the training split: its own size, or that of the training "
+        "split, so that the phase takes as many steps as others",
+    )
     schedule: dict[str, Any] = Field(
         {}, description="entries of the protocol's schedule, overridden"
     )

@@ -7,6 +7,7 @@ import math
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import build_method
+from pipelines.study.phase_rules import epoch_size
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Schedule
 from pipelines.study.search_space import Value
@@ -39,11 +40,7 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
     total = 0
     for phase in arm.resolve(config):
         schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
-        size = (
-            len(task.train)
-            if "train" in phase.pool
-            else len(task.pool(phase.pool, phase.meta_repeat))
-        )
+        size = epoch_size(phase, task.sizes)
         steps = math.ceil(size / schedule.batch_size)
         epochs = max(1, round(phase.epochs * protocol.schedule.epochs))
         total += epochs * (3 * size + _meta_passes(phase, size, steps, len(task.meta)))

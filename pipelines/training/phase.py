@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Parameters, Rate
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
 from pipelines.models.network import EVALUATION_BATCH, Network
-from pipelines.study.phase_rules import check_meta, phase_schedule
+from pipelines.study.phase_rules import check_meta, epoch_size, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
@@ -50,9 +50,7 @@ class PhaseTraining:
         check_meta(phase, protocol)  # of this very configuration
         self.schedule = phase_schedule(phase, protocol)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
-        # Pools that hold the training split have its epoch, however often meta is repeated: all
-        # arms that learn from noisy labels take the same number of steps.
-        self.epoch_size = len(task.train if "train" in phase.pool else self.pool)
+        self.epoch_size = epoch_size(phase, task.sizes)
         self.steps_per_epoch = math.ceil(self.epoch_size / self.schedule.batch_size)
         self.steps = epochs * self.steps_per_epoch
         self.network = Network(
@@ -99,7 +97,7 @@ class PhaseTraining:
     def _order(self, epoch: int) -> Tensor:
         """Rows of the pool in this epoch's order.
 
-        Drawn without replacement, or with the method's own weights.
+        Drawn without replacement until all have been, or with the method's own weights.
         """
         seed, phase = self.key
         gen = generator(seed, "order", phase, epoch)
@@ -109,7 +107,9 @@ class PhaseTraining:
             return torch.multinomial(
                 weights.cpu(), self.epoch_size, replacement=True, generator=gen
             )
-        return torch.randperm(len(self.pool), generator=gen)[: self.epoch_size]
+        rounds = math.ceil(self.epoch_size / len(self.pool))
+        orders = [torch.randperm(len(self.pool), generator=gen) for _ in range(rounds)]
+        return torch.cat(orders)[: self.epoch_size]
 
     def _predict(self, pool: Pool) -> Outputs:
         stored = self.task.pool(pool, 1).x.split(EVALUATION_BATCH)

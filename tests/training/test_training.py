@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from methods.objective import Objective, Outputs, cross_entropy
+from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.meta_step import MetaLearner
 from pipelines.study.arms import known_arms
+from pipelines.study.phase_rules import total_steps
 from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import parse_study
 from pipelines.training.phase import PhaseTraining
@@ -108,6 +110,29 @@ def test_pools_with_the_training_split_take_the_same_number_of_steps(study):
         for repeat in (1, 30)
     }
     assert set(lengths.values()) == {sum(1 for _ in run_trial(training_spec("ce", study)))}
+
+
+def test_a_phase_without_the_training_split_takes_as_many_steps_as_others_if_it_asks_for_it(study):
+    steps = {arm: _steps(arm, study) for arm in ("ce", "clean_only", "clean_only_long")}
+    assert steps["clean_only"] == 3 and steps["clean_only_long"] == steps["ce"] == 9
+    assert _steps("finetune_long", study) == 9 + 2 * 3
+
+
+def _steps(arm: str, study) -> int:
+    spec = training_spec(arm, study)
+    sizes = prepare(spec.protocol, spec.data_seed).sizes
+    taken = sum(1 for _ in run_trial(spec)) - 1  # the last one carries the result
+    assert taken == total_steps(spec.phases, spec.protocol, sizes)
+    return taken
+
+
+def test_a_long_epoch_on_few_examples_shows_each_of_them_equally_often(study):
+    run_ = TrainingRun(training_spec("clean_only_long", study), torch.device("cpu"))
+    pool, size = len(run_.training.pool), run_.training.epoch_size
+    seen = torch.cat([inputs.rows for inputs in run_.training.epoch_inputs(0)])
+    counts = seen.bincount(minlength=pool)
+    assert len(seen) == size and int(counts.max() - counts.min()) <= 1
+    assert torch.equal(seen[:pool].sort().values, torch.arange(pool))
 
 
 def test_the_record_reports_both_epoch_rules_and_keeps_test_apart(study):
