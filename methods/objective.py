@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,19 +67,51 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class DataInfo:
-    """What a method may know of the data.
+class PhaseInfo:
+    """What a method may know before its phase starts.
 
-    rows: N; classes: K; labels [N]: as observed, -1 outside of the pool; counts [K]: in the pool.
+    rows: N; classes: K; labels [N]: as observed, -1 outside of the pool; counts [K]: in the pool;
+    features: D, the width of the model's features; epochs: of the phase.
     """
 
     rows: int
     classes: int
     labels: Tensor
     counts: Tensor
+    features: int = 0
+    epochs: int = 1
 
 
-Predict = Callable[[Pool], Outputs]
+class Predictions(NamedTuple):
+    """A model's outputs in eval mode on a pool's examples, each once.
+
+    index [n]: rows in the data set; y [n]: observed labels; trusted [n]: as in Batch.
+    """
+
+    outputs: Outputs
+    index: Tensor
+    y: Tensor
+    trusted: Tensor
+
+
+class Predict(Protocol):
+    """Predictions on a pool as the model is now; by default on the phase's own pool."""
+
+    def __call__(self, pool: Pool | None = None) -> Predictions: ...
+
+
+class PreviousPhase(NamedTuple):
+    """What a phase may take over from the one before.
+
+    objective: its own; predict: with its model, whose weights may be gone afterwards;
+    learned: what its objective's `learned` said at the end of each epoch, [epochs, ...] by name.
+    """
+
+    objective: Objective
+    predict: Predict
+    learned: dict[str, Tensor]
+
+
 ModelCall = Callable[[Tensor], Outputs]
 
 
@@ -106,6 +138,11 @@ class Objective(nn.Module, ABC):
         """What learns from the clean loss."""
         return ()
 
+    @property
+    def meta_learns(self) -> bool:
+        """Whether it learns from the clean loss, once it is bound."""
+        return self.fresh_each_step or bool(self.meta_parameters())
+
     def train_parameters(self) -> Sequence[Tensor]:
         """What joins the model's optimizer and learns from the training loss: a noise layer."""
         return ()
@@ -117,13 +154,23 @@ class Objective(nn.Module, ABC):
             parameter.grad = grad
         optimizer.step()
 
-    def bind(self, info: DataInfo) -> None:
-        """Called once, before training: allocate buffers."""
+    def bind(self, info: PhaseInfo) -> None:
+        """Called once, before training: allocate buffers, and networks that need the widths.
+
+        After it, `meta_parameters` and `train_parameters` are what they will be.
+        """
+
+    def inherit(self, previous: PreviousPhase) -> None:
+        """Called once at a change of phase, after `bind` and before the model changes.
+
+        Fill buffers: a trial that is resumed gets them from its snapshot, and this is not called
+        again. Without gradient.
+        """
 
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
-        """Called before an epoch; may return sampling weights [n] for the pool.
+        """Called before an epoch, without gradient; may return sampling weights [n] for the pool.
 
-        `predict(pool)` gives outputs in eval mode, in the pool's order.
+        In the pool's order, in which each meta example occurs `meta_repeat` times.
         """
         return None
 

@@ -7,7 +7,7 @@ the steps.
 import torch
 from torch import Tensor, nn
 
-from methods.objective import Batch, Bounded, DataInfo, Outputs, ScalarLoss, cross_entropy
+from methods.objective import Batch, Bounded, Outputs, PhaseInfo, ScalarLoss, cross_entropy
 
 
 class Template(ScalarLoss):
@@ -30,7 +30,7 @@ class Template(ScalarLoss):
 
     # Memory: called once, before training. What is remembered is a buffer, so that it is part of
     # every checkpoint; a resumed trial then has the same bits.
-    def bind(self, info: DataInfo) -> None:
+    def bind(self, info: PhaseInfo) -> None:
         self.memory = nn.Buffer(torch.zeros(info.rows, device=info.labels.device))
 
     # The one obligation: losses [B], one for each example, not reduced. Pure: it is called several

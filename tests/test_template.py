@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods.objective import Batch, DataInfo, Outputs, cross_entropy
+from methods.objective import Batch, Outputs, PhaseInfo, cross_entropy
 from methods.template import Template
 from pipelines.study.arms import known_arms
 from pipelines.training.trial import run_trial
@@ -16,7 +16,7 @@ CLASSES, ROWS = 3, 10
 def bound(**hyperparameters) -> Template:
     method = Template(**hyperparameters)
     labels = torch.arange(ROWS) % CLASSES
-    method.bind(DataInfo(ROWS, CLASSES, labels, labels.bincount()))
+    method.bind(PhaseInfo(ROWS, CLASSES, labels, labels.bincount()))
     return method.double()
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # for editors and type checkers; tests/untuned compares it wi
     from methods.objective import (
         Batch,
         Bounded,
-        DataInfo,
         Objective,
         Outputs,
+        PhaseInfo,
         ScalarLoss,
         cross_entropy,
         expectation,
@@ -42,7 +42,7 @@ _HOMES = {
     "methods.objective": (
         "Batch",
         "Bounded",
-        "DataInfo",
+        "PhaseInfo",
         "Objective",
         "Outputs",
         "ScalarLoss",

@@ -41,7 +41,7 @@ class MetaLearner:
     ) -> None:
         self.objective, self.network, self.meta = objective, network, meta
         parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
-        self.active = objective.fresh_each_step or bool(parameters)
+        self.active = objective.meta_learns
         self.theta = _look_ahead_parameters(network, meta)
         kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
         self.optimizer = (

@@ -9,11 +9,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from methods.objective import DataInfo, Objective
+from methods.objective import Objective, PhaseInfo
 from pipelines import own_modules
 from pipelines.documents import Json, decode
 from pipelines.errors import UserError
 from pipelines.models.build import build
+from pipelines.models.network import feature_width
 from pipelines.study.method_loading import build_method, importable
 from pipelines.study.protocol import Model
 
@@ -37,7 +38,7 @@ class Classifier(nn.Module):
 def load_model(file: str | Path | BinaryIO) -> Classifier:
     """The classifier in a trial's model.pt, in eval mode, on the CPU."""
     saved = _saved(file)
-    network = build(Model(**saved["model"]), tuple(saved["input_shape"]), len(saved["classes"]))
+    network = _network(saved)
     network.load_state_dict(saved["weights"])
     return Classifier(network, saved["mean"], saved["std"], saved["classes"]).eval()
 
@@ -57,11 +58,25 @@ def load_objective(file: str | Path | BinaryIO) -> Objective:
         raise UserError(f"{name} was written by a version that saved no objective with the model")
     objective = build_method(importable(stored["method"]), stored["hyperparameters"])
     if stored["labels"] is not None:
-        labels, classes = stored["labels"].long(), len(saved["classes"])
-        counts = torch.bincount(labels[labels >= 0], minlength=classes)
-        objective.bind(DataInfo(len(labels), classes, labels, counts))
+        objective.bind(_phase_info(saved, needs_features=objective.needs_features))
     objective.load_state_dict(stored["state"])
     return objective
+
+
+def _network(saved: Json) -> nn.Module:
+    return build(Model(**saved["model"]), tuple(saved["input_shape"]), len(saved["classes"]))
+
+
+def _phase_info(saved: Json, needs_features: bool) -> PhaseInfo:
+    labels, classes = saved["objective"]["labels"].long(), len(saved["classes"])
+    return PhaseInfo(
+        rows=len(labels),
+        classes=classes,
+        labels=labels,
+        counts=torch.bincount(labels[labels >= 0], minlength=classes),
+        features=feature_width(_network(saved)) if needs_features else 0,
+        epochs=saved["objective"].get("epochs", 1),
+    )
 
 
 def _saved(file: str | Path | BinaryIO) -> Json:

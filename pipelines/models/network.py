@@ -173,6 +173,15 @@ def logits_of(output: object) -> Tensor:
     return logits
 
 
+def feature_width(model: nn.Module) -> int:
+    """D of the model's features, the input of its last linear layer.
+
+    Raises:
+        UserError: it has no such layer.
+    """
+    return _last_linear(model).in_features
+
+
 def _last_linear(model: nn.Module) -> nn.Linear:
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not layers:

@@ -8,7 +8,7 @@ from pipelines.analysis.record import Record
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import build_method
+from pipelines.study.method_loading import bound_method
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 
@@ -47,14 +47,12 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
 def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
     """Clean labels that training uses: trained on, or learned from through the clean loss."""
     splits = protocol.splits
-    meta = any("meta" in phase.pool or _meta_learns(phase) for phase in phases)
+    meta = any(
+        "meta" in phase.pool or bound_method(phase.method, phase.hyperparameters).meta_learns
+        for phase in phases
+    )
     val = splits.val_labels == "clean" and any("val" in phase.pool for phase in phases)
     return splits.meta * meta + splits.val * val
-
-
-def _meta_learns(phase: Phase) -> bool:
-    method = build_method(phase.method, phase.hyperparameters)
-    return method.fresh_each_step or bool(method.meta_parameters())
 
 
 def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:

@@ -7,8 +7,10 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 
+import torch
+
 import methods
-from methods.objective import Objective
+from methods.objective import Objective, PhaseInfo
 from pipelines import own_modules
 from pipelines.errors import UserError
 from pipelines.study.search_space import Value
@@ -81,3 +83,15 @@ def build_method(path: str, given: dict[str, Value]) -> Objective:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{path}: its constructor fails: {reason}") from error
+
+
+def bound_method(path: str, given: dict[str, Value]) -> Objective:
+    """The same, bound to two examples of two classes: with the parameters that it learns.
+
+    Raises:
+        UserError: as `build_method`.
+    """
+    method = build_method(path, given)
+    labels = torch.arange(2)
+    method.bind(PhaseInfo(rows=2, classes=2, labels=labels, counts=labels.bincount(), features=1))
+    return method

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
-from pipelines.study.method_loading import build_method
+from pipelines.study.method_loading import bound_method
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Protocol, Schedule
 from pipelines.study.validation import describe
@@ -24,6 +24,11 @@ def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
         return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
     except ValidationError as error:
         raise UserError(f"schedule.{describe(error)}") from None
+
+
+def phase_epochs(phase: Phase, protocol: Protocol) -> int:
+    """Length of a phase in epochs, one at least."""
+    return max(1, round(phase.epochs * protocol.schedule.epochs))
 
 
 def check_meta(phase: Phase, protocol: Protocol) -> None:
@@ -52,7 +57,7 @@ def check_phase(phase: Phase) -> None:
     Raises:
         UserError: they do not.
     """
-    method = build_method(phase.method, phase.hyperparameters)
+    method = bound_method(phase.method, phase.hyperparameters)
     for field, only in (("every", 1), ("lookahead", "rollback")):
         value = getattr(phase.meta, field)
         if method.fresh_each_step and value != only:

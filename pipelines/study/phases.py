@@ -46,7 +46,10 @@ class Phase(Strict):
     epochs: float = Field(
         default=1.0, gt=0, le=1000, description="length, as a fraction of the schedule's epochs"
     )
-    start: Literal["fresh", "continue"] = "continue"
+    start: Literal["fresh", "initial", "continue"] = Field(
+        default="continue",
+        description="with new weights, those that the first phase began with, or those there are",
+    )
     epoch_size: Literal["pool", "train"] = added(
         "pool",
         description="of a pool without the training split: its own size, or that of the training "

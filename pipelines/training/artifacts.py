@@ -11,7 +11,9 @@ from torch import Tensor
 from methods.objective import Objective
 from pipelines.data.task import Task, prepare
 from pipelines.study.method_loading import method_class, without_family
+from pipelines.study.phase_rules import phase_epochs
 from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.trial_documents import EXAMPLES, MODEL
 
@@ -29,7 +31,7 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
     phase = spec.phases[best["phase"] if best else state["position"][0]]
     model = {
         "weights": _on_cpu((best or state)["model"]),
-        "objective": _objective(phase, task, (best or state)["objective"]),
+        "objective": _objective(phase, protocol, task, (best or state)["objective"]),
         "model": protocol.model.model_dump(),
         "input_shape": list(task.input_shape),
         "classes": task.classes,
@@ -47,7 +49,9 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
     return {MODEL: _bytes(model), EXAMPLES: _bytes(examples)}
 
 
-def _objective(phase: Phase, task: Task, state: dict[str, Tensor]) -> dict[str, Any]:
+def _objective(
+    phase: Phase, protocol: Protocol, task: Task, state: dict[str, Tensor]
+) -> dict[str, Any]:
     """What `load_objective` needs: the class, its hyperparameters and its state.
 
     And the labels [N] of its pool (-1: not in it), where `bind` looks at them.
@@ -62,6 +66,7 @@ def _objective(phase: Phase, task: Task, state: dict[str, Tensor]) -> dict[str, 
         "hyperparameters": phase.hyperparameters,
         "state": _on_cpu(state),
         "labels": labels,
+        "epochs": phase_epochs(phase, protocol),
     }
 
 

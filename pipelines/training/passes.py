@@ -6,8 +6,8 @@ import math
 
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import build_method
-from pipelines.study.phase_rules import epoch_size
+from pipelines.study.method_loading import bound_method
+from pipelines.study.phase_rules import epoch_size, phase_epochs
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Schedule
 from pipelines.study.search_space import Value
@@ -42,14 +42,14 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
         schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
         size = epoch_size(phase, task.sizes)
         steps = math.ceil(size / schedule.batch_size)
-        epochs = max(1, round(phase.epochs * protocol.schedule.epochs))
+        epochs = phase_epochs(phase, protocol)
         total += epochs * (3 * size + _meta_passes(phase, size, steps, len(task.meta)))
     return total
 
 
 def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
-    method = build_method(phase.method, phase.hyperparameters)
-    if not (method.fresh_each_step or method.meta_parameters()):
+    method = bound_method(phase.method, phase.hyperparameters)
+    if not method.meta_learns:
         return 0
     clean = min(phase.meta.batch_size, meta) * steps
     return meta_passes(phase.meta, method.fresh_each_step, size, clean) // phase.meta.every

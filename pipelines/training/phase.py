@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs, Pool, generator
+from methods.objective import Batch, Key, Objective, Outputs, Pool, Predictions, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Parameters, Rate
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
-from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.models.network import Network
 from pipelines.study.phase_rules import check_meta, epoch_size, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
@@ -20,6 +20,7 @@ from pipelines.training.augmentation import crop_flip, crop_flip_gather
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
+from pipelines.training.phase_start import predictions
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
 from pipelines.training.snapshot import clone
@@ -111,9 +112,8 @@ class PhaseTraining:
         orders = [torch.randperm(len(self.pool), generator=gen) for _ in range(rounds)]
         return torch.cat(orders)[: self.epoch_size]
 
-    def _predict(self, pool: Pool) -> Outputs:
-        stored = self.task.pool(pool, 1).x.split(EVALUATION_BATCH)
-        return self.network.evaluate(map(self.task.normalise, stored))
+    def _predict(self, pool: Pool | None = None) -> Predictions:
+        return predictions(self.network, self.task, pool or self.phase.pool)
 
     def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""

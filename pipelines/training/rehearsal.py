@@ -25,6 +25,10 @@ FEW = 2  # examples of a step: what BatchNorm needs
 HERE = torch.device("cpu")  # a GPU may be another machine's, and is the trials'
 
 
+class CannotTrain(UserError):
+    """A phase's step fails."""
+
+
 def rehearse(spec: TrainingSpec, device: str = "cpu") -> None:
     """Take the first step of each of a trial's phases; nothing of it remains.
 
@@ -38,12 +42,11 @@ def rehearse(spec: TrainingSpec, device: str = "cpu") -> None:
         protocol = spec.protocol.model_copy(update={"precision": "float32"})
         spec = replace(spec, protocol=protocol)
     with _untouched():
-        for phase in spec.phases:
-            try:
-                _rehearse(replace(spec, phases=(phase,)))
-            except NoRule:
-                if device == HERE.type:
-                    raise
+        try:
+            _rehearse(spec)
+        except NoRule:
+            if device == HERE.type:
+                raise
 
 
 @contextmanager
@@ -57,40 +60,46 @@ def _untouched() -> Iterator[None]:
 
 
 def _rehearse(spec: TrainingSpec) -> None:
-    """A step on few examples, since one of a large model takes long.
+    """A step of each phase on few examples, since one of a large model takes long.
 
     Only a step on as many as the trial takes proves that it cannot train: a method may need more.
     """
     task = prepare(spec.protocol, spec.data_seed)
     try:
-        _first_step(spec, _few(task))
+        _first_steps(spec, _few(task))
+    except CannotTrain:
+        _first_steps(spec, task)
+
+
+def _first_steps(spec: TrainingSpec, task: Task) -> None:
+    number = 0
+    try:
+        run = TrainingRun(spec, HERE, task=task)
+        _check_outputs_differ(run)
+        for number in range(len(spec.phases)):
+            if number:
+                run.next_phase()
+            next(run.steps())
+            if run.step:  # of more than one
+                run.end_epoch(observed=True)
+        run.result()
+        run.state_dict()
     except UserError:
         raise
-    except Exception:
-        try:
-            _first_step(spec, task)
-        except UserError:
-            raise
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(
-                f"{spec.phases[0].method} cannot train model {spec.protocol.model.name!r}: {reason}"
-            ) from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CannotTrain(
+            f"{spec.phases[number].method} cannot train model {spec.protocol.model.name!r}: "
+            f"{reason}"
+        ) from None
 
 
-def _first_step(spec: TrainingSpec, task: Task) -> None:
-    run = TrainingRun(spec, HERE, task=task)
-    x = task.normalise(task.train.x[:FEW])
-    if _is_constant(run.training.network, x):
+def _check_outputs_differ(run: TrainingRun) -> None:
+    if _is_constant(run.training.network, run.task.normalise(run.task.train.x[:FEW])):
         raise UserError(
-            f"model {spec.protocol.model.name!r} gives every input the same outputs, and no step "
+            f"model {run.protocol.model.name!r} gives every input the same outputs, and no step "
             "would change that: are all of its weights zero?"
         )
-    next(run.steps())
-    if not run.history:  # of more than one step
-        run.end_epoch(observed=True)
-    run.result()
-    run.state_dict()
 
 
 def _few(task: Task) -> Task:

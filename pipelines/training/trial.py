@@ -17,17 +17,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from methods.objective import DataInfo, Objective, seed_of
+from methods.objective import Objective, Pool, Predictions, PreviousPhase, seed_of
 from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
 from pipelines.models.build import build
-from pipelines.models.network import same_random_state
-from pipelines.study.method_loading import build_method
+from pipelines.models.network import Network, same_random_state
+from pipelines.study.method_loading import build_method, method_class
+from pipelines.study.phase_rules import phase_epochs
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.phase import PhaseTraining
+from pipelines.training.phase_start import learned_path, phase_info, predictions
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import HistoryRow, Outcome
 
@@ -80,9 +82,7 @@ class TrainingRun:
         torch.set_num_threads(self.protocol.threads)
         self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
-        self.lengths = [
-            max(1, round(p.epochs * self.protocol.schedule.epochs)) for p in self.phases
-        ]
+        self.lengths = [phase_epochs(phase, self.protocol) for phase in self.phases]
         selects = all(phase.pool != "meta+val" for phase in self.phases)
         self.evaluator = Evaluator(self.task, self.protocol.metric, selects)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
@@ -97,35 +97,60 @@ class TrainingRun:
     # ---- phases
 
     def _build_model(self) -> torch.nn.Module:
-        torch.default_generator.manual_seed(seed_of(self.seed, "model", self.phase_index))
+        """A new model; `start: initial` repeats the weights of the first phase."""
+        again = self.phases[self.phase_index].start == "initial"
+        number = 0 if again else self.phase_index
+        torch.default_generator.manual_seed(seed_of(self.seed, "model", number))
         model = build(self.protocol.model, self.task.input_shape, self.classes)
         return model.to(self.device).train()
 
-    def _enter_phase(self) -> None:
-        phase = self.phases[self.phase_index]
-        if phase.start == "fresh" and self.phase_index:
+    def _enter_phase(self, previous: PreviousPhase | None = None) -> None:
+        """Stand at the start of a phase. previous: where it is entered for the first time."""
+        number = self.phase_index
+        self.objective = self._build_objective(number)
+        if previous:
+            with torch.no_grad():
+                self.objective.inherit(previous)
+        if number and self.phases[number].start != "continue":
             self.model = self._build_model()
-        self.objective = self._build_objective(self.phase_index)
         self.training = PhaseTraining(
             self.protocol,
-            phase,
+            self.phases[number],
             self.task,
             self.model,
             self.objective,
-            (self.seed, self.phase_index),
-            self.lengths[self.phase_index],
+            (self.seed, number),
+            self.lengths[number],
             self.fast,
         )
+
+    def next_phase(self) -> None:
+        """Go on from a phase to the next one, which may learn from what it leaves."""
+        before = self.training
+        before.network.close()
+        self.replayed = self._replayed()
+        self.phase_index, self.epoch, self.step = self.phase_index + 1, 0, 0
+        network = Network(
+            self.model,
+            method_class(self.phases[self.phase_index].method).needs_features,
+            before.network.autocast,
+            before.network.channels_last,
+        )
+        own = self.phases[self.phase_index].pool
+
+        def predict(pool: Pool | None = None) -> Predictions:
+            return predictions(network, self.task, pool or own)
+
+        path = learned_path(self.history, before.phase.name)
+        self._enter_phase(PreviousPhase(before.objective, predict, path))
+        network.close()
+        self._check_engine()
 
     def _build_objective(self, index: int) -> Objective:
         torch.default_generator.manual_seed(seed_of(self.seed, "objective", index))
         phase = self.phases[index]
         objective = build_method(phase.method, phase.hyperparameters).to(self.device)
-        pool = self.task.pool(phase.pool, 1)
-        labels = torch.full((self.task.description["examples"],), -1, device=self.device)
-        labels[pool.index] = pool.y
-        counts = torch.bincount(pool.y, minlength=self.classes)
-        objective.bind(DataInfo(len(labels), self.classes, labels, counts))
+        objective.bind(phase_info(objective, phase, self.task, self.model, self.lengths[index]))
         return objective
 
     def _check_engine(self) -> None:
@@ -144,11 +169,7 @@ class TrainingRun:
                 yield from self._epoch()
             if self.phase_index + 1 == len(self.phases) or self.diverged:
                 return
-            self.training.network.close()
-            self.replayed = self._replayed()
-            self.phase_index, self.epoch = self.phase_index + 1, 0
-            self._enter_phase()
-            self._check_engine()
+            self.next_phase()
 
     def _epoch(self) -> Iterator[Progress]:
         observed = self._number() in observed_epochs(sum(self.lengths))

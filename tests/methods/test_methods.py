@@ -14,7 +14,7 @@ from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 from methods.meta.learning_to_reweight import LearningToReweight
 from methods.meta.meta_weight_net import MetaWeightNet
-from methods.objective import Batch, Bounded, DataInfo, Outputs, generator, rectified, seed_of
+from methods.objective import Batch, Bounded, Outputs, PhaseInfo, generator, rectified, seed_of
 from methods.weighting.random_weights import RandomWeights
 from pipelines.study.arms import known_arms, resolve_arm
 from pipelines.study.method_loading import build_method
@@ -202,7 +202,7 @@ def build(name):
     torch.manual_seed(0)
     objective = build_method(phase.method, phase.hyperparameters)
     labels = torch.arange(EXAMPLES) % CLASSES
-    objective.bind(DataInfo(EXAMPLES, CLASSES, labels, labels.bincount()))
+    objective.bind(PhaseInfo(EXAMPLES, CLASSES, labels, labels.bincount()))
     return objective.double()
 
 
@@ -249,9 +249,9 @@ def test_a_soft_targets_loss_is_the_expectation_of_unweighted_losses(name):
 @every_method
 def test_state_survives_a_round_trip_and_the_default_prediction_is_softmax(name):
     objective, z = build(name), logits()
-    objective.bind(DataInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
+    objective.bind(PhaseInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
     other = build(name)
-    other.bind(DataInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
+    other.bind(PhaseInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
     other.load_state_dict(objective.state_dict())
     torch.testing.assert_close(objective.predict(Outputs(z)).sum(1), torch.ones(EXAMPLES).double())
     assert other.begin_epoch(0, lambda pool: Outputs(z)) is None

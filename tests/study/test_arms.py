@@ -142,7 +142,7 @@ MISTAKES = [
         {
             "phases": [
                 {
-                    "method": "tests.training.test_training:Remembering",
+                    "method": "tests.training.test_hooks:Remembering",
                     "meta": {"lookahead": "alternating"},
                 }
             ]

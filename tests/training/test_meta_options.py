@@ -10,7 +10,7 @@ from pipelines.study.arms import known_arms, resolve_arm
 from pipelines.training.passes import passes_of
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import in_phase, small_study, training_spec
-from tests.training.test_training import comparable, run, through_a_file
+from tests.support.trials import comparable, run_to_end, through_a_file
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def study():
 def test_counted_passes_are_those_that_arithmetic_predicts(arm, study):
     spec = training_spec(arm, study)
     task = prepare(study.protocol, spec.data_seed)
-    assert run(spec)[1]["passes"] == passes_of(resolve_arm(arm, {}), {}, study, task)
+    assert run_to_end(spec)[1]["passes"] == passes_of(resolve_arm(arm, {}), {}, study, task)
 
 
 #: Steps of Meta-Weight-Net and L2RW, counted in passes: forward 1, backward 2, forward mode 3.
@@ -54,7 +54,7 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
     for graph in ("retain", "recompute"):
         spec = training_spec("mw_net", study)
         spec = in_phase(spec, meta={"graph": graph})
-        rows[graph], _ = run(spec)
+        rows[graph], _ = run_to_end(spec)
     for kept, again in zip(rows["retain"], rows["recompute"], strict=True):
         assert kept["train/loss"] == pytest.approx(again["train/loss"], rel=1e-5)
         assert kept["meta/gradient_norm"] == pytest.approx(again["meta/gradient_norm"], rel=1e-3)
@@ -71,9 +71,9 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
 def test_every_option_resumes_exactly(meta, study):
     spec = training_spec("mw_net", study)
     spec = in_phase(spec, meta=meta)
-    rows, result = run(spec)
+    rows, result = run_to_end(spec)
     interrupted = list(islice(run_trial(spec), 4))
-    more, again = run(spec, through_a_file(interrupted[-1].snapshot()))
+    more, again = run_to_end(spec, through_a_file(interrupted[-1].snapshot()))
     assert [e.row for e in interrupted if e.row] + more == rows
     assert comparable(again) == comparable(result)
 
@@ -83,7 +83,9 @@ def test_passes_of_plain_l2rw_and_meta_weight_net():
     study = small_study(["ce", "l2rw", "mw_net"])
     n, epochs, steps = 297, 3, 3
     meta = epochs * steps * 50
-    passes = [run(training_spec(arm, study))[1]["passes"] for arm in ("ce", "l2rw", "mw_net")]
+    passes = [
+        run_to_end(training_spec(arm, study))[1]["passes"] for arm in ("ce", "l2rw", "mw_net")
+    ]
     plain = 3 * n * epochs
     assert passes == [plain, 2 * plain + 3 * meta, 3 * plain + 3 * meta]
 
@@ -97,7 +99,7 @@ def test_every_way_to_meta_learn_moves_the_meta_parameters(study, engine, lookah
     if (engine, lookahead) == ("double_backward", "alternating"):
         return
     spec = in_phase(spec, meta={"engine": engine, "lookahead": lookahead, "every": every})
-    _, result = run(spec)
+    _, result = run_to_end(spec)
     assert result["status"] == "completed" and result["learned"]["learned/q"] != pytest.approx(0.7)
 
 
@@ -107,6 +109,6 @@ def test_engines_agree_over_a_whole_trial(study):
     for engine in ("forward", "double_backward", "finite_difference"):
         spec = training_spec("gce_learned", study)
         spec = in_phase(spec, meta={"engine": engine, "optimizer": "sgd", "lr": 1.0})
-        q[engine] = run(spec)[1]["learned"]["learned/q"]
+        q[engine] = run_to_end(spec)[1]["learned"]["learned/q"]
     assert q["forward"] == pytest.approx(q["double_backward"], abs=1e-5)
     assert q["finite_difference"] == pytest.approx(q["double_backward"], abs=1e-3)

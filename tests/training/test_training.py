@@ -1,6 +1,5 @@
 """The trial: exact resume for every arm, fairness by construction, what its record holds."""
 
-import io
 import json
 import math
 from dataclasses import replace
@@ -9,7 +8,6 @@ from itertools import islice
 import pytest
 import torch
 
-from methods.objective import Objective, Outputs, cross_entropy
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.meta_step import MetaLearner
@@ -20,26 +18,7 @@ from pipelines.study.study_file import parse_study
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import DIGITS, in_phase, small_study, training_spec, under
-
-NOT_COMPARED = ("cost",)
-
-
-def run(spec, state=None):
-    """The rows and the result of a trial."""
-    events = list(run_trial(spec, state))
-    return [e.row for e in events if e.row], events[-1].result
-
-
-def comparable(result):
-    return {name: value for name, value in result.items() if name not in NOT_COMPARED}
-
-
-def through_a_file(state):
-    """A snapshot as the ledger keeps it: nothing but tensors and plain values."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
+from tests.support.trials import comparable, run_to_end, through_a_file
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +29,14 @@ def study():
 @pytest.mark.parametrize("arm", known_arms())
 def test_a_trial_that_is_interrupted_anywhere_ends_bit_identically(arm, study):
     spec = training_spec(arm, study)
-    rows, result = run(spec)
+    rows, result = run_to_end(spec)
     total = sum(1 for _ in run_trial(spec))
     for steps in {1, total // 2, total - 2}:
         interrupted = list(islice(run_trial(spec), steps))
         seen = [e.row for e in interrupted if e.row]
         state = through_a_file(interrupted[-1].snapshot())
         torch.rand(3)  # whatever else the process does with the global generator
-        more, again = run(spec, state)
+        more, again = run_to_end(spec, state)
         assert seen + more == rows
         assert json.dumps(comparable(again)) == json.dumps(comparable(result))
 
@@ -65,8 +44,8 @@ def test_a_trial_that_is_interrupted_anywhere_ends_bit_identically(arm, study):
 def test_another_run_seed_gives_another_result(study):
     """The negative control of the test above."""
     spec = training_spec("ce", study)
-    assert run(spec)[0] != run(replace(spec, run_seed=3))[0]
-    assert run(spec)[0] != run(replace(spec, data_seed=3))[0]
+    assert run_to_end(spec)[0] != run_to_end(replace(spec, run_seed=3))[0]
+    assert run_to_end(spec)[0] != run_to_end(replace(spec, data_seed=3))[0]
 
 
 def test_a_snapshot_is_not_changed_by_later_steps(study):
@@ -136,7 +115,7 @@ def test_a_long_epoch_on_few_examples_shows_each_of_them_equally_often(study):
 
 
 def test_the_record_reports_both_epoch_rules_and_keeps_test_apart(study):
-    rows, result = run(training_spec("gce", study))
+    rows, result = run_to_end(training_spec("gce", study))
     assert not any("test" in name or "held_out" in name for row in rows for name in row)
     val = [row["val/accuracy"] for row in rows]
     assert result["val"] == {"last": val[-1], "selected": max(val)}
@@ -147,37 +126,25 @@ def test_the_record_reports_both_epoch_rules_and_keeps_test_apart(study):
 
 
 def test_an_arm_that_trains_on_val_selects_nothing_by_it(study):
-    rows, result = run(training_spec("clean_only_all", study))
+    rows, result = run_to_end(training_spec("clean_only_all", study))
     assert result["val"] is None and result["selected_epoch"] is None
     assert not any(name.startswith("val/") for row in rows for name in row)
     assert result["held_out"]["score"]["last"] == result["held_out"]["score"]["selected"]
 
 
 def test_phases_follow_each_other_on_the_same_model(study):
-    rows, _ = run(training_spec("finetune", study))
+    rows, _ = run_to_end(training_spec("finetune", study))
     assert [row["phase"] for row in rows] == ["noisy"] * 3 + ["finetune"] * 3
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    plain, _ = run(training_spec("ce", study))
+    plain, _ = run_to_end(training_spec("ce", study))
     assert rows[2]["val/accuracy"] == plain[2]["val/accuracy"]
     assert all(row["lr"] == 0.01 for row in rows[3:])
-
-
-def test_a_fresh_phase_starts_from_new_weights(study):
-    spec = training_spec("finetune", study)
-    spec = in_phase(spec, 1, start="fresh")
-    run_ = TrainingRun(spec, torch.device("cpu"))
-    first = next(run_.model.parameters()).clone()
-    list(run_.steps())
-    fresh = TrainingRun(spec, torch.device("cpu"))
-    fresh.phase_index = 1
-    fresh._enter_phase()
-    assert not torch.equal(first, next(fresh.model.parameters()))
 
 
 def test_a_loss_that_is_not_finite_is_a_result(study):
     spec = training_spec("ce", study)
     spec = under(spec, {"schedule.lr": 1e30})
-    rows, result = run(spec)
+    rows, result = run_to_end(spec)
     assert result["status"] == "diverged"
     assert result["val"] == {"last": 0.0, "selected": 0.0}
     assert result["held_out"] == {"score": {"last": 0.0, "selected": 0.0}}
@@ -186,13 +153,13 @@ def test_a_loss_that_is_not_finite_is_a_result(study):
 
 
 def test_history_shows_who_gets_weight(study):
-    rows, result = run(training_spec("gce", study))
+    rows, result = run_to_end(training_spec("gce", study))
     row = rows[-1]
     counts = [sum(row[f"weights/{group}"]) for group in ("clean", "corrupted")]
     assert sum(counts) == 297
     assert counts[1] / 297 == pytest.approx(result["data"]["noise"]["measured"]["train"])
     assert row["weights/auroc"] == result["weights_auroc"]
-    plain, _ = run(training_spec("ce", study))
+    plain, _ = run_to_end(training_spec("ce", study))
     assert plain[-1]["weights/mean"] == pytest.approx(1.0, abs=1e-3)
     assert plain[-1]["weights/auroc"] == pytest.approx(0.5, abs=0.01)
 
@@ -211,59 +178,6 @@ def test_gradient_clipping_bounds_the_step():
         )
     )
     assert moved == pytest.approx(1e-3, rel=0.01)
-
-
-class Remembering(Objective):
-    """Uses every hook: features, memory, sampling weights, own prediction, a train parameter."""
-
-    needs_features = True
-
-    def __init__(self):
-        super().__init__()
-        self.bias = torch.nn.Parameter(torch.zeros(10))
-
-    def bind(self, facts):
-        self.register_buffer("memory", torch.zeros(facts.rows, facts.classes))
-        self.register_buffer("known", facts.labels >= 0)
-        self.total = int(facts.counts.sum())
-
-    def train_parameters(self):
-        return [self.bias]
-
-    def begin_epoch(self, epoch, predict):
-        assert predict("meta").features.shape == (50, 16)
-        return torch.ones(self.total) if epoch == 1 else None
-
-    def before_step(self, batch, model):
-        assert model(batch.x).logits.shape == (len(batch.y), 10)
-        return batch
-
-    def forward(self, outputs, batch):
-        assert outputs.features.shape == (len(batch.y), 16)
-        smooth = 0.9 * batch.y + 0.1 * self.memory[batch.index]
-        return cross_entropy(outputs.logits + self.bias, smooth)
-
-    def after_step(self, outputs, losses, batch):
-        assert not losses.requires_grad and not outputs.logits.requires_grad
-        self.memory[batch.index] = outputs.logits.softmax(1)
-
-    def predict(self, outputs: Outputs):
-        return (outputs.logits + self.bias).softmax(1)
-
-
-def test_hooks_are_called_and_their_state_resumes_exactly(study):
-    spec = training_spec("ce", study)
-    spec = in_phase(spec, method=f"{__name__}:Remembering")
-    rows, result = run(spec)
-    events = list(islice(run_trial(spec), 4))
-    more, again = run(spec, through_a_file(events[-1].snapshot()))
-    assert [e.row for e in events if e.row] + more == rows
-    assert comparable(again) == comparable(result)
-    finished = TrainingRun(spec, torch.device("cpu"))
-    list(finished.steps())
-    assert finished.objective.bias.abs().max() > 0
-    seen = finished.objective.memory.sum(1) > 0
-    assert torch.equal(seen, finished.objective.known)
 
 
 def test_a_model_is_checked_before_the_first_step_of_a_meta_learned_arm(study, monkeypatch):
@@ -286,10 +200,10 @@ def test_a_configuration_that_clips_what_it_looks_ahead_by_does_not_run(study):
     """The arm's default does not, so that the study was valid."""
     spec = training_spec("gce_learned", study)
     spec = in_phase(spec, meta={"lookahead": "alternating"})
-    assert run(spec)
+    assert run_to_end(spec)
     spec = in_phase(spec, schedule={"clip": 1.0})
     with pytest.raises(UserError, match="without clip, which is 1"):
-        run(spec)
+        run_to_end(spec)
 
 
 class Recurrent(torch.nn.Module):
@@ -311,8 +225,8 @@ def test_the_self_check_looks_at_the_operators_of_the_trials_own_precision(study
     with pytest.raises(
         UserError, match=r"engine = 'forward' cannot .*mkldnn_rnn_layer.*meta\.engine"
     ):
-        run(spec)
+        run_to_end(spec)
     spec = in_phase(spec, meta={"engine": "double_backward"})
     if precision == "float32":
         spec = in_phase(spec, meta={"engine": "finite_difference"})
-        assert run(spec)
+        assert run_to_end(spec)

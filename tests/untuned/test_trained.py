@@ -18,7 +18,7 @@ from tests.conftest import in_phase, training_spec, under
 class Remembers(untuned.Objective):
     """Counts how often each example of its pool was seen, in a buffer that `bind` makes."""
 
-    def bind(self, info: untuned.DataInfo) -> None:
+    def bind(self, info: untuned.PhaseInfo) -> None:
         self.seen = torch.nn.Buffer(torch.zeros(info.rows))
         self.observed = info.labels
         self.counts = info.counts

@@ -1,0 +1,47 @@
+"""What a phase's objective is given before it trains: facts, predictions, and what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from methods.objective import Objective, PhaseInfo, Pool, Predictions
+from pipelines.data.task import Task
+from pipelines.models.network import EVALUATION_BATCH, Network, feature_width
+from pipelines.study.phases import Phase
+from pipelines.trial_documents import HistoryRow
+
+
+def phase_info(
+    objective: Objective, phase: Phase, task: Task, model: torch.nn.Module, epochs: int
+) -> PhaseInfo:
+    """What the objective of a phase of that many epochs may know."""
+    pool = task.pool(phase.pool)
+    labels = torch.full((task.description["examples"],), -1, device=pool.y.device)
+    labels[pool.index] = pool.y
+    return PhaseInfo(
+        rows=len(labels),
+        classes=len(task.classes),
+        labels=labels,
+        counts=torch.bincount(pool.y, minlength=len(task.classes)),
+        features=feature_width(model) if objective.needs_features else 0,
+        epochs=epochs,
+    )
+
+
+def predictions(network: Network, task: Task, pool: Pool) -> Predictions:
+    """The network's outputs in eval mode on a pool's examples, each once."""
+    split = task.pool(pool)
+    outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
+    return Predictions(outputs, split.index, split.y, split.trusted)
+
+
+def learned_path(history: Iterable[HistoryRow], phase: str) -> dict[str, torch.Tensor]:
+    """What the objective of a phase had learned at the end of each epoch: [epochs, ...] by name."""
+    rows = [row for row in history if row["phase"] == phase]
+    names = {name for row in rows for name in row if name.startswith("learned/")}
+    return {
+        name.removeprefix("learned/"): torch.tensor([row[name] for row in rows if name in row])
+        for name in sorted(names)
+    }

@@ -1,0 +1,147 @@
+"""What an objective is told, and when: facts, predictions, the phase before."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
+from methods.objective import Objective, Outputs, cross_entropy
+from pipelines.training.trial import TrainingRun, run_trial
+from tests.conftest import in_phase, small_study, training_spec
+from tests.support.trials import comparable, run_to_end, through_a_file
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def study():
+    return small_study(["ce", "finetune"])
+
+
+class Remembering(Objective):
+    """Uses every hook: features, memory, sampling weights, own prediction, a train parameter."""
+
+    needs_features = True
+
+    def __init__(self):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(10))
+
+    def bind(self, info):
+        assert info.features == 16 and info.epochs == 3
+        self.register_buffer("memory", torch.zeros(info.rows, info.classes))
+        self.register_buffer("known", info.labels >= 0)
+        self.register_buffer("labels", info.labels)
+        self.total = int(info.counts.sum())
+
+    def train_parameters(self):
+        return [self.bias]
+
+    def begin_epoch(self, epoch, predict):
+        outputs, index, y, trusted = predict("meta")
+        assert outputs.features.shape == (50, 16) and trusted.all()
+        assert (self.labels[index] == -1).all() and len(y) == 50  # meta is no part of its pool
+        own = predict()
+        assert torch.equal(self.labels[own.index], own.y) and not own.trusted.any()
+        return torch.ones(self.total) if epoch == 1 else None
+
+    def before_step(self, batch, model):
+        assert model(batch.x).logits.shape == (len(batch.y), 10)
+        return batch
+
+    def forward(self, outputs, batch):
+        assert outputs.features.shape == (len(batch.y), 16)
+        smooth = 0.9 * batch.y + 0.1 * self.memory[batch.index]
+        return cross_entropy(outputs.logits + self.bias, smooth)
+
+    def after_step(self, outputs, losses, batch):
+        assert not losses.requires_grad and not outputs.logits.requires_grad
+        self.memory[batch.index] = outputs.logits.softmax(1)
+
+    def predict(self, outputs: Outputs):
+        return (outputs.logits + self.bias).softmax(1)
+
+
+def test_hooks_are_called_and_their_state_resumes_exactly(study):
+    spec = training_spec("ce", study)
+    spec = in_phase(spec, method=f"{__name__}:Remembering")
+    rows, result = run_to_end(spec)
+    events = list(islice(run_trial(spec), 4))
+    more, again = run_to_end(spec, through_a_file(events[-1].snapshot()))
+    assert [e.row for e in events if e.row] + more == rows
+    assert comparable(again) == comparable(result)
+    finished = TrainingRun(spec, torch.device("cpu"))
+    list(finished.steps())
+    assert finished.objective.bias.abs().max() > 0
+    seen = finished.objective.memory.sum(1) > 0
+    assert torch.equal(seen, finished.objective.known)
+
+
+class Heir(Objective):
+    """Takes over all that it is offered."""
+
+    inherited = 0
+
+    def bind(self, info):
+        self.register_buffer("mean_p", torch.zeros(info.classes))
+        self.register_buffer("path", torch.zeros(3))
+
+    def inherit(self, previous):
+        type(self).inherited += 1
+        assert isinstance(previous.objective, GeneralizedCrossEntropy)
+        outputs, index, y, trusted = previous.predict()
+        assert not outputs.logits.requires_grad and not trusted.any()
+        assert index.unique().numel() == len(index) == len(y)
+        self.mean_p.copy_(outputs.logits.softmax(1).mean(0))
+        self.path.copy_(previous.learned["q"])
+
+    def forward(self, outputs, batch):
+        return cross_entropy(outputs.logits, 0.9 * batch.y + 0.1 * self.mean_p)
+
+
+def inheriting(study, start="continue"):
+    """Learned GCE, then a phase that looks back at it."""
+    [learned] = training_spec("gce_learned", study).phases
+    return in_phase(
+        replace(training_spec("ce", study), phases=(learned, learned)),
+        1,
+        name="heir",
+        method=f"{__name__}:Heir",
+        hyperparameters={},
+        start=start,
+    )
+
+
+def test_a_phase_inherits_once_and_keeps_what_it_took(study):
+    spec = inheriting(study)
+    Heir.inherited = 0
+    rows, result = run_to_end(spec)
+    assert Heir.inherited == 1
+    path = [row["learned/q"] for row in rows[:3]]
+    assert len(set(path)) == 3
+    for steps in (5, 8):  # of 6: two in each epoch, in the first and in the second phase
+        state = list(islice(run_trial(spec), steps))[-1].snapshot()
+        Heir.inherited = 0
+        more, again = run_to_end(spec, through_a_file(state))
+        assert rows[-len(more) :] == more and comparable(again) == comparable(result)
+        assert Heir.inherited == (state["position"][0] == 0)
+        trial = TrainingRun(spec, CPU)
+        trial.load_state_dict(state)
+        if state["position"][0] == 1:
+            assert trial.objective.path.tolist() == pytest.approx(path)
+            assert trial.objective.mean_p.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("start", ["fresh", "initial", "continue"])
+def test_a_phase_starts_from_new_weights_the_first_ones_or_those_there_are(study, start):
+    trial = TrainingRun(in_phase(training_spec("finetune", study), 1, start=start), CPU)
+    first = next(trial.model.parameters()).clone()
+    with torch.no_grad():
+        for parameter in trial.model.parameters():
+            parameter.fill_(0.5)
+    trial.next_phase()
+    now = next(trial.model.parameters())
+    assert torch.equal(now, first) == (start == "initial")
+    assert bool((now == 0.5).all()) == (start == "continue")
