@@ -42,9 +42,9 @@ _HOMES = {
     "methods.objective": (
         "Batch",
         "Bounded",
-        "PhaseInfo",
         "Objective",
         "Outputs",
+        "PhaseInfo",
         "ScalarLoss",
         "cross_entropy",
         "expectation",

@@ -93,5 +93,10 @@ def bound_method(path: str, given: dict[str, Value]) -> Objective:
     """
     method = build_method(path, given)
     labels = torch.arange(2)
-    method.bind(PhaseInfo(rows=2, classes=2, labels=labels, counts=labels.bincount(), features=1))
+    info = PhaseInfo(rows=2, classes=2, labels=labels, counts=labels.bincount(), features=1)
+    try:
+        method.bind(info)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}: its bind fails on two examples: {reason}") from error
     return method
