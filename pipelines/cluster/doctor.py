@@ -7,13 +7,15 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pipelines.execution.machine import Json, NodeCheck, examine
-from pipelines.ledger.storage import SCRATCH, open_storage
+from pipelines.ledger.files import SCRATCH
+from pipelines.ledger.local_storage import missing_folders, remove_empty
+from pipelines.ledger.storage import is_url, open_storage
 from pipelines.provenance import provenance
 
 LOW_DISK = 2 * 2**30  # bytes; a study of small models takes less, Ray's own files included
@@ -41,18 +43,17 @@ def marked(storage: str | None, url: str | None) -> Iterator[NodeCheck]:
     if storage is None:
         yield NodeCheck(url=url)
         return
-    local = [] if "://" in storage else [Path(storage), *Path(storage).absolute().parents]
-    created = [folder for folder in local if not folder.exists()]
+    # Absolute: nodes have another working directory.
+    place = storage if is_url(storage) else str(Path(storage).absolute())
+    made = [] if is_url(storage) else missing_folders(Path(place))
     files = open_storage(storage, create=True)
     marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
     files.replace(marker, b"seen")
     try:
-        yield NodeCheck(storage, marker, url)
+        yield NodeCheck(place, marker, url)
     finally:
         files.delete(marker)
-        for folder in [created[0] / SCRATCH, *created] if created else []:
-            with suppress(OSError):  # somebody has put something there meanwhile
-                folder.rmdir()
+        remove_empty(made)
 
 
 def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json], list[HealthIssue]]:
@@ -101,6 +102,12 @@ def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"
             "error",
             "does not see the study's storage",
             "give a --storage that is the same on every node: a shared directory, or s3://...",
+        )
+    if node["storage"] is not None:
+        yield (
+            "error",
+            f"cannot keep a study in the storage ({node['storage']})",
+            "mount it there so that it can be written, with hard links and fsync; or use s3://...",
         )
     for package in SAME:
         there, ours = node["versions"].get(package), here["versions"].get(package)

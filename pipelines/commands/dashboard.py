@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from rich.console import Console
@@ -12,12 +13,15 @@ from pipelines.errors import UserError
 
 def serve_dashboard(storages: list[str], port: int, console: Console) -> None:
     """Serve the report on loopback, fresh while the study runs, until Ctrl-C."""
-    from pipelines.report.dashboard import dashboard_server
+    from pipelines.report.dashboard import Dashboard
+    from pipelines.report.dashboard_server import DashboardServer
 
+    dashboard = Dashboard(storages)
     try:
-        server = dashboard_server(storages, port)
+        server = DashboardServer(dashboard, port)
     except OSError as error:
-        raise UserError(f"--port {port}: {error.strerror}") from None
-    print_line(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends)", console)
-    with server, suppress(KeyboardInterrupt):
-        server.serve_forever()
+        reason = os.strerror(error.errno or 0)
+        raise UserError(f"--port {port}: {reason}; give another one, or 0 for a free one") from None
+    print_line(f"http://127.0.0.1:{server.port} (Ctrl-C ends)", console)
+    with suppress(KeyboardInterrupt):
+        server.run()

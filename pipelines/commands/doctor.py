@@ -9,7 +9,7 @@ from rich.console import Console
 from pipelines.commands.printing import format_size, print_columns, print_line
 from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.ledger import Ledger
-from pipelines.ledger.storage import open_storage
+from pipelines.ledger.storage import is_url, open_storage
 
 
 def run_doctor(storage: str | None, address: str | None, console: Console) -> int:
@@ -46,7 +46,7 @@ def run_doctor(storage: str | None, address: str | None, console: Console) -> in
 
 def _damage(storage: str) -> list[str]:
     """Which files of the study there are not as they were written; every one is read."""
-    if "://" not in storage and not Path(storage).is_dir():
+    if not is_url(storage) and not Path(storage).is_dir():
         return []
     damaged = Ledger(open_storage(storage, create=False)).contents("all").damaged
     return [f"damaged: {line}" for line in damage_lines(damaged)]

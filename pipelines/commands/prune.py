@@ -10,9 +10,9 @@ from pipelines.analysis.selection import best_run
 from pipelines.commands.printing import format_size, print_line
 from pipelines.documents import encode
 from pipelines.errors import UserError
+from pipelines.ledger.files import File
 from pipelines.ledger.layout import CHECKPOINT, MODEL_FILES, PRUNED
 from pipelines.ledger.record import TrialRecord
-from pipelines.ledger.storage import File
 from pipelines.report.study_state import StudyState, load_study_state
 
 

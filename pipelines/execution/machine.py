@@ -14,7 +14,7 @@ import torch
 
 from pipelines.documents import Json
 from pipelines.errors import UserError
-from pipelines.ledger.storage import open_storage
+from pipelines.ledger.storage import STORAGE_ERRORS, open_storage, prove, reason_of
 from pipelines.provenance import provenance
 
 WANDB_SECONDS = 5.0  # for W&B's server to answer
@@ -44,6 +44,7 @@ def examine(check: NodeCheck) -> Json:
         "devices": _devices(),
         "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
         "marker": _sees(check),
+        "storage": _storage_fault(check),
         "wandb": check.url and _reaches(check.url),
     }
 
@@ -64,6 +65,17 @@ def _sees(check: NodeCheck) -> bool | None:
         return open_storage(check.storage, create=False).read(check.marker) is not None
     except UserError:
         return False
+
+
+def _storage_fault(check: NodeCheck) -> str | None:
+    """Why a ledger cannot be written in the storage from here; None if it can, or is not seen."""
+    if check.storage is None or not _sees(check):
+        return None
+    try:
+        prove(open_storage(check.storage, create=False))
+    except STORAGE_ERRORS as error:
+        return reason_of(error)
+    return None
 
 
 def _reaches(url: str) -> bool:

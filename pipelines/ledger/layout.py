@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.ledger.storage import File
+from pipelines.ledger.files import File
 from pipelines.trial_documents import EXAMPLES, MODEL
 
 Files = dict[str, File]  # of one trial, by their path in its folder

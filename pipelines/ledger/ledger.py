@@ -35,7 +35,7 @@ from pipelines.ledger.index import Row, add_to_index, read_index
 from pipelines.ledger.layout import RESULT, SPEC, attempt_folder, newest_attempt, trial_folder
 from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
 from pipelines.ledger.record import TrialRecord
-from pipelines.ledger.storage import Storage, open_storage
+from pipelines.ledger.storage import STORAGE_ERRORS, Storage, open_storage, unusable
 from pipelines.trial_documents import HistoryRow, TrialSpec
 
 
@@ -54,7 +54,11 @@ class Ledger:
             UserError: it cannot be used; or, without `create`, there is no study in it.
         """
         ledger = Ledger(open_storage(location, create=create))
-        if not create and ledger.study() is None:
+        try:
+            missing = not create and ledger.study() is None
+        except STORAGE_ERRORS as error:
+            raise unusable(location, error, create=create) from error
+        if missing:
             raise UserError(f"storage {location!r} holds no study: launch one there first")
         return ledger
 

@@ -1,5 +1,7 @@
 """What doctor finds, and that it says what to do."""
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -28,6 +30,7 @@ def test_a_healthy_node_needs_nothing(healthy: dict):
     ("change", "level", "says"),
     [
         ({"marker": False}, "error", "does not see the study's storage.*--storage"),
+        ({"storage": "Read-only file system"}, "error", "cannot keep .*Read-only.*mount it"),
         ({"code": "0" * 64}, "error", "runs other code.*remove"),
         ({"disk": 2**20}, "warning", "0.0 GiB free in /tmp.*make room"),
         ({"memory": 2**30}, "warning", "1.0 GiB of memory free.*--concurrent"),
@@ -66,6 +69,36 @@ def test_a_marker_is_seen_in_the_same_storage_and_nowhere_else(tmp_path: Path):
         missing = NodeCheck(str(tmp_path / "nowhere"), check.marker)
         assert examine(other)["marker"] is examine(missing)["marker"] is False
     assert examine(check)["marker"] is False
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "says"),
+    [
+        ("link", errno.ENOSYS, "has no hard links"),
+        ("replace", errno.EROFS, "Read-only file system"),
+        ("fsync", errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_node_on_which_the_storage_cannot_hold_a_study_is_found(
+    tmp_path: Path, monkeypatch, call: str, number: int, says: str
+):
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with marked(str(tmp_path), None) as check:
+        assert examine(check)["storage"] is None
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            node = examine(check)
+    assert node["marker"] is True and says in node["storage"]
+
+
+def test_nodes_are_asked_for_the_storage_by_its_full_path(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with marked("runs/x", None) as check:
+        assert check.storage == str(tmp_path / "runs/x")
+        monkeypatch.chdir("/")
+        assert examine(check)["marker"] is True
 
 
 def test_a_place_that_is_not_there_is_tried_and_gone_again(tmp_path: Path):

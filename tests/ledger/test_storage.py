@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-import pipelines.ledger.storage
+import pipelines.ledger.local_storage
+from pipelines.errors import UserError
+from pipelines.ledger.files import SCRATCH
 from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.storage import open_storage, prove, reason_of
 from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, recorded, state
+from tests.support.object_store import BUCKET
 
 RACE = """
 import sys, time
@@ -48,11 +52,12 @@ def test_opening_a_storage_does_not_mind_files_that_others_finish_meanwhile(
     def scan_and_finish(folder) -> list[os.DirEntry[str]]:
         entries = list(scan(folder))
         for entry in entries:
-            os.unlink(entry)
+            if entry.name == "half-written":
+                os.unlink(entry)
         return entries
 
     (tmp_path / "study" / ".tmp" / "half-written").touch()
-    monkeypatch.setattr(pipelines.ledger.storage.os, "scandir", scan_and_finish)
+    monkeypatch.setattr(pipelines.ledger.local_storage.os, "scandir", scan_and_finish)
     Ledger.open(location)
 
 
@@ -122,7 +127,10 @@ def test_a_launch_killed_at_any_call_leaves_whole_files_and_the_next_one_complet
 def test_kill_9_while_writing_loses_nothing_that_was_confirmed(tmp_path: Path):
     script = """
 import sys
+from pipelines.errors import UserError
+from pipelines.ledger.files import SCRATCH
 from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.storage import open_storage, prove, reason_of
 ledger = Ledger.open(sys.argv[1])
 ledger.add_trial({"key": "gce-0f3a"})
 attempt = ledger.attempt("gce-0f3a", ledger.new_attempt("gce-0f3a"))
@@ -184,10 +192,119 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch):
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pipelines.ledger.storage.os, "fsync", full)
+    monkeypatch.setattr(pipelines.ledger.local_storage.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         ledger.write_request({"trials": 2})
     with pytest.raises(OSError, match="No space"):
         ledger.storage.create_once(f"trials/{KEY}/result.json", b"{}")
     assert sorted(tmp_path.rglob("*")) == before
     assert ledger.request() == {"trials": 1}
+
+
+# ---- a place that cannot hold a ledger is refused when it is opened
+
+
+def broken(call: str, number: int) -> Callable:
+    """A patch under which a system call fails as it does on some file systems."""
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return lambda patch: patch.setattr(pipelines.ledger.local_storage.os, call, fail)
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "says"),
+    [
+        ("link", errno.ENOSYS, "has no hard links"),  # FUSE
+        ("link", errno.EPERM, "has no hard links"),  # exFAT
+        ("link", errno.EOPNOTSUPP, "has no hard links"),  # SMB
+        ("link", errno.EMLINK, "Too many links"),
+        ("replace", errno.EXDEV, "Invalid cross-device link"),
+        ("fsync", errno.EIO, "Input/output error"),
+        ("scandir", errno.EACCES, "Permission denied"),
+        ("mkdir", errno.EROFS, "Read-only file system"),
+        ("open", errno.EROFS, "Read-only file system"),
+    ],
+)
+def test_a_file_system_that_lacks_what_a_ledger_does_is_refused_at_once(
+    tmp_path: Path, monkeypatch, call: str, number: int, says: str
+):
+    broken(call, number)(monkeypatch)
+    with pytest.raises(UserError, match=rf"\Astorage .*{says}[^\n]*object store\Z"):
+        open_storage(str(tmp_path / "study"), create=True)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_that_overwrites_what_was_to_be_created_once_is_refused(location: str):
+    storage = open_storage(location, create=True)
+
+    class Overwriting(type(storage)):
+        def create_once(self, path: str, data: bytes) -> bool:
+            self.replace(path, data)
+            return False
+
+    storage.__class__ = Overwriting
+    with pytest.raises(OSError, match="only if there is none"):
+        prove(storage)
+
+
+def test_a_proof_leaves_nothing_behind(location: str):
+    storage = open_storage(location, create=True)
+    prove(storage)
+    assert storage.files(SCRATCH) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "says"),
+    [
+        ("s3:/studies/a", "begins with s3://"),
+        ("s3:studies/a", "begins with s3://"),
+        ("S3:/studies/a", "begins with s3://"),
+        ("gs:/studies/a", "begins with gs://"),
+        ("az:studies", "begins with az://"),
+        ("memory://studies", "gone with this process"),
+        ("memory:studies", "begins with memory://"),
+        ("file:///studies", "without file://"),
+        ("FILE://studies", "without file://"),
+        ("ftp://host/studies", "cannot be used"),
+        ("s3://", "cannot be used"),
+    ],
+)
+def test_what_only_looks_like_an_object_store_is_refused_and_no_directory(
+    tmp_path: Path, monkeypatch, location: str, says: str
+):
+    monkeypatch.chdir(tmp_path)
+    for create in (True, False):
+        with pytest.raises(UserError, match=rf"\Astorage '[^\n]*{says}[^\n]*\Z"):
+            open_storage(location, create=create)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheme_in_capital_letters_is_the_same_storage(s3: dict[str, str], monkeypatch):
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    open_storage(f"s3://{BUCKET}/capital", create=True).replace("a", b"b")
+    assert open_storage(f"S3://{BUCKET}/capital", create=False).read("a") == b"b"
+
+
+@pytest.mark.parametrize("name", ["runs:1", "c:study", "x:/y"])
+def test_a_colon_in_a_directorys_name_is_fine(tmp_path: Path, monkeypatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    open_storage(name, create=True).replace("a", b"b")
+    assert (tmp_path / name / "a").read_bytes() == b"b"
+
+
+def test_a_store_without_credentials_says_so():
+    asked = "Generic GCS error: Error performing GET http://169.254.169.254/token\n\nDebug source"
+    assert "no credentials" in reason_of(OSError(asked))
+
+
+def test_an_object_store_that_cannot_be_asked_is_one_line(monkeypatch, s3: dict[str, str]):
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    for create in (True, False):
+        with pytest.raises(UserError, match=r"\Astorage 's3://[^\n]*cannot be used[^\n]*\Z"):
+            Ledger.open("s3://bucket/a", create=create)

@@ -1,11 +1,36 @@
 """What the tests of the report share: a finished study of all kinds of arms, and a browser."""
 
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 
+from pipelines.report.dashboard_server import DashboardServer
 from pipelines.report.pages import write_report
 from tests.conftest import small_study
 from tests.report.browser import CHROMIUM, PATIENCE, READY
 from tests.support.synthetic_ledger import ARMS_OF_ALL_KINDS, write_study
+
+Serve = Callable[[Any], int]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a dashboard until the test ends; gives the port."""
+    running: list[tuple[DashboardServer, threading.Thread]] = []
+
+    def serve(dashboard: Any) -> int:
+        server = DashboardServer(dashboard)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        return server.port
+
+    yield serve
+    for server, thread in running:
+        server.stop()
+        thread.join()
 
 
 @pytest.fixture(scope="session")
