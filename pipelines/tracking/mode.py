@@ -11,6 +11,7 @@ import os
 from typing import Literal, get_args
 
 from pipelines.errors import UserError
+from pipelines.tracking.environment import about_the_server_only, ignored
 
 Mode = Literal["online", "offline", "disabled"]
 logger = logging.getLogger(__name__)
@@ -25,7 +26,14 @@ def resolve_mode(requested: str | None = None) -> Mode:
     mode = requested or os.environ.get("WANDB_MODE")
     if mode is not None and mode not in get_args(Mode):
         raise UserError(f"W&B mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
-    if mode in ("offline", "disabled"):
+    if mode == "disabled":
+        return mode
+    if names := ignored():
+        logger.warning(
+            "W&B: %s of the environment not heeded: each trial is a run of its own",
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}",
+        )
+    if mode == "offline":
         return mode
     if _has_key():
         return "online"
@@ -46,13 +54,14 @@ def _has_key() -> bool:
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib import wbauth
 
+    url = _base_url()
     try:
         session = wbauth.authenticate_session(
-            host=_base_url(), source="untuned", prompt=False, update_session=False
+            host=url, source="untuned", prompt=False, update_session=False
         )
     except AuthenticationError as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"W&B key for {_base_url()}: {reason}") from error
+        raise UserError(f"W&B key for {url}: {reason}") from error
     return session is not None
 
 
@@ -61,4 +70,5 @@ def _base_url() -> str:
     # the environment, so that child processes would share it, and lose it when this process ends.
     from wandb.sdk import wandb_setup
 
-    return wandb_setup.singleton().settings.base_url
+    with about_the_server_only():
+        return wandb_setup.singleton().settings.base_url

@@ -27,9 +27,11 @@ from pipelines.report import tables
 from pipelines.report.pages import markdown, page
 from pipelines.report.study_report import StudyReport, study_report
 from pipelines.tracking import workspace as views
+from pipelines.tracking.environment import about_the_server_only
 from pipelines.tracking.mode import resolve_mode
 from pipelines.tracking.rows import tracked_row, tracked_summary
 from pipelines.tracking.run import client_settings, project_name, tracker
+from pipelines.tracking.server import server
 from pipelines.trial_documents import HistoryRow
 
 BUDGET = ("budget", "passes", "mean", "low", "high", "n", "repeats")
@@ -57,8 +59,9 @@ def publish(storage: str) -> list[str]:
     if resolve_mode() != "online":
         raise UserError("--wandb needs an API key and W&B mode online; run `wandb login` first")
     wandb.termsetup(client_settings(), None)  # not a word from the client: what counts is returned
+    server.try_again()
     report = study_report(storage)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, about_the_server_only():
         try:
             publications = _Publications(report.ledger)
             _send_runs(report, publications, Path(folder))

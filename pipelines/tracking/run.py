@@ -8,6 +8,9 @@ the rows that its predecessor lost, and skip those that the server has: `startin
 (W&B's own numbering would append a repeated epoch as a new row. `run.step` is 0 after a resume,
 whatever the server has.) Curves are drawn over `epoch`, a key of each row, never over the step.
 
+A server that does not answer is waited for once, and asked again ten minutes later; what runs until
+then goes offline.
+
 Offline there is nobody to ask. Then a resumed run logs its whole history again, and once it is
 complete the predecessors' files are removed: `wandb sync` sends all rows of every file it finds,
 and shifts the steps of those that overlap.
@@ -28,8 +31,10 @@ import numpy as np
 import wandb
 
 from pipelines.documents import Json
+from pipelines.tracking.environment import about_the_server_only
 from pipelines.tracking.mode import Mode
 from pipelines.tracking.rows import Histogram, TrackedRow
+from pipelines.tracking.server import server
 from pipelines.trial_documents import TrialSpec
 
 PROJECT = "untuned"
@@ -90,6 +95,9 @@ class Tracker:
         """Open the run; offline if the server cannot be reached."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            if mode == "online" and server.is_away():
+                self.complete = False
+                mode = "offline"
             try:
                 self._run = _init(mode, directory, description)
             except Exception as error:
@@ -98,7 +106,8 @@ class Tracker:
                 # Or else the client says that the run's id is in use.
                 wandb.teardown()
                 self._run = _init("offline", directory, description)
-                self._warn("the server was not reached, so it is logged offline", error)
+                server.was_missed()
+                self._warn("the server was not reached: it, and what follows, goes offline", error)
         except Exception as error:
             self._give_up(error)
 
@@ -127,6 +136,8 @@ class Tracker:
             if run.offline and exit_code == 0 and not self._broken:
                 self._remove_predecessors(Path(run.settings.sync_dir))
         except Exception as error:
+            if not run.offline:  # it has been waited for
+                server.was_missed()
             self._give_up(error)
 
     def _remove_predecessors(self, current: Path) -> None:
@@ -163,6 +174,7 @@ def client_settings() -> wandb.Settings:
         silent=True,
         console="off",
         disable_git=True,
+        sagemaker_disable=True,  # it would name all trials of a job alike
         init_timeout=INIT_TIMEOUT,
         finish_timeout=FINISH_TIMEOUT,  # by default a run waits for a lost server for ever
         finish_timeout_raises=True,
@@ -183,15 +195,16 @@ def project_name() -> str:
 
 
 def _init(mode: Mode, directory: Path, description: Json) -> wandb.Run:
-    run = wandb.init(
-        **description,
-        project=project_name(),
-        dir=directory,
-        mode=mode,
-        resume="allow",  # the run of this id goes on, if there is one
-        reinit="create_new",  # a worker runs trial after trial; the one before is not this one
-        settings=client_settings(),
-    )
+    with about_the_server_only():
+        run = wandb.init(
+            **description,
+            project=project_name(),
+            dir=directory,
+            mode=mode,
+            resume="allow",  # the run of this id goes on, if there is one
+            reinit="create_new",  # a worker runs trial after trial; the one before is not this one
+            settings=client_settings(),
+        )
     # Else W&B draws over its step, and leaves holes where a row was lost.
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")

@@ -73,3 +73,13 @@ def test_a_launch_that_is_told_the_mode_loads_neither_wandb_nor_ray_before_its_c
         "sys.exit(bool({'wandb', 'ray'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_the_environment_says_of_runs_is_named_once_and_not_heeded(monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc123")
+    monkeypatch.setenv("WANDB_RUN_ID", "leftover")
+    assert resolve_mode("offline") == "offline"
+    [warning] = [r.getMessage() for r in caplog.records if r.name == tracking_mode.__name__]
+    assert "WANDB_RUN_ID, WANDB_SWEEP_ID are" in warning and "\n" not in warning
+    assert resolve_mode("disabled") == "disabled"
+    assert len(caplog.records) == 1

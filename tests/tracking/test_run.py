@@ -14,9 +14,12 @@ import pytest
 import wandb
 
 from pipelines.tracking import run as tracking
+from pipelines.tracking import server as wandb_server_module
+from pipelines.tracking.environment import ABOUT_THE_SERVER
 from pipelines.tracking.mode import Mode
 from pipelines.tracking.rows import Histogram
 from pipelines.tracking.run import tracker
+from pipelines.tracking.server import server as wandb_server
 from tests.support.wandb_reader import OfflineRun, offline_runs
 from tests.support.wandb_standin import API_KEY, StandIn, client_environment
 
@@ -45,8 +48,10 @@ def client(tmp_path: Path, monkeypatch) -> Iterator[None]:
     for name, value in client_environment(NOWHERE, home).items():
         monkeypatch.setenv(name, value)
     wandb.teardown()
+    wandb_server.try_again()
     yield
     wandb.teardown()
+    wandb_server.try_again()
 
 
 @pytest.fixture
@@ -127,6 +132,62 @@ def test_a_failed_trial_is_a_failed_run(tmp_path: Path):
     with pytest.raises(ZeroDivisionError), tracked(tmp_path, "offline") as run:
         run.log({"epoch": 1 // 0})
     assert [logged.exit_code for logged in written(tmp_path)] == [1]
+
+
+# Whatever the environment says of runs
+
+
+def settings_variables() -> dict[str, str]:
+    """Every variable that the client takes for a setting, with a value of that setting's kind."""
+    special = {"WANDB_NAME", "WANDB_NOTES", "WANDB_TAGS", "WANDB_JOB_TYPE", "WANDB_CONFIG"}
+    names = special | {f"WANDB_{field.upper()}" for field in wandb.Settings.model_fields}
+    names |= {name.replace("WANDB_X_", "WANDB__") for name in names}
+    values = {}
+    for name in names:
+        if ABOUT_THE_SERVER.fullmatch(name):
+            continue
+        for value in ("leftover", "1", "true", "allow", "left?_step=1", '{"a": "b"}'):
+            try:
+                wandb.Settings().update_from_env_vars({name: value})
+            except Exception:
+                continue
+            values[name] = value
+            break
+    return values
+
+
+def as_logged(directory: Path) -> tuple:
+    with tracked(directory, "offline") as run:
+        run.log({"epoch": 1})
+    [logged] = written(directory)
+    fields = ("run_id", "display_name", "run_group", "job_type", "project", "notes", "sweep_id")
+    shown = {field: getattr(logged.run, field) for field in fields}
+    return shown, sorted(logged.run.tags), logged.config, logged.history, logged.run.resume
+
+
+def test_nothing_that_is_left_over_in_the_environment_changes_what_is_logged(
+    tmp_path: Path, monkeypatch
+):
+    expected = as_logged(tmp_path / "clean")
+    wandb.teardown()
+    leftovers = settings_variables()
+    assert {"WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_RESUME", "WANDB_TAGS"} <= leftovers.keys()
+    for name, value in leftovers.items():
+        monkeypatch.setenv(name, value)
+    assert as_logged(tmp_path / "leftovers") == expected
+    assert {name: os.environ[name] for name in leftovers} == leftovers
+
+
+def test_trials_under_a_leftover_sweep_are_runs_of_their_own(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc123")
+    monkeypatch.setenv("WANDB_RUN_ID", "leftover")
+    for number in range(2):
+        with tracked(tmp_path, "offline", spec=SPEC | {"key": f"gce-{number}"}) as run:
+            run.log({"epoch": number})
+    assert {r.run.run_id: r.history for r in written(tmp_path)} == {
+        "gce-0": [{"epoch": 0}],
+        "gce-1": [{"epoch": 1}],
+    }
 
 
 # Interrupted and resumed, offline
@@ -260,6 +321,32 @@ def test_without_a_server_the_run_is_offline_and_says_so_once(tmp_path: Path, mo
     assert KEY in warning and "offline" in warning and "\n" not in warning
 
 
+def test_a_server_that_is_away_is_waited_for_once_and_said_to_be_so_once(
+    tmp_path: Path, monkeypatch, caplog
+):
+    monkeypatch.setattr(tracking, "INIT_TIMEOUT", 0.5)
+    modes, init = [], tracking._init
+    monkeypatch.setattr(
+        tracking, "_init", lambda mode, *rest: modes.append(mode) or init(mode, *rest)
+    )
+    for number in range(3):
+        with tracked(tmp_path, "online", spec=SPEC | {"key": f"gce-{number}"}) as run:
+            run.log({"epoch": 1})
+        assert not run.complete
+    assert modes == ["online", "offline", "offline", "offline"]
+    assert len(written(tmp_path)) == 3 and len(warnings(caplog)) == 1
+
+
+def test_a_server_that_was_away_is_asked_again_later(tmp_path: Path, server: StandIn, monkeypatch):
+    wandb_server.was_missed()
+    with tracked(tmp_path, "online", spec=SPEC | {"key": "gce-0"}):
+        pass
+    monkeypatch.setattr(wandb_server_module, "ASK_AGAIN", 0.0)
+    with tracked(tmp_path, "online", spec=SPEC | {"key": "gce-1"}) as run:
+        run.log({"epoch": 1})
+    assert list(server.runs) == ["gce-1"] and run.complete
+
+
 def test_a_server_that_goes_away_is_waited_for_only_so_long(
     tmp_path: Path, server: StandIn, monkeypatch, caplog
 ):
@@ -271,6 +358,7 @@ def test_a_server_that_goes_away_is_waited_for_only_so_long(
     assert time.monotonic() - start < 20
     [warning] = warnings(caplog)
     assert KEY in warning
+    assert wandb_server.is_away()  # the next trial does not wait
 
 
 @pytest.mark.parametrize("call", ["init", "log", "finish"])
