@@ -26,6 +26,27 @@ app = typer.Typer(
 console = Console(width=None if sys.stdout.isatty() else 110)
 
 
+def _storage(name: str) -> str:
+    from pipelines.commands.which_study import storage_named
+
+    return storage_named(name)
+
+
+def _storages(names: list[str]) -> list[str]:
+    return [_storage(name) for name in names]
+
+
+def _place(name: str | None) -> str | None:
+    from pipelines.commands.which_study import storage_named
+
+    return None if name is None else storage_named(name, new=True)
+
+
+WHICH = "a study's directory or URI, its name, or its file"
+Directory = Annotated[str, typer.Argument(help=WHICH, callback=_storage)]
+Directories = Annotated[list[str], typer.Argument(help=WHICH, callback=_storages)]
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"untuned {version('untuned')}")
@@ -51,7 +72,7 @@ def default(
 @with_options
 def launch(
     study: Annotated[
-        str, typer.Argument(help="a ready study's name, or a YAML file")
+        str, typer.Argument(help="a ready study's name, a YAML file, or a study's directory")
     ] = DEFAULT_STUDY,
     arms: Annotated[str | None, typer.Option(help="only these, comma-separated")] = None,
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
@@ -79,8 +100,8 @@ def launch(
 @app.command()
 def new(
     study: Annotated[str, typer.Argument(help="its name; STUDY.yaml is written")],
-    data: Annotated[Path, typer.Option(help="a folder of images, an .npz file, or a table")],
-    labels: Annotated[Path | None, typer.Option(help="CSV file: path, label")] = None,
+    data: Annotated[str, typer.Option(help="a folder of images, an .npz file, or a table")],
+    labels: Annotated[str | None, typer.Option(help="CSV file: path, label")] = None,
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out images that cannot be read")
@@ -89,12 +110,15 @@ def new(
     """Look at your own data and write a commented study file for it."""
     from pipelines.commands.new import make_study
 
+    for option, path in (("--data", data), ("--labels", labels)):
+        if path == "":  # to pathlib, this folder
+            raise UserError(f"{option} '': must not be empty")
     options = {"target": target, "skip_broken": skip_broken}
-    make_study(study, data, labels, options, console)
+    make_study(study, Path(data), Path(labels) if labels else None, options, console)
 
 
 @app.command()
-def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
+def plan(study: Annotated[str, typer.Argument(help=WHICH)] = DEFAULT_STUDY) -> None:
     """What a launch would run: trials, passes, estimated time and disk."""
     from pipelines.commands.plan import show_plan
 
@@ -102,7 +126,7 @@ def plan(study: Annotated[str, typer.Argument()] = DEFAULT_STUDY) -> None:
 
 
 @app.command()
-def status(directory: str, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def status(directory: Directory, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """How a study stands, whether or not it is running."""
     from pipelines.commands.status import show_status
 
@@ -111,7 +135,7 @@ def status(directory: str, as_json: Annotated[bool, typer.Option("--json")] = Fa
 
 @app.command()
 def report(
-    directories: list[str],
+    directories: Directories,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="publish to W&B too: runs, tables, workspace, report")
     ] = False,
@@ -126,7 +150,7 @@ def report(
 
 @app.command()
 def dashboard(
-    directories: list[str],
+    directories: Directories,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="on loopback; 0: any that is free")
     ] = 0,
@@ -139,7 +163,7 @@ def dashboard(
 
 @app.command()
 def suspects(
-    directory: str,
+    directory: Directory,
     arm: Annotated[
         str | None, typer.Option(help="whose models judge; default: highest val")
     ] = None,
@@ -155,7 +179,7 @@ def suspects(
 
 
 @app.command()
-def trial(directory: str, key: str) -> None:
+def trial(directory: Directory, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
     from pipelines.commands.trial import rerun_trial
 
@@ -163,7 +187,7 @@ def trial(directory: str, key: str) -> None:
 
 
 @app.command()
-def best(directory: str, arm: Annotated[str | None, typer.Option()] = None) -> None:
+def best(directory: Directory, arm: Annotated[str | None, typer.Option()] = None) -> None:
     """The chosen configuration as JSON, its checkpoint, and the lines that load it."""
     from pipelines.commands.best import show_best
 
@@ -172,7 +196,7 @@ def best(directory: str, arm: Annotated[str | None, typer.Option()] = None) -> N
 
 @app.command()
 def doctor(
-    directory: Annotated[str | None, typer.Argument(help="a study's directory or URI")] = None,
+    directory: Annotated[str | None, typer.Argument(help=WHICH, callback=_place)] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster: ask every node")] = None,
 ) -> None:
     """Look for what would stop a launch: versions, storage, disk, devices, clocks, W&B."""
@@ -183,7 +207,7 @@ def doctor(
 
 @app.command()
 def prune(
-    directory: str,
+    directory: Directory,
     models: Annotated[
         bool, typer.Option("--models", help="and models, but each arm's best")
     ] = False,
@@ -203,11 +227,11 @@ def studies() -> None:
 
 
 @app.command()
-def arms() -> None:
-    """The arms: class, pools, tuned dimensions and ranges."""
+def arms(study: Annotated[str | None, typer.Argument(help=WHICH)] = None) -> None:
+    """The arms, all or a study's: class, pools, tuned dimensions and ranges."""
     from pipelines.commands.arms import list_arms
 
-    list_arms(console)
+    list_arms(study, console)
 
 
 def main() -> None:

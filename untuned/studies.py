@@ -19,11 +19,11 @@ from pipelines.analysis.record import Record
 from pipelines.analysis.results_schema import Results
 from pipelines.commands.launch import launch as run_study
 from pipelines.commands.options import Options
+from pipelines.commands.which_study import storage_named, study_named
 from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.models.classifier import Classifier, load_model, load_objective
 from pipelines.report.study_state import load_study_state
-from pipelines.study import study_file
 from pipelines.study.study_file import Study, parse_study, with_absolute_paths
 from pipelines.study.validation import describe
 from pipelines.trial_documents import MODEL
@@ -33,14 +33,15 @@ def load_study(source: str | Path | Mapping[str, Any], request: Json | None = No
     """A validated study.
 
     Args:
-        source: a ready study's name, a study file, or what one would hold (with a `name`).
+        source: a study's name, its file or its directory, or what a file would hold (with a
+            `name`).
         request: overrides entries of its request: {"arms": ["ce", "l2rw"], "trials": 5}.
 
     Raises:
         UserError: there is no such study, or a key or value is not allowed.
     """
     if not isinstance(source, Mapping):
-        return study_file.load_study(str(source), request)
+        return study_named(str(source), request)[0]
     own_modules.search([Path.cwd()])  # as a study file's modules are found beside it
     values = dict(source)
     values["request"] = dict(values.get("request", {})) | (request or {})
@@ -62,7 +63,10 @@ def launch(
         UserError: the study or an option is wrong, or the study cannot run here.
         Interrupted: a signal (Ctrl-C) asked it to stop; the same call goes on.
     """
-    if not isinstance(study, Study):
+    if isinstance(study, str | Path):
+        study, storage = study_named(str(study))
+        options = {"storage": storage} | options
+    elif not isinstance(study, Study):
         study = load_study(study)
     console = Console(file=io.StringIO() if quiet else None)
     return open_study(run_study(study, _options(options), console))
@@ -84,10 +88,12 @@ def _options(given: Mapping[str, Any]) -> Options:
 def open_study(storage: str | Path) -> StudyResults:
     """The results of the study in a directory, or at the URL of an object store.
 
+    A study's name or file stands for the directory that it runs in by default.
+
     Raises:
         UserError: there is no study.
     """
-    return StudyResults(str(storage))
+    return StudyResults(storage_named(str(storage)))
 
 
 class StudyResults:

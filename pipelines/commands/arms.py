@@ -10,15 +10,24 @@ from pipelines.study.method_loading import method_class
 from pipelines.study.search_space import describe_distribution
 
 
-def list_arms(console: Console) -> None:
-    """One line per arm: classes, pools, tuned hyperparameters with default and range."""
+def list_arms(name: str | None, console: Console) -> None:
+    """One line per arm: classes, pools, tuned hyperparameters with default and range.
+
+    name: of a study, whose arms are listed; by default all that there are.
+    """
+    arms = {n: resolve_arm(n, {}) for n in known_arms()} if name is None else _of(name)
     rows = [["ARM", "METHOD", "POOLS", "TUNED: DEFAULT IN RANGE"]]
-    for name in known_arms():
-        arm = resolve_arm(name, {})
+    for arm_name, arm in arms.items():
         methods = dict.fromkeys(method_class(p.method).__name__ for p in arm.phases)
         pools = " > ".join(p.pool for p in arm.phases)
-        rows.append([name, ", ".join(methods), pools, "; ".join(_ranges(arm)) or "-"])
+        rows.append([arm_name, ", ".join(methods), pools, "; ".join(_ranges(arm)) or "-"])
     print_columns(rows, console)
+
+
+def _of(name: str) -> dict[str, Arm]:
+    from pipelines.commands.which_study import study_named
+
+    return study_named(name)[0].arms
 
 
 def _ranges(arm: Arm) -> list[str]:

@@ -16,6 +16,7 @@ from pipelines.commands.options import Options
 from pipelines.commands.outcome import ALL_FAILED, failed_arms
 from pipelines.commands.printing import print_line
 from pipelines.commands.report import show_report
+from pipelines.commands.which_study import default_storage, study_named
 from pipelines.documents import Json
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.job_queue import JobQueue, OnEnd
@@ -36,7 +37,7 @@ from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 from pipelines.provenance import provenance
 from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import protocol_hash
-from pipelines.study.study_file import Study, load_study
+from pipelines.study.study_file import Study
 from pipelines.tracking.mode import resolve_mode, wandb_url
 
 SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
@@ -49,9 +50,10 @@ def run_launch(
 
     request: entries of the study's request that the command line overrides. quick: a rehearsal.
     """
-    study = load_study(name, request)
+    study, place = study_named(name, request)
     if quick:
-        study = rehearsal(study, request)
+        study, place = rehearsal(study, request), None
+    options = replace(options, storage=options.storage or place)
     try:
         storage = launch(study, options, console)
     except Interrupted as interrupted:
@@ -110,7 +112,7 @@ def launch(study: Study, options: Options, console: Console) -> str:
 
 def storage_of(study: Study, options: Options) -> str:
     """Where a launch keeps its study."""
-    return options.storage or f"runs/{study.name}"
+    return options.storage or default_storage(study.name)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Launch:
         fingerprint = check(study, device)
         document = _document(study, fingerprint)
         refuse_other_protocol(storage, Ledger.open(storage).study(), document)
-        tracking_dir = storage if "://" not in storage else f"runs/{study.name}"
+        tracking_dir = storage if "://" not in storage else default_storage(study.name)
         worker_config = WorkerConfig(
             # Absolute: workers may have another working directory.
             storage=storage if "://" in storage else str(Path(storage).resolve()),

@@ -21,10 +21,9 @@ from pipelines.data.survey import Survey, summary, survey
 from pipelines.errors import UserError
 from pipelines.execution.preflight import check
 from pipelines.study.protocol import Data
-from pipelines.study.study_file import load_study, studies
+from pipelines.study.study_file import NAME, load_study, studies
 
 IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the small ones
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 
 def make_study(

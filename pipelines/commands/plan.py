@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from pipelines.commands.printing import format_size, plain_table
+from pipelines.commands.which_study import study_named
 from pipelines.execution.progress import format_duration
-from pipelines.study.study_file import load_study
 
 
 def show_plan(name: str, console: Console) -> None:
@@ -14,7 +14,7 @@ def show_plan(name: str, console: Console) -> None:
     from pipelines.execution.estimate import estimate
     from pipelines.execution.preflight import check
 
-    study = load_study(name)
+    study, _ = study_named(name)
     check(study)
     costs = estimate(study)
     numbers = ("trials", "passes", "time of one worker", "disk")

@@ -131,6 +131,8 @@ def reason_of(error: Exception) -> str:
 
 def _refuse_what_is_no_place(location: str) -> None:
     scheme = location.partition(":")[0].lower()
+    if "\0" in location:
+        raise UserError(f"storage {location!r}: must hold no NUL character")
     if is_url(location):
         if scheme in NO_STORAGE:
             raise UserError(f"storage {location!r} is no place for a study: {NO_STORAGE[scheme]}")

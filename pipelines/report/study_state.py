@@ -120,7 +120,7 @@ class StudyState:
             UserError: no such arm is in the study, or it has no such run.
         """
         arms = self.study.arms
-        name = arm or best_arm(mean_vals(self.records, arms))
+        name = best_arm(mean_vals(self.records, arms)) if arm is None else arm
         if name is None:
             raise UserError("no final trial is finished yet")
         if name not in arms:
@@ -201,8 +201,10 @@ def _source(value: str | dict[str, str | None] | None) -> str:
     return ", ".join(f"{name} {version}" for name, version in (value or {}).items() if version)
 
 
-def open_study(storage: str) -> tuple[Ledger, Json, Study]:
+def open_study(storage: str, asked: dict[str, Any] | None = None) -> tuple[Ledger, Json, Study]:
     """The ledger at a storage, what its study.json says, and the study as last requested.
+
+    asked: overrides entries of that request.
 
     Raises:
         UserError: there is no study.
@@ -214,6 +216,7 @@ def open_study(storage: str) -> tuple[Ledger, Json, Study]:
         raise UserError(f"storage {storage!r}: request.json is missing; launch the study again")
     own_modules.search(request.pop("modules", {}).values())
     raw = {"name": document["name"], "protocol": document["protocol"]} | request
+    raw["request"] = raw["request"] | (asked or {})
     return ledger, document, parse_study(raw, f"{storage}/request.json")
 
 

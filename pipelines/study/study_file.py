@@ -8,6 +8,7 @@ docs/study.md is the reference.
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from pipelines import own_modules
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.arms import Arm, resolve_arm
 from pipelines.study.phase_rules import check_meta
 from pipelines.study.protocol import LabelsFile, Protocol, with_changes
-from pipelines.study.validation import Strict, describe
+from pipelines.study.validation import Strict, describe, preview
 from pipelines.study.yaml_file import parse_yaml
 
 MOST = 100_000  # trials, repeats or seeds: beyond, it is a slip of the pen
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"  # of a study
 STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
 
 
@@ -79,7 +81,7 @@ class Study(Strict):
     A scenario is a change of the protocol along one axis, {address: value}; the study itself is {}.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    name: str = Field(pattern=f"^{NAME}$")
     about: str = ""
     protocol: Protocol
     request: Request
@@ -124,6 +126,21 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
     Raises:
         UserError: the file is missing or not YAML, or a key or value in it is not allowed.
     """
+    path, raw = read_study_file(name)
+    if name not in studies():
+        own_modules.search([path.resolve().parent])  # modules of the study's own lie beside it
+    if request and isinstance(raw.get("request"), dict):
+        raw["request"] = raw["request"] | request
+    study = parse_study(raw, str(path))
+    return with_absolute_paths(study, path.resolve().parent)
+
+
+def read_study_file(name: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a study that is given by name or path, and what is in it; not yet validated.
+
+    Raises:
+        UserError: the file is missing or not YAML, or its name is none.
+    """
     path = studies().get(name, Path(name))
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -132,15 +149,15 @@ def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
             f"study {name!r}: neither a file nor one of the ready studies: {', '.join(studies())}"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"study {name!r} cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"study {name!r} cannot be read: {one_line(error)}") from None
     raw = parse_yaml(text, f"study {name!r}")
     raw.setdefault("name", path.stem)
-    if name not in studies():
-        own_modules.search([path.resolve().parent])  # modules of the study's own lie beside it
-    if request and isinstance(raw.get("request"), dict):
-        raw["request"] = raw["request"] | request
-    study = parse_study(raw, str(path))
-    return with_absolute_paths(study, path.resolve().parent)
+    if not (isinstance(raw["name"], str) and re.fullmatch(NAME, raw["name"])):
+        raise UserError(
+            f"{path}: name = {preview(raw['name'])}: must begin with a letter or digit, and have "
+            "at most 64 letters, digits, '_', '-' and '.'"
+        )
+    return path, raw
 
 
 def parse_study(raw: dict[str, Any], origin: str) -> Study:
