@@ -2,30 +2,48 @@
 
 The folder is UNTUNED_CACHE, by default ~/.cache/untuned. An entry is a folder that is written under
 another name and made visible by one rename, so it is whole or not there, and any number of
-processes may make the same one at once.
+processes may make the same one at once. One that is no longer as it was written is seen when it is
+read, and made anew.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
+import shutil
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
-from pipelines.data.dataset import Dataset
-from pipelines.documents import digest
-from pipelines.errors import UserError
+from pipelines.data.dataset import Dataset, content_hash
+from pipelines.documents import decode, digest, encode
+from pipelines.errors import UserError, one_line
 
 FORMAT = 1  # of the cache: raise it when what a source decodes to changes
+ATTEMPTS = 3  # at making an entry: others may be at it, too
+
+
+class _Damaged(Exception):
+    """An entry is there, and not as it was written."""
 
 
 def cache_root() -> Path:
-    """Where decoded data is kept."""
-    return Path(os.environ.get("UNTUNED_CACHE") or "~/.cache/untuned").expanduser()
+    """Where decoded data is kept.
+
+    Raises:
+        UserError: it is in the home of nobody.
+    """
+    folder = os.environ.get("UNTUNED_CACHE") or "~/.cache/untuned"
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"cache {folder}: {error}; UNTUNED_CACHE names another folder") from None
 
 
 def cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
@@ -38,34 +56,63 @@ def cached(key: list[Any], make: Callable[[Path], Dataset]) -> Dataset:
         UserError: the cache cannot be written; or as `make` does.
     """
     entry = cache_root() / "data" / digest([FORMAT, *key])
-    if not entry.exists():
+    problem = ""
+    for _ in range(ATTEMPTS):
         try:
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(
-                dir=entry.parent, prefix=".", ignore_cleanup_errors=True
-            ) as temporary:
-                _write(make(Path(temporary)), Path(temporary))
-                _publish(Path(temporary), entry)
+            if entry.exists():
+                return _read(entry)
+        except _Damaged as damage:
+            problem = f"damaged ({damage})"
+            print(f"cache entry {entry}: {problem}; decoded anew", file=sys.stderr)
+        try:
+            _make(entry, make)
         except OSError as error:
-            raise UserError(
-                f"cache {cache_root()}: {error}; UNTUNED_CACHE names another folder"
-            ) from None
-    return _read(entry)
+            if not _of_the_cache(error):
+                raise
+            problem = one_line(error)
+            break
+    else:
+        with suppress(_Damaged):
+            return _read(entry)
+    raise UserError(f"cache {cache_root()}: {problem}; UNTUNED_CACHE names another folder")
+
+
+def _of_the_cache(error: OSError) -> bool:
+    """Whether it is the cache that could not be used, and not the data that goes into it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return error.filename is not None and Path(error.filename).is_relative_to(cache_root())
 
 
 def _read(entry: Path) -> Dataset:
-    metadata = json.loads((entry / "dataset.json").read_text())
-    observed = np.array(metadata.pop("labels"), np.int64)
-    left_out = metadata.pop("left_out", ())  # entries from before it have none
-    test = metadata.pop("test")
-    return Dataset(
-        x=np.load(entry / "x.npy", mmap_mode="r"),
-        observed=observed,
-        truth=observed,
-        test=None if test is None else np.array(test, bool),
-        left_out=tuple(left_out),
-        **metadata,
-    )
+    """The data set of an entry; every byte of it is looked at."""
+    try:
+        x = np.load(entry / "x.npy", mmap_mode="r")
+        metadata = decode((entry / "dataset.json").read_bytes())
+        if metadata is None or content_hash(x) != metadata["fingerprint"]:
+            raise _Damaged(f"{'dataset.json' if metadata is None else 'x.npy'} has changed")
+        observed = np.array(metadata.pop("labels"), np.int64)
+        left_out = metadata.pop("left_out", ())  # entries from before it have none
+        test = metadata.pop("test")
+        return Dataset(
+            x=x,
+            observed=observed,
+            truth=observed,
+            test=None if test is None else np.array(test, bool),
+            left_out=tuple(left_out),
+            **metadata,
+        )
+    except _Damaged:
+        raise
+    except Exception as error:  # whatever numpy makes of a damaged file
+        raise _Damaged(one_line(error)) from None
+
+
+def _make(entry: Path, make: Callable[[Path], Dataset]) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=entry.parent, prefix=".", ignore_cleanup_errors=True) as temporary:
+        _write(make(Path(temporary)), Path(temporary))
+        _publish(Path(temporary), entry)
 
 
 def _write(dataset: Dataset, folder: Path) -> None:
@@ -79,11 +126,20 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "left_out": dataset.left_out,
     }
-    (folder / "dataset.json").write_text(json.dumps(metadata))
+    (folder / "dataset.json").write_bytes(encode(metadata))
 
 
 def _publish(folder: Path, entry: Path) -> None:
     """Make an entry visible by one rename; if another process was first, its entry stands."""
+    if entry.exists():
+        with suppress(_Damaged):
+            _read(entry)
+            return
+        # Who still reads the damaged one keeps its files; who comes now finds none.
+        aside = entry.with_name(f".{uuid4().hex}")
+        with suppress(FileNotFoundError):
+            entry.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
     try:
         folder.rename(entry)
     except OSError:

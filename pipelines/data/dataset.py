@@ -84,7 +84,7 @@ def make_dataset(
         test=None if test is None else _check_test(origin, _column(origin, "test", test, n)),
         classes=values,
         names=_check_names(origin, names, n),
-        fingerprint=_content_hash(x),
+        fingerprint=content_hash(x),
     )
 
 
@@ -139,7 +139,8 @@ def _check_images(origin: str, x: NDArray[Any]) -> None:
         )
 
 
-def _content_hash(x: NDArray[Any]) -> str:
+def content_hash(x: NDArray[Any]) -> str:
+    """SHA-256 of an array's type, shape and values."""
     content = hashlib.sha256(f"{x.dtype}{x.shape}".encode())
     content.update(np.ascontiguousarray(x).data)
     return content.hexdigest()

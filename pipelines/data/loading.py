@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +18,7 @@ from pipelines.data.paths import is_there
 from pipelines.data.source import COMMON, Source, cache_key
 from pipelines.data.sources import SOURCES, source_named
 from pipelines.documents import digest
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 
@@ -44,10 +46,21 @@ def load_dataset(data: Data) -> Dataset:
 
 def read_source(data: Data, source: Source) -> Dataset:
     """What a source says by itself; decoded once, and then from the cache."""
-    if not source.cached:
-        with TemporaryDirectory() as folder:
-            return source.read(data, Path(folder))
-    return cached(cache_key(source, data), lambda folder: source.read(data, folder))
+    with told_if_unreadable(data):
+        if not source.cached:
+            with TemporaryDirectory() as folder:
+                return source.read(data, Path(folder))
+        return cached(cache_key(source, data), lambda folder: source.read(data, folder))
+
+
+@contextmanager
+def told_if_unreadable(data: Data) -> Iterator[None]:
+    """A file that may not be read, or too large a one, is told in one line."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        what = data.path or data.source
+        raise UserError(f"{what}: cannot be read: {one_line(error)}") from None
 
 
 def check_data(data: Data, source: Source) -> None:

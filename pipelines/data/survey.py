@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import guess_columns
-from pipelines.data.loading import check_data, load_dataset
+from pipelines.data.loading import check_data, load_dataset, told_if_unreadable
 from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for
 from pipelines.errors import UserError
@@ -65,7 +65,8 @@ def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
     source = source_for(path)
     data = Data(source=source.name, path=path, **options)
     check_data(data, source)
-    look = source.look(data)
+    with told_if_unreadable(data):
+        look = source.look(data)
     data = data.model_copy(update=look.options)
     if labels:
         data = data.model_copy(update={"labels": guess_columns(labels)})

@@ -213,7 +213,12 @@ def _allocate(data: Data, folder: Path, shape: tuple[int, ...]) -> NDArray[np.ui
             f"data.size = {data.size}: {shape[0]:,} images of {shape[3]:,} x {shape[2]:,} pixels "
             f"take {decimal(needed)}, and the cache {folder.parent.parent} has {decimal(free)} left"
         )
-    return open_memmap(folder / "x.npy", "w+", np.uint8, shape)
+    x = open_memmap(folder / "x.npy", "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        # A disk that fills up meanwhile would end the process, as it writes to mapped memory.
+        with (folder / "x.npy").open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return x
 
 
 SOURCES = (
