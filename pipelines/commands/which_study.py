@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.data.paths import is_there
 from pipelines.errors import UserError
+from pipelines.ledger.storage import is_url
 from pipelines.report.study_state import open_study
 from pipelines.study.study_file import Study, load_study, read_study_file, studies
 from pipelines.study.validation import did_you_mean, preview
@@ -31,7 +32,7 @@ def storage_named(name: str, *, new: bool = False) -> str:
     Raises:
         UserError: there is no such study.
     """
-    if "://" in name or _holds_study(name):
+    if is_url(name) or _holds_study(name):
         return name
     if (file := _study_file(name)) is not None:
         _, raw = read_study_file(file)
@@ -61,7 +62,7 @@ def study_named(name: str, request: dict[str, Any] | None = None) -> tuple[Study
     if (file := _study_file(name)) is not None:
         return load_study(file, request), None
     for storage in (name, default_storage(name)):
-        if "://" in storage or _holds_study(storage):
+        if is_url(storage) or _holds_study(storage):
             return open_study(storage, request)[2], storage
     raise _unknown(name)
 

@@ -79,11 +79,12 @@ def open_storage(location: str, *, create: bool) -> Storage:
         UserError: it cannot be used.
     """
     _refuse_what_is_no_place(location)
-    made = missing_folders(Path(location)) if create and not is_url(location) else []
+    made: list[Path] = []
     try:
         if is_url(location):
             storage: Storage = ObjectStorage(location)
         else:
+            made = missing_folders(Path(location)) if create else []
             storage = LocalStorage(Path(location), create=create)
         if create:
             prove(storage)

@@ -117,7 +117,10 @@ def test_a_trials_key_may_be_abbreviated(home, monkeypatch, capsys):
         (("launch", "photos", "--arms", "ce,ce"), "named twice: ce"),
         (("launch", "photos", "--trials", "1e3"), "--trials '1e3': must be a valid integer"),
         (("launch", "photos", "--seeds", "9" * 5000), "--seeds '999"),
-        (("launch", "photos", "--storage", "\0", "--executor", "inline"), "must hold no NUL character"),
+        (
+            ("launch", "photos", "--storage", "\0", "--executor", "inline"),
+            "must hold no NUL",
+        ),
         (("launch", "photos", "--storage", "file", "--executor", "inline"), "storage 'file'"),
         (("launch", "photos", "--storage", "a" * 5000, "--executor", "inline"), "storage 'aaa"),
         (("launch", "photos", "--storage", "x://y", "--executor", "inline"), "storage 'x://y'"),

@@ -120,7 +120,7 @@ def test_a_mistake_is_one_line():
         untuned.load_study(STUDY, {"trails": 3})
     with pytest.raises(untuned.UserError, match="name"):
         untuned.load_study({"protocol": DIGITS, "request": {"arms": ["ce"]}})
-    with pytest.raises(untuned.UserError, match="storage 'nowhere' cannot be used"):
+    with pytest.raises(untuned.UserError, match="study 'nowhere': neither a directory with"):
         untuned.open_study("nowhere")
 
 
