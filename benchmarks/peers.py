@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from methods.objective import Batch, Outputs, cross_entropy
-from pipelines.hypergradient.engines import Parameters, Rate
+from pipelines.hypergradient.engines import Step
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
+from pipelines.hypergradient.update_rules import Parameters, Taken, UpdateRule
 
 
 class Higher(MetaLearner):
@@ -19,8 +20,9 @@ class Higher(MetaLearner):
         self,
         batch: Batch,
         clean: Clean,
-        alpha: Rate,
+        step: Step,
         before: Parameters | None = None,
+        taken: Taken | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters."""
@@ -28,7 +30,7 @@ class Higher(MetaLearner):
 
         model = self.network.model
         phi = list(self.objective.meta_parameters())
-        inner = torch.optim.SGD(model.parameters(), lr=float(alpha))
+        inner = torch.optim.SGD(model.parameters(), lr=_rate(step))
         with higher.innerloop_ctx(model, inner) as (copy, optimizer):
             optimizer.step(self.objective(Outputs(copy(batch.x)), batch).mean())
             loss = cross_entropy(copy(clean[0]), clean[1]).mean()
@@ -42,8 +44,9 @@ class TorchOpt(MetaLearner):
         self,
         batch: Batch,
         clean: Clean,
-        alpha: Rate,
+        step: Step,
         before: Parameters | None = None,
+        taken: Taken | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters."""
@@ -52,12 +55,18 @@ class TorchOpt(MetaLearner):
         model = self.network.model
         phi = list(self.objective.meta_parameters())
         state = torchopt.extract_state_dict(model, by="reference", detach_buffers=True)
-        optimizer = torchopt.MetaSGD(model, lr=float(alpha))
+        optimizer = torchopt.MetaSGD(model, lr=_rate(step))
         optimizer.step(self.objective(Outputs(model(batch.x)), batch).mean())
         loss = cross_entropy(model(clean[0]), clean[1]).mean()
         grads = torch.autograd.grad(loss, phi)
         torchopt.recover_state_dict(model, state)
         return list(grads)
+
+
+def _rate(step: Step) -> float:
+    if isinstance(step, UpdateRule):
+        raise ValueError("peers are compared at a look-ahead of plain SGD")
+    return float(step)
 
 
 PEERS: dict[str, type[MetaLearner]] = {"higher": Higher, "torchopt": TorchOpt}

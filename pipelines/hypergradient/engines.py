@@ -7,15 +7,16 @@ theta':
 
     d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
 
-Only the loss head is differentiated twice; the network gives one directional derivative, and its
-graph is never differentiated again. This is exact for the one-step look-ahead of L2RW (Ren et al.
-2018), Meta-Weight-Net (Shu et al. 2019) and adaptive robust losses (Shu et al. 2020), also where
-rows of the loss depend on each other.
+For a look-ahead theta' = theta + U(dL/dtheta) by another update rule, -alpha g is replaced by
+(dU/dgradient)^T g (`update_rules`). Only the loss head is differentiated twice; the network gives
+one directional derivative, and its graph is never differentiated again. This is exact for the
+one-step look-ahead of L2RW (Ren et al. 2018), Meta-Weight-Net (Shu et al. 2019) and adaptive robust
+losses (Shu et al. 2020), also where rows of the loss depend on each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +25,19 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.hypergradient.forward_mode import forward_mode
+from pipelines.hypergradient.update_rules import (
+    Direction,
+    Parameters,
+    Rate,
+    Taken,
+    UpdateRule,
+    linearised,
+)
 from pipelines.study.phases import Engine
 
-Parameters = Mapping[str, Tensor]
-Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
+Step = Rate | UpdateRule  # of the look-ahead: plain SGD at a rate, or the optimizer's own
 RADIUS = 1e-3
 OutputTensors = tuple[Tensor, ...]
-Direction = dict[str, Tensor]  # in which the outputs are differentiated: one for each parameter
 Tangent = tuple[OutputTensors, OutputTensors]
 OutputsOf = Callable[[Parameters], OutputTensors]
 
@@ -57,50 +64,69 @@ def hypergradient(
     problem: Problem,
     theta: Parameters,
     phi: Sequence[Tensor],
-    alpha: Rate,
+    step: Step,
     engine: Engine = "forward",
-    ahead: Parameters | None = None,
+    taken: Taken | None = None,
     z: OutputTensors | None = None,
 ) -> list[Tensor]:
     """Gradient of the clean loss after the look-ahead, with respect to each of phi.
 
-    theta: what the look-ahead moves, all of the model's parameters or some; alpha: its learning
-    rate; ahead: theta' where the caller has already taken the step; z: the outputs at theta where
-    the caller has them. Parameters, buffers and their .grad are left as they are.
+    theta: what the look-ahead moves, all of the model's parameters or some; step: its learning rate
+    alpha, or another update rule; taken: the look-ahead where the caller has taken it already; z:
+    the outputs at theta where the caller has them. Parameters, buffers and their .grad are left as
+    they are.
     """
     if engine == "double_backward":
-        if ahead is not None:
+        if taken is not None:
             raise ValueError("double_backward takes the look-ahead itself: use it with rollback")
-        return _double_backward(problem, theta, phi, alpha)
-    if ahead is None:
-        ahead, z = look_ahead(problem, theta, alpha, z)
-    direction = clean_gradient(problem, ahead)
-    del ahead  # as large as the model, and not needed any more
+        return _double_backward(problem, theta, phi, step)
+    if taken is None:
+        taken, z = look_ahead(problem, theta, step, z)
+    pull_back = taken.pull_back
+    direction = clean_gradient(problem, taken.theta)
+    del taken  # as large as the model, and not needed any more
+    if pull_back is not None:
+        direction = pull_back(direction)
+        del pull_back  # it holds the step's graph
     z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
-    return through_the_head(problem.losses, z, zdot, phi, alpha)
+    scale = 1.0 if isinstance(step, UpdateRule) else -step
+    return through_the_head(problem.losses, z, zdot, phi, scale)
 
 
 def look_ahead(
-    problem: Problem, theta: Parameters, alpha: Rate, z: OutputTensors | None = None
-) -> tuple[dict[str, Tensor], OutputTensors | None]:
-    """theta - alpha dL/dtheta, one step of plain SGD, as in the papers; and the outputs at theta.
+    problem: Problem, theta: Parameters, step: Step, z: OutputTensors | None = None
+) -> tuple[Taken, OutputTensors | None]:
+    """theta', after one step of plain SGD as in the papers or of another rule; and the outputs.
 
-    z: those outputs with their graph, which is then retained; otherwise they are computed here.
-    Where nothing moves, they are what the caller knows of them.
+    z: the outputs at theta with their graph, which is then retained; otherwise they are computed
+    here. Where nothing moves, they are what the caller knows of them.
     """
+    if isinstance(step, UpdateRule):
+        grads, outputs = _slopes(problem, theta, z)
+        return linearised(step, theta, dict(zip(theta, grads, strict=True))), outputs
     if not problem.moves:
-        return dict(theta), z
-    outputs = problem.outputs(theta) if z is None else z
-    values = list(theta.values())
-    grads = torch.autograd.grad(
-        problem.losses(outputs).mean(), values, retain_graph=z is not None, materialize_grads=True
-    )
-    rate = alpha if isinstance(alpha, Tensor) else values[0].new_tensor(alpha)
+        return Taken(dict(theta)), z
+    grads, outputs = _slopes(problem, theta, z)
+    rate = step if isinstance(step, Tensor) else grads[0].new_tensor(step)
     left = [*reversed(grads)]
     del grads  # each goes when it has been used: together they are as large as the model
     with torch.no_grad():
         moved = {n: torch.addcmul(p, left.pop(), rate, value=-1) for n, p in theta.items()}
-    return moved, tuple(t.detach() for t in outputs)
+    return Taken(moved), outputs
+
+
+def _slopes(
+    problem: Problem, theta: Parameters, z: OutputTensors | None
+) -> tuple[list[Tensor], OutputTensors | None]:
+    """dL/dtheta, and the outputs at theta."""
+    values = [*theta.values()]
+    if not problem.moves:
+        return [torch.zeros_like(p) for p in values], z
+    outputs = problem.outputs(theta) if z is None else z
+    grads = torch.autograd.grad(
+        problem.losses(outputs).mean(), values, retain_graph=z is not None, materialize_grads=True
+    )
+    return [*grads], tuple(t.detach() for t in outputs)
 
 
 def clean_gradient(problem: Problem, theta: Parameters) -> Direction:
@@ -170,9 +196,9 @@ def through_the_head(
     z: Iterable[Tensor],
     zdot: Iterable[Tensor],
     phi: Sequence[Tensor],
-    alpha: Rate,
+    scale: Rate,
 ) -> list[Tensor]:
-    """-alpha d/dphi < dL/dz, zdot >, with L the mean of the losses."""
+    """scale d/dphi < dL/dz, zdot >, with L the mean of the losses."""
     leaves = tuple(t.detach().requires_grad_() for t in z)
     slopes = torch.autograd.grad(
         losses(leaves).mean(), leaves, create_graph=True, allow_unused=True
@@ -180,19 +206,22 @@ def through_the_head(
     used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
     inner = torch.stack([(s * t).sum() for s, t in used]).sum()
     grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
-    scale = -alpha
     return [
         torch.zeros_like(p) if g is None else scale * g for p, g in zip(phi, grads, strict=True)
     ]
 
 
 def _double_backward(
-    problem: Problem, theta: Parameters, phi: Sequence[Tensor], alpha: Rate
+    problem: Problem, theta: Parameters, phi: Sequence[Tensor], step: Step
 ) -> list[Tensor]:
     """The reference: the look-ahead stays in the graph, which is differentiated once more."""
     values = list(theta.values())
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
         loss = problem.losses(problem.outputs(theta)).mean()
-        grads = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
-    ahead = {n: p - alpha * g for (n, p), g in zip(theta.items(), grads, strict=True)}
+        slopes = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
+    grads = dict(zip(theta, slopes, strict=True))
+    if isinstance(step, UpdateRule):
+        ahead, _ = step.step({n: p.detach() for n, p in theta.items()}, grads, step.state())
+    else:
+        ahead = {n: p - step * grads[n] for n, p in theta.items()}
     return list(torch.autograd.grad(problem.clean(ahead), list(phi), materialize_grads=True))

@@ -12,9 +12,8 @@ from methods.objective import Batch, Objective, Outputs, cross_entropy
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import (
     OutputTensors,
-    Parameters,
     Problem,
-    Rate,
+    Step,
     hypergradient,
 )
 from pipelines.hypergradient.self_check import (
@@ -24,6 +23,7 @@ from pipelines.hypergradient.self_check import (
     off_kinks,
     reverse_mode,
 )
+from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
 from pipelines.study.phases import Meta
 
@@ -43,23 +43,28 @@ class MetaLearner:
         parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
         self.active = objective.meta_learns
         self.theta = _look_ahead_parameters(network, meta)
-        kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[meta.optimizer]
-        self.optimizer = (
-            kind(parameters, lr=meta.lr, weight_decay=meta.weight_decay, fused=fused or None)
-            if parameters
-            else None
-        )
+        self.optimizer = _meta_optimizer(meta, parameters, fused) if parameters else None
+
+    def decay(self, share: Tensor) -> None:
+        """Set the meta optimizer's learning rate for the next step.
+
+        share: of the model's learning rate that is left, a scalar.
+        """
+        if self.optimizer is not None and self.meta.decay == "schedule":
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.meta.lr * share
 
     def step(
         self,
         batch: Batch,
         clean: Clean,
-        alpha: Rate,
+        step: Step,
         before: Parameters | None = None,
+        taken: Taken | None = None,
         outputs: Outputs | None = None,
     ) -> Tensor:
         """One meta step; the norm of the hypergradient. Arguments as of `gradients`."""
-        grads = self.gradients(batch, clean, alpha, before, outputs)
+        grads = self.gradients(batch, clean, step, before, taken, outputs)
         self.objective.meta_step(grads, self.optimizer)
         if self.optimizer:
             self.optimizer.zero_grad(set_to_none=True)
@@ -69,16 +74,18 @@ class MetaLearner:
         self,
         batch: Batch,
         clean: Clean,
-        alpha: Rate,
+        step: Step,
         before: Parameters | None = None,
+        taken: Taken | None = None,
         outputs: Outputs | None = None,
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters.
 
-        before: the parameters before the step that the model has just taken (alternating);
-        outputs: those of the training batch, where they are known.
+        step: of the look-ahead, its rate or its rule; before, taken: the parameters before the step
+        that the model has just taken, and that step (alternating); outputs: those of the training
+        batch, where they are known.
         """
-        theta, ahead = (self.theta, None) if before is None else (before, self.theta)
+        theta = self.theta if before is None else before
         z = None if outputs is None else _tensors(outputs)
         phi = list(self.objective.meta_parameters())
         problem = _problem(
@@ -88,7 +95,7 @@ class MetaLearner:
             losses=lambda outputs: self.objective(Outputs(*outputs), batch),
             moves=not self.objective.fresh_each_step,
         )
-        return hypergradient(problem, theta, phi, alpha, self.meta.engine, ahead, z)
+        return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
 
     def check(self, model: nn.Module, x: Tensor) -> None:
         """Does the engine differentiate this model, on a few normalised examples x [B, ...]?
@@ -139,6 +146,26 @@ class MetaLearner:
         if self.optimizer is not None:
             assert state is not None
             self.optimizer.load_state_dict(state)
+
+
+def _meta_optimizer(meta: Meta, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
+    kernel = fused or None
+    if meta.optimizer == "adam":
+        return torch.optim.Adam(
+            parameters,
+            lr=meta.lr,
+            weight_decay=meta.weight_decay,
+            amsgrad=meta.amsgrad,
+            fused=kernel,
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=meta.lr,
+        momentum=meta.momentum,
+        nesterov=meta.nesterov,
+        weight_decay=meta.weight_decay,
+        fused=kernel,
+    )
 
 
 def _problem(

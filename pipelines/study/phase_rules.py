@@ -43,11 +43,17 @@ def check_meta(phase: Phase, protocol: Protocol) -> None:
             f"meta.engine = {meta.engine!r} needs precision float32: "
             "a difference of bfloat16 outputs is 60-110 % off"
         )
-    clip = phase_schedule(phase, protocol).clip
-    if meta.lookahead == "alternating" and clip is not None:
+    schedule = phase_schedule(phase, protocol)
+    clip = schedule.clip
+    if meta.lookahead_rate == "momentum" and schedule.optimizer != "sgd":
         raise UserError(
-            f"meta.lookahead = 'alternating' needs a schedule without clip, which is {clip}: "
-            "how far a clipped step goes depends on what is learned; use lookahead: rollback"
+            f"meta.lookahead_rate = 'momentum': optimizer {schedule.optimizer} has no momentum of "
+            "sgd; give a number, or step: own"
+        )
+    if meta.step == "own" and clip is not None and meta.last_layers:
+        raise UserError(
+            f"meta.step = 'own' with clip = {clip} needs all layers: the norm that is clipped is "
+            "theirs; use no last_layers, or step: plain"
         )
 
 
@@ -58,7 +64,7 @@ def check_phase(phase: Phase) -> None:
         UserError: they do not.
     """
     method = bound_method(phase.method, phase.hyperparameters)
-    for field, only in (("every", 1), ("lookahead", "rollback")):
+    for field, only in (("every", 1), ("lookahead", "rollback"), ("lookahead_rate", 1)):
         value = getattr(phase.meta, field)
         if method.fresh_each_step and value != only:
             raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +31,32 @@ class Meta(Strict):
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    step: Literal["plain", "own"] = added(
+        "plain", description="of the look-ahead: SGD at the present rate, or the optimizer's own"
+    )
+    lookahead_rate: Annotated[float, Field(gt=0)] | Literal["momentum"] = added(
+        1.0, description="of a plain step, in present rates; momentum: 1 / (1 - momentum)"
+    )
+    momentum: float = added(0.0, ge=0, lt=1, description="of sgd")
+    nesterov: bool = added(False, description="of sgd")
+    amsgrad: bool = added(False, description="of adam")
+    decay: Literal["constant", "schedule"] = added(
+        "constant", description="schedule: lr falls as the model's learning rate does"
+    )
+
+    @model_validator(mode="after")
+    def _options_of_the_optimizer(self) -> Meta:
+        for name, of in (("momentum", "sgd"), ("nesterov", "sgd"), ("amsgrad", "adam")):
+            if getattr(self, name) and self.optimizer != of:
+                raise ValueError(f"meta.{name} is an option of {of}, not of {self.optimizer}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("meta.nesterov needs meta.momentum > 0")
+        if self.lookahead_rate != 1 and (self.step == "own" or self.lookahead == "alternating"):
+            raise ValueError(
+                "meta.lookahead_rate is of a plain step, which step: own and alternating "
+                "do not take"
+            )
+        return self
 
 
 class Phase(Strict):

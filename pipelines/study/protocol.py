@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
@@ -100,7 +100,7 @@ class Model(Strict):
 
 
 class Schedule(Strict):
-    """SGD with momentum; every arm shares it unless its search space says otherwise."""
+    """Optimizer and learning rate; every arm shares them unless its search space says otherwise."""
 
     epochs: int = Field(default=60, ge=1, le=1_000_000)
     batch_size: int = Field(default=100, ge=1, le=10_000_000)
@@ -117,6 +117,34 @@ class Schedule(Strict):
         default=0.1, gt=0, le=1, description="of `steps`: lr is multiplied by this"
     )
     clip: float | None = Field(default=None, gt=0, description="largest gradient norm")
+    optimizer: str = added(
+        "sgd", description="sgd, adamw, or module:class of a torch.optim.Optimizer"
+    )
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = added(
+        [0.9, 0.999], min_length=2, max_length=2, description="of adamw"
+    )
+    eps: float = added(1e-8, gt=0, description="of adamw")
+    optimizer_options: dict[str, Any] = added(
+        {}, description="of module:class: arguments of its constructor"
+    )
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ("sgd", "adamw") and ":" not in name:
+            raise ValueError("Input should be 'sgd', 'adamw' or module:class")
+        return name
+
+    @model_validator(mode="after")
+    def _options_of_the_optimizer(self) -> Schedule:
+        """An option of another optimizer would do nothing, and nobody would be told."""
+        for name, of in (("nesterov", "sgd"), ("betas", "adamw"), ("eps", "adamw")):
+            changed = getattr(self, name) != type(self).model_fields[name].get_default()
+            if changed and self.optimizer != of:
+                raise ValueError(f"{name} is an option of {of}, not of {self.optimizer}")
+        if self.optimizer_options and ":" not in self.optimizer:
+            raise ValueError(f"optimizer_options are of module:class, not of {self.optimizer}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:

@@ -30,8 +30,15 @@ class TrainingSpec:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules that it names: methods, and a user's own model, source or augmentation."""
+        """The modules that it names: methods, and a user's own model, source, optimizer and so on.
+
+        But for PyTorch's: its version is part of every result by itself.
+        """
         protocol = self.protocol
         named = [protocol.model.name, protocol.data.source, protocol.augment]
         named += [phase.method for phase in self.phases]
-        return tuple(sorted({name.partition(":")[0] for name in named if ":" in name}))
+        named += [
+            phase.schedule.get("optimizer", protocol.schedule.optimizer) for phase in self.phases
+        ]
+        modules = {name.partition(":")[0] for name in named if ":" in name}
+        return tuple(sorted(m for m in modules if m.partition(".")[0] != "torch"))

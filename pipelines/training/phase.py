@@ -10,20 +10,21 @@ from torch import Tensor
 from methods.objective import Batch, Key, Objective, Outputs, Pool, Predictions, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
-from pipelines.hypergradient.engines import Parameters, Rate
+from pipelines.hypergradient.engines import Step
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
+from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
 from pipelines.study.phase_rules import check_meta, epoch_size, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
+from pipelines.training.descent import Descent
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
 from pipelines.training.phase_start import predictions
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
-from pipelines.training.snapshot import clone
 from pipelines.training.step_inputs import StepInputs, epoch_inputs
 
 
@@ -65,14 +66,8 @@ class PhaseTraining:
                 f"model {protocol.model.name!r}: none of its parameters requires a gradient, so "
                 "that nothing would be trained"
             )
-        self.optimizer = torch.optim.SGD(
-            [*self.theta.values(), *objective.train_parameters()],
-            lr=self.schedule.lr,
-            momentum=self.schedule.momentum,
-            nesterov=self.schedule.nesterov,
-            weight_decay=self.schedule.weight_decay,
-            fused=fast.fused or None,  # None: what PyTorch takes by itself
-        )
+        self.descent = Descent(self.schedule, phase.meta, self.network, objective, fast.fused)
+        self.optimizer = self.descent.optimizer
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
@@ -139,60 +134,44 @@ class PhaseTraining:
         )
         alternating = meta and self.phase.meta.lookahead == "alternating"
         retain = self.phase.meta.graph == "retain"
-        # 2. Look-ahead theta' = theta - alpha dL/dtheta(theta, phi), hypergradient
-        #    d clean(theta') / d phi, and phi's own step (Meta-Weight-Net's equations 3 and 4).
-        #    The model stays at theta.
+        # 2. Look-ahead theta' = theta - alpha dL/dtheta(theta, phi), or the optimizer's own step;
+        #    hypergradient d clean(theta') / d phi, and phi's own step (Meta-Weight-Net's equations
+        #    3 and 4). The model stays at theta.
         if meta and not (alternating or retain):
-            self._meta_step(batch, step_inputs, step_inputs.rate)
+            self._meta_step(batch, step_inputs, self.descent.look_ahead(step_inputs.rate))
         # 3. The training forward, from the same random state as the look-ahead's, so that dropout
         #    masks agree. Where its graph is retained, the look-ahead of 2. goes through it.
         self.network.reseed("forward")
         outputs = self.network(batch.x)
         if meta and retain:
-            self._meta_step(batch, step_inputs, step_inputs.rate, outputs=outputs)
+            step = self.descent.look_ahead(step_inputs.rate)
+            self._meta_step(batch, step_inputs, step, outputs=outputs)
         # 4. The real step, at the new phi (equation 5 of Meta-Weight-Net).
         outputs.logits.retain_grad()
         losses = self.objective(outputs, batch)
-        before = self._descend(losses.mean(), step_inputs.rate, keep=alternating)
+        real = self.descent.real_step(step_inputs.rate) if alternating else None
+        kept = self.descent.step(losses.mean(), step_inputs.rate, real)
         logit_grad, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
         assert logit_grad is not None
         # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.
-        if before is not None:
-            # What the optimizer adds (momentum, weight decay) does not depend on phi; Nesterov
-            # scales what does.
-            scale = 1 + self.schedule.momentum if self.schedule.nesterov else 1.0
-            self._meta_step(batch, step_inputs, scale * step_inputs.rate, before, outputs)
+        if real is not None and kept is not None:
+            self._meta_step(batch, step_inputs, real, *kept, outputs)
         # 6. Memory of the method, and the sums of the epoch.
         self._account(outputs, losses, batch)
         return StepOutput(outputs.logits, logit_grad, batch)
-
-    def _descend(self, loss: Tensor, rate: Tensor, keep: bool) -> Parameters | None:
-        """Move the model's parameters; those before it, if they are to be kept.
-
-        Gradients are gone afterwards: the meta step needs as much memory.
-        """
-        moved = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
-        loss.backward(inputs=moved)
-        if self.schedule.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
-        before = clone(self.theta) if keep else None
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return before
 
     def _meta_step(
         self,
         batch: Batch,
         step_inputs: StepInputs,
-        alpha: Rate,
+        step: Step,
         before: Parameters | None = None,
+        taken: Taken | None = None,
         outputs: Outputs | None = None,
     ) -> None:
         clean = self.clean_batch(step_inputs)
-        self.sums["meta_norm"] += self.meta.step(batch, clean, alpha, before, outputs)
+        self.meta.decay(step_inputs.rate / self.schedule.lr)
+        self.sums["meta_norm"] += self.meta.step(batch, clean, step, before, taken, outputs)
         self.sums["meta_steps"] += 1
 
     def _account(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
@@ -261,4 +240,5 @@ class PhaseTraining:
             UserError: it does not.
         """
         if self.meta.active:
+            self.descent.check()
             self.meta.check(model, self.task.normalise(self.pool.x[:examples]))

@@ -4,20 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
-from torch.func import functional_call
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 from methods.meta.learning_to_reweight import LearningToReweight
 from methods.meta.meta_weight_net import MetaWeightNet
-from methods.objective import Batch, Outputs, cross_entropy
+from methods.objective import cross_entropy
 from pipelines.hypergradient.engines import Problem, hypergradient, look_ahead
+from pipelines.hypergradient.update_rules import Taken
 from pipelines.models.network import same_random_state
+from tests.hypergradient.one_step import ALPHA, OneStep, relative_error
 
-ALPHA = 0.3
 ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
-CLASSES, EXAMPLES = 4, 12
 
 
 def quadratic(a, b, phi):
@@ -49,52 +47,6 @@ def test_a_quadratic_has_its_closed_form(engine):
     torch.testing.assert_close(found, closed_form(a, b, phi, w).detach(), rtol=1e-9, atol=1e-12)
 
 
-def batch_norm_net():
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(6 * 16, 10),
-        nn.BatchNorm1d(10),
-        nn.Tanh(),
-        nn.Linear(10, CLASSES),
-    ).double()
-
-
-class OneStep:
-    """One training step on random examples, of any objective, with a BatchNorm network."""
-
-    def __init__(self, objective, dropout: float = 0.0):
-        torch.manual_seed(1)
-        self.model = nn.Sequential(batch_norm_net(), nn.Dropout(dropout)).double()
-        self.objective = objective.double()
-        y = torch.nn.functional.one_hot(torch.randint(CLASSES, (EXAMPLES,)), CLASSES).double()
-        x, clean_x = torch.randn(2, EXAMPLES, 1, 4, 4).double()
-        index = torch.arange(EXAMPLES)
-        self.batch = Batch(
-            x, y, index, torch.zeros(EXAMPLES, dtype=torch.bool), (0, 0, 0), torch.tensor(0.0)
-        )
-        self.batch = objective.before_step(self.batch, lambda x: Outputs(self.model(x)))
-        self.theta = dict(self.model.named_parameters())
-        self.phi = list(objective.meta_parameters())
-        self.problem = Problem(
-            outputs=lambda theta: (self.at(theta, x),),
-            losses=lambda z: objective(Outputs(z[0]), self.batch),
-            clean=lambda theta: cross_entropy(self.at(theta, clean_x), y.roll(1, 0)).mean(),
-            moves=not objective.fresh_each_step,
-        )
-
-    def at(self, theta, x):
-        torch.manual_seed(7)
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        return functional_call(self.model, {**theta, **buffers}, (x,))
-
-    def hypergradient(self, engine="forward"):
-        found = hypergradient(self.problem, self.theta, self.phi, ALPHA, engine)
-        return torch.cat([g.flatten() for g in found])
-
-
 OBJECTIVES = {
     "l2rw": LearningToReweight,
     "mw_net": MetaWeightNet,
@@ -103,10 +55,6 @@ OBJECTIVES = {
     "sce": lambda: SymmetricCrossEntropy(0.5, 1.0, learn=True),
 }
 objectives = pytest.mark.parametrize("name", OBJECTIVES)
-
-
-def relative_error(found, expected):
-    return ((found - expected).norm() / expected.norm()).item()
 
 
 @objectives
@@ -189,7 +137,7 @@ def test_it_is_the_derivative_of_the_clean_loss_after_the_look_ahead(name):
             for p, d in zip(one_step.phi, parts, strict=True):
                 p.add_(size * d.view_as(p))
         moving = Problem(one_step.problem.outputs, one_step.problem.losses, one_step.problem.clean)
-        value = one_step.problem.clean(look_ahead(moving, one_step.theta, ALPHA)[0]).item()
+        value = one_step.problem.clean(look_ahead(moving, one_step.theta, ALPHA)[0].theta).item()
         with torch.no_grad():
             for p, d in zip(one_step.phi, parts, strict=True):
                 p.sub_(size * d.view_as(p))
@@ -214,8 +162,8 @@ def test_it_leaves_parameters_buffers_gradients_and_random_state_untouched(engin
 
 def test_an_alternating_step_uses_the_parameters_that_were_reached():
     one_step = OneStep(MetaWeightNet())
-    ahead, _ = look_ahead(one_step.problem, one_step.theta, ALPHA)
-    found = hypergradient(one_step.problem, one_step.theta, one_step.phi, ALPHA, ahead=ahead)
+    taken, _ = look_ahead(one_step.problem, one_step.theta, ALPHA)
+    found = hypergradient(one_step.problem, one_step.theta, one_step.phi, ALPHA, taken=taken)
     assert relative_error(torch.cat([g.flatten() for g in found]), one_step.hypergradient()) < 1e-12
 
 
@@ -243,5 +191,5 @@ def test_double_backward_takes_its_own_look_ahead():
             one_step.phi,
             ALPHA,
             "double_backward",
-            one_step.theta,
+            Taken(one_step.theta),
         )

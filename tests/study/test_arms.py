@@ -149,6 +149,18 @@ MISTAKES = [
         },
         "trains parameters of its own",
     ),
+    (
+        {"phases": [{"method": CE, "meta": {"optimizer": "adam", "momentum": 0.9}}]},
+        "momentum is an option of sgd, not of adam",
+    ),
+    (
+        {"phases": [{"method": CE, "meta": {"step": "own", "lookahead_rate": 4}}]},
+        "lookahead_rate is of a plain step",
+    ),
+    (
+        {"phases": [{"method": CE, "meta": {"lookahead_rate": 0}}]},
+        "lookahead_rate",
+    ),
 ]
 
 

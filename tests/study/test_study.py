@@ -175,23 +175,43 @@ CLIPPED = {
 
 
 @pytest.mark.parametrize("where", CLIPPED)
-def test_a_clipped_step_is_no_look_ahead(where: str):
-    """How much of it is left depends on the gradient's norm, and so on the meta-parameters."""
+def test_a_clipped_step_of_the_last_layers_alone_is_nobodys_own(where: str):
+    """How much of it is left depends on the gradient's norm, which is that of all layers."""
     protocol, schedule, axes = CLIPPED[where]
     phase = {"method": "methods.meta.meta_weight_net:MetaWeightNet", "schedule": schedule}
     protocol = DIGITS | {"schedule": DIGITS["schedule"] | protocol.get("schedule", {})}
-    for lookahead in ("rollback", "alternating"):
-        phase["meta"] = {"lookahead": lookahead}
+    for meta in ({"lookahead": "alternating"}, {"step": "own"}, {"step": "own", "last_layers": 1}):
+        phase["meta"] = meta
         own = {"mine": {"about": "clips", "kind": "meta-learned weights", "phases": [phase]}}
         request = {"arms": ["mine"], "axes": axes}
         raw = {"name": "s", "protocol": protocol, "request": request, "arms": own}
-        if lookahead == "rollback":
+        if "last_layers" not in meta:
             assert parse_study(raw, "s").arm("mine")
-    message = (
-        r"\As: arm 'mine': meta\.lookahead = 'alternating' needs .* clip, which is 1\.0[^\n]*\Z"
-    )
+    message = r"\As: arm 'mine': meta\.step = 'own' with clip = 1\.0 needs all layers[^\n]*\Z"
     with pytest.raises(UserError, match=message):
         parse_study(raw, "s")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (
+            {"optimizer": "adma"},
+            "schedule.optimizer = 'adma': Input should be 'sgd', 'adamw' or mod",
+        ),
+        ({"optimizer": "adamw", "nesterov": True}, "nesterov is an option of sgd, not of adamw"),
+        ({"betas": [0.5, 0.9]}, "betas is an option of adamw, not of sgd"),
+        ({"optimizer": "mine:O", "eps": 1e-6}, "eps is an option of adamw, not of mine:O"),
+        ({"optimizer_options": {"rho": 1}}, "optimizer_options are of module:class, not of sgd"),
+        ({"optimizer": "adamw", "betas": [0.9]}, "betas"),
+        ({"optimizer": "adamw", "betas": [0.9, 1.0]}, "betas"),
+    ],
+)
+def test_an_optimizer_or_an_option_that_it_does_not_have_is_refused(schedule, message):
+    raw = {"name": "s", "protocol": DIGITS | {"schedule": schedule}, "request": {"arms": ["ce"]}}
+    with pytest.raises(UserError) as refusal:
+        parse_study(raw, "s")
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_small_study_of_the_tests_is_valid():

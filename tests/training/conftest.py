@@ -24,6 +24,8 @@ OPTIONS = [
     {"last_layers": 1},
     {"every": 2},
     {"optimizer": "sgd"},
+    {"step": "own"},
+    {"lookahead_rate": "momentum", "amsgrad": True, "decay": "schedule"},
 ]
 
 

@@ -113,8 +113,7 @@ def test_a_cuda_graph_does_what_the_steps_do(arm, meta, precision):
     if precision == "bfloat16" and "difference" in meta.get("engine", ""):
         pytest.skip("refused: finite differences are useless under bfloat16")
     spec = spec_of(arm, **meta)
-    if meta.get("lookahead") != "alternating":
-        spec = under(spec, {"clip": 5.0}, "schedule")
+    spec = under(spec, {"clip": 5.0}, "schedule")
     spec = under(spec, {"model": {"name": "resnet32"}, "augment": "crop_flip"})
     spec = under(spec, {"precision": precision})
     cuda = torch.device("cuda")

@@ -9,7 +9,7 @@ from pipelines.data.task import prepare
 from pipelines.study.arms import known_arms, resolve_arm
 from pipelines.training.passes import passes_of
 from pipelines.training.trial import TrainingRun, run_trial
-from tests.conftest import in_phase, small_study, training_spec
+from tests.conftest import in_phase, small_study, training_spec, under
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 
@@ -66,6 +66,8 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
         {"graph": "retain"},
         {"last_layers": 1},
         {"lookahead": "alternating", "engine": "one_sided_difference"},
+        {"optimizer": "sgd", "momentum": 0.9, "decay": "schedule"},
+        {"amsgrad": True, "lookahead_rate": "momentum", "decay": "schedule"},
     ],
 )
 def test_every_option_resumes_exactly(meta, study):
@@ -112,3 +114,40 @@ def test_engines_agree_over_a_whole_trial(study):
         q[engine] = run_to_end(spec)[1]["learned"]["learned/q"]
     assert q["forward"] == pytest.approx(q["double_backward"], abs=1e-5)
     assert q["finite_difference"] == pytest.approx(q["double_backward"], abs=1e-3)
+
+
+def first_steps(study, arm="gce_learned", steps=1, schedule=None, **meta):
+    spec = in_phase(training_spec(arm, study), meta=meta)
+    training = TrainingRun(under(spec, schedule or {}, "schedule"), torch.device("cpu")).training
+    for step, step_inputs in enumerate(training.epoch_inputs(0)[:steps]):
+        training.step(step_inputs, 0, step)
+    return training
+
+
+@pytest.mark.parametrize(("factor", "times"), [(2.5, 2.5), ("momentum", 1 / (1 - 0.95))])
+def test_a_longer_look_ahead_is_one_of_a_higher_rate(study, factor, times):
+    """Plain SGD at k times the rate: the first step of a trial whose own rate is as high."""
+    slow = first_steps(study, lookahead_rate=factor, schedule={"lr": 0.02, "momentum": 0.95})
+    fast = first_steps(study, schedule={"lr": 0.02 * times})
+    assert float(slow.sums["meta_norm"]) == pytest.approx(float(fast.sums["meta_norm"]), rel=1e-5)
+    assert not torch.equal(slow.theta["1.bias"], fast.theta["1.bias"])
+
+
+def test_the_meta_optimizer_is_what_the_papers_say(study):
+    sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+    found = first_steps(study, **sgd, lr=1e-2).meta.optimizer
+    names = ("momentum", "nesterov", "weight_decay", "lr")
+    assert [found.defaults[n] for n in names] == [0.9, True, 5e-4, 1e-2]
+    found = first_steps(study, optimizer="adam", amsgrad=True).meta.optimizer
+    assert isinstance(found, torch.optim.Adam) and found.defaults["amsgrad"]
+
+
+def test_its_rate_falls_as_the_models_does_if_it_is_asked_to(study):
+    rates = []
+    for steps in (1, 3):
+        training = first_steps(study, steps=steps, lr=0.01, decay="schedule")
+        rate = training.optimizer.param_groups[0]["lr"] / training.schedule.lr
+        found = training.meta.optimizer.param_groups[0]["lr"]
+        assert float(found) == pytest.approx(0.01 * float(rate))
+        rates.append(float(found))
+    assert rates[0] == pytest.approx(0.01) and rates[1] < rates[0]

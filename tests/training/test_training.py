@@ -196,16 +196,6 @@ def test_threads_of_the_protocol_are_set():
     assert torch.get_num_threads() == Protocol.model_validate(raw).threads == 2
 
 
-def test_a_configuration_that_clips_what_it_looks_ahead_by_does_not_run(study):
-    """The arm's default does not, so that the study was valid."""
-    spec = training_spec("gce_learned", study)
-    spec = in_phase(spec, meta={"lookahead": "alternating"})
-    assert run_to_end(spec)
-    spec = in_phase(spec, schedule={"clip": 1.0})
-    with pytest.raises(UserError, match="without clip, which is 1"):
-        run_to_end(spec)
-
-
 class Recurrent(torch.nn.Module):
     """In float32, PyTorch takes an operator without a forward-mode rule; in float64 others."""
 

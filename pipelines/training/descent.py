@@ -1,0 +1,91 @@
+"""The step of the model's parameters, and what a look-ahead is that goes like it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.objective import Objective
+from pipelines.hypergradient.engines import Step
+from pipelines.hypergradient.rule_check import check_rule
+from pipelines.hypergradient.update_rules import Parameters, Taken, UpdateRule, linearised
+from pipelines.models.network import Network
+from pipelines.study.phases import Meta
+from pipelines.study.protocol import Schedule
+from pipelines.training.optimizer import build_optimizer
+from pipelines.training.snapshot import clone
+
+
+class Descent:
+    """Moves the parameters of the model, and those that the method trains with them.
+
+    fused: all of them in one kernel.
+    """
+
+    def __init__(
+        self, schedule: Schedule, meta: Meta, network: Network, objective: Objective, fused: bool
+    ) -> None:
+        self.schedule, self.meta, self.theta = schedule, meta, network.parameters()
+        parameters = [*self.theta.values(), *objective.train_parameters()]
+        self.optimizer = build_optimizer(schedule, parameters, fused)
+
+    def step(
+        self, loss: Tensor, rate: Tensor, kept: Step | None = None
+    ) -> tuple[Parameters, Taken] | None:
+        """One step along the loss's gradient.
+
+        kept: the step as `real_step` has it: then the parameters before it are given back, and how
+        it was taken. Gradients are gone afterwards: the meta step needs as much memory.
+        """
+        moved = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
+        loss.backward(inputs=moved)
+        # Before anything changes what the rule depends on: gradients, parameters, state.
+        rule = kept if isinstance(kept, UpdateRule) else None
+        pull_back = linearised(rule, self.theta, self._grads()).pull_back if rule else None
+        if self.schedule.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
+        before = None if kept is None else clone(self.theta)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return None if before is None else (before, Taken(self.theta, pull_back))
+
+    def look_ahead(self, rate: Tensor) -> Step:
+        """The look-ahead of `rollback`: plain SGD, or the step that the optimizer would take."""
+        if self.meta.step == "own":
+            return self._rule(rate)
+        factor = self.meta.lookahead_rate
+        if factor == "momentum":  # so far a constant gradient moves the parameters in the end
+            factor = 1 / (1 - self.schedule.momentum)
+        return rate if factor == 1 else factor * rate
+
+    def real_step(self, rate: Tensor) -> Step:
+        """The look-ahead of `alternating`: the step that the optimizer takes.
+
+        What SGD adds to the gradient (momentum, weight decay) does not depend on phi; Nesterov
+        scales what does.
+        """
+        if self.schedule.optimizer != "sgd" or self.schedule.clip is not None:
+            return self._rule(rate)
+        return (1 + self.schedule.momentum if self.schedule.nesterov else 1.0) * rate
+
+    def check(self) -> None:
+        """Has the look-ahead a derivative?
+
+        Raises:
+            UserError: it has none, or none that can be found.
+        """
+        if self.meta.step == "own" or self.meta.lookahead == "alternating":
+            check_rule(self._rule(torch.tensor(self.schedule.lr)))
+
+    def _rule(self, rate: Tensor) -> UpdateRule:
+        return UpdateRule(self.optimizer, self.theta, rate, self.schedule.clip)
+
+    def _grads(self) -> Parameters:
+        """Copies of the gradients; of what the loss does not depend on they are 0."""
+        return {
+            name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for name, p in self.theta.items()
+        }
