@@ -5,18 +5,24 @@
 One tuned hyperparameter with a one-hump response whose optimum moves with the data seed; a val set
 of 100 examples, so that ties happen; noise from run seeds. The truth is simulated directly, trial
 by trial, without the estimators under test.
+
+For new examples: two arms whose log-odds to classify an example right are a level, plus the luck of
+the repeat and how easy the example is, both mostly shared by the arms.
 """
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from pipelines.analysis.budget import break_even, budget_curve, value_at
+from pipelines.analysis.examples import two_way_interval
 from pipelines.analysis.intervals import aggregate, compare, t_interval
 from pipelines.analysis.runs import Floats
 
@@ -27,6 +33,8 @@ CROSSINGS = (1.5, 2, 3.5, 5, 8, 10)
 SEEDS = 2
 RUN_SD, DATA_SD, OPTIMUM_SD, VAL_SIZE = 0.01, 0.01, 0.05, 100
 OPTIMUM, DEFAULT = 0.6, 0.25
+EXAMPLE_REPEATS, EXAMPLES = (3, 5, 12), (100, 500, 2000)
+LEVELS, REPEAT_SD, EXAMPLE_SD, SHARED = (2.0, 1.8), 0.15, 2.0, 0.8
 Rows = list[dict[str, Any]]
 
 
@@ -116,8 +124,43 @@ def comparison_rows(rng: np.random.Generator, studies: int, reference: Floats) -
     return rows
 
 
+def two_arms(rng: np.random.Generator, repeats: int, n: int) -> Floats:
+    """Share of two runs [2 arms, repeats, n] that classify each test example right."""
+
+    def luck(*shape: int) -> Floats:
+        shared, own = rng.standard_normal(shape), rng.standard_normal((2, *shape))
+        return SHARED**0.5 * shared + (1 - SHARED) ** 0.5 * own
+
+    odds = np.array(LEVELS)[:, None, None] + REPEAT_SD * luck(repeats, 1) + EXAMPLE_SD * luck(1, n)
+    return rng.binomial(SEEDS, expit(odds)) / SEEDS
+
+
+def true_accuracies() -> Floats:
+    """Of both arms over all repeats and examples, by Gauss-Hermite quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    spread = np.hypot(REPEAT_SD, EXAMPLE_SD)
+    return expit(np.array(LEVELS)[:, None] + spread * nodes) @ weights / weights.sum()
+
+
+def example_rows(rng: np.random.Generator, studies: int) -> Rows:
+    """Intervals for new examples: of an arm's accuracy, and of the difference of two."""
+    rows: Rows = []
+    accuracy, other = true_accuracies()
+    for repeats, n in product(EXAMPLE_REPEATS, EXAMPLES):
+        scores, gaps = [], []
+        for _ in range(studies):
+            ours, theirs = two_arms(rng, repeats, n)
+            scores.append(two_way_interval(ours))
+            gaps.append(two_way_interval(ours - theirs))
+        hits = covered(np.array(scores), accuracy)
+        rows.append(_row("score, new examples", repeats, n, hits))
+        hits = covered(np.array(gaps), accuracy - other)
+        rows.append(_row("difference, new examples", repeats, n, hits))
+    return rows
+
+
 def _row(interval: str, repeats: int, at: float, hits: Sequence[bool]) -> dict[str, Any]:
-    """`at` is a budget, a number of seeds, of scenarios or of values: what varies in the row."""
+    """`at` is a budget, a number of seeds, scenarios or examples: what varies in the row."""
     return {
         "interval": interval,
         "repeats": repeats,
@@ -134,6 +177,7 @@ def simulate(studies: int, seed: int = 0) -> Rows:
     return [
         *budget_rows(rng, studies, reference),
         *comparison_rows(rng, studies, reference),
+        *example_rows(rng, studies),
     ]
 
 

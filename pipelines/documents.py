@@ -9,6 +9,8 @@ from typing import Any
 
 Json = dict[str, Any]
 NOT_COMPARED = ("attempt", "cost", "files", "provenance")  # of a result: differ from run to run
+#: Parts of a result that version 0.1 did not write: compared where both results have them.
+YOUNGER = ("held_out.correct",)
 DIGEST = "digest"  # a stored document's own
 
 
@@ -79,12 +81,27 @@ def sha256(data: bytes) -> str:
 
 
 def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
-    """Names of what two results do not share; what differs from run to run does not count."""
+    """Names of what two results do not share; what differs from run to run does not count.
+
+    Nor does what one of them lacks since an older version wrote it.
+    """
+    one, other = _without_younger(one, other), _without_younger(other, one)
     return sorted(
         name
         for name in {*one, *other} - {*NOT_COMPARED}
         if canonical(one.get(name)) != canonical(other.get(name))
     )
+
+
+def _without_younger(result: Mapping[str, object], other: Mapping[str, object]) -> Json:
+    """A result without those of its `YOUNGER` parts that the other one does not have."""
+    copy, compared = dict(result), flat(other)
+    for address in YOUNGER:
+        group, _, name = address.rpartition(".")
+        part = copy.get(group)
+        if isinstance(part, dict) and not any(known.startswith(address) for known in compared):
+            copy[group] = {key: value for key, value in part.items() if key != name}
+    return copy
 
 
 def canonical(value: Any) -> str:

@@ -8,6 +8,7 @@ Whatever reads metrics must load without torch, so tensors are used through thei
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +71,8 @@ class Metric:
     compute: the metric itself, before it is oriented.
     worst: its value for a run that diverged, which no model should fall below; a function of the
         number of classes where it depends on that.
+    example_weights: where the metric is a mean over examples of whether each was classified right,
+        the weights [K] in it of an example of each class, from the numbers [K] of examples.
     """
 
     label: str
@@ -77,6 +80,7 @@ class Metric:
     compute: Callable[[Predictions], float]
     worst: float | Callable[[int], float]
     higher_is_better: bool = True
+    example_weights: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
 
     def score(self, value: float) -> float:
         """A value of the metric as something to maximise."""
@@ -85,6 +89,18 @@ class Metric:
     def worst_score(self, classes: int) -> float:
         """The score of a run that diverged."""
         return self.score(self.worst(classes) if callable(self.worst) else self.worst)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """That no score leaves, as far as they are known."""
+        worst = -math.inf if callable(self.worst) else self.score(self.worst)
+        return (0.0, 1.0) if self.in_points else (worst, math.inf)
+
+    @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """That no difference of two scores leaves."""
+        span = self.bounds[1] - self.bounds[0]
+        return -span, span
 
     @property
     def title(self) -> str:
@@ -111,6 +127,11 @@ def _balanced_accuracy(predictions: Predictions) -> float:
     return predictions.recall[predictions.support > 0].mean().item()
 
 
+def _balanced_weights(support: NDArray[np.float64]) -> NDArray[np.float64]:
+    """So that each class that occurs weighs alike, 1 on average."""
+    return support.sum() / (np.maximum(support, 1) * np.count_nonzero(support))
+
+
 def _macro_f1(predictions: Predictions) -> float:
     """Mean F1 of the classes that occur among labels or predictions."""
     total = predictions.support + predictions.calls
@@ -124,8 +145,14 @@ def _nll(predictions: Predictions) -> float:
 
 
 METRICS = {
-    "accuracy": Metric("accuracy", "%", _accuracy, worst=0.0),
-    "balanced_accuracy": Metric("balanced accuracy", "%", _balanced_accuracy, worst=0.0),
+    "accuracy": Metric("accuracy", "%", _accuracy, worst=0.0, example_weights=np.ones_like),
+    "balanced_accuracy": Metric(
+        "balanced accuracy",
+        "%",
+        _balanced_accuracy,
+        worst=0.0,
+        example_weights=_balanced_weights,
+    ),
     "macro_f1": Metric("macro F1", "%", _macro_f1, worst=0.0),
     "nll": Metric(
         "log-likelihood", "nats", _nll, worst=-math.log(SMALLEST), higher_is_better=False
@@ -148,6 +175,23 @@ def evaluate(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
         "per_class_accuracy": [r if n else None for r, n in zip(recall, support, strict=True)],
         "confusion": predictions.confusion.tolist(),
     }
+
+
+def pack_hits(probabilities: Tensor, labels: Tensor) -> str:
+    """Which examples are classified right, as text: a bit each, by label and then by row.
+
+    In this order the row sums of the confusion tell the class of each bit.
+    """
+    predictions = Predictions(probabilities, labels)
+    order = predictions.labels.argsort(stable=True)
+    hits = (predictions.predicted == predictions.labels)[order]
+    return base64.b64encode(np.packbits(hits.numpy()).tobytes()).decode()
+
+
+def unpack_hits(text: str, n: int) -> NDArray[np.bool_]:
+    """The bits [n] that `pack_hits` packed."""
+    packed = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    return np.unpackbits(packed, count=n).astype(bool)
 
 
 def _calibration_error(predictions: Predictions) -> float:

@@ -44,7 +44,12 @@ class Scores(TypedDict):
 
 
 class FinalScores(TypedDict):
-    """Scores on val, where nothing trained on it, and the metrics on test: for statistics alone."""
+    """Scores on val, where nothing trained on it, and the metrics on test: for statistics alone.
+
+    held_out: `score` and, if it did not diverge, `last` and `selected` with all metrics, and
+        `correct`: by epoch rule which test examples were classified right
+        (`pipelines.metrics.unpack_hits`; not in 0.1).
+    """
 
     val: Scores | None
     held_out: Json

@@ -81,3 +81,15 @@ def test_the_rest_has_the_keys_and_the_numbers_it_had(expected, before, resumed:
         nll = [result["held_out"]["last"]["nll"] for result in (old, new)]
         assert nll[0] == pytest.approx(nll[1], rel=1e-3), key
         assert new["passes"] == old["passes"]
+
+
+def test_what_is_younger_than_the_fixture_is_there_and_nothing_else_is(expected, resumed: Ledger):
+    """Which test examples were classified right: in new results alone, and not compared."""
+    trials = resumed.trials()
+    for key, old in expected.items():
+        new = trials[key].result
+        assert new is not None
+        if new["status"] == "completed":
+            assert new["held_out"].keys() - old["held_out"].keys() == {"correct"}
+            assert old["held_out"].keys() < new["held_out"].keys()
+            assert new.keys() - old.keys() <= {"files"}  # digests, which the ledger adds

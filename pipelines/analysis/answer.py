@@ -8,7 +8,6 @@ from math import inf
 
 from pipelines.analysis.answer_schema import (
     Answer,
-    Caution,
     Gap,
     Line,
     RunCounts,
@@ -19,24 +18,25 @@ from pipelines.analysis.answer_schema import (
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json
 from pipelines.analysis.estimate_schema import EstimateJson
-from pipelines.analysis.intervals import estimate
+from pipelines.analysis.pairs import compare_arms
 from pipelines.analysis.record import EpochRule
 from pipelines.analysis.results_schema import ArmResults, Results
-from pipelines.analysis.runs import difference
 from pipelines.analysis.selection import best_arm
 from pipelines.analysis.sentences import (
+    basis_sentence,
     cost_text,
     gap_of,
+    interval_told,
     leader_sentence,
     score_text,
     self_tuning_sentence,
     tuning_sentence,
     use_sentence,
 )
+from pipelines.analysis.troubles import PLAIN, cautions
 from pipelines.analysis.words import count, shown, title, unit
 from pipelines.kinds import KINDS, learns_itself
 
-PLAIN = "ce"
 SIMPLICITY = {"plain": 0, "control": 1, "tuned": 2, "self-tuning": 2}
 USE, TUNE, SELF_TUNE, PROGRESS = (
     "What should I use?",
@@ -62,7 +62,8 @@ def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
     ]
     return {
         "lines": [*lines, *_progress(results["runs"])],
-        "warnings": _diverged(results["arms"]),
+        "basis": study.basis(),
+        "warnings": cautions(results, runs),
         "use": use,
         "tuning": tuning,
         "tunings": tunings,
@@ -75,18 +76,6 @@ def _progress(runs: RunCounts) -> list[Line]:
         return []
     ended = f"{runs['done']} of {count(runs['planned'], 'run')}"
     return [{"question": PROGRESS, "text": f"{ended} have ended: the answer may change."}]
-
-
-def _diverged(arms: Mapping[str, ArmResults]) -> list[Caution]:
-    return [
-        {
-            "trouble": "diverged",
-            "arm": name,
-            "text": f"{name}: {count(arm['trials']['diverged'], 'trial')} diverged.",
-        }
-        for name, arm in arms.items()
-        if arm["trials"]["diverged"]
-    ]
 
 
 class _Study:
@@ -118,6 +107,14 @@ class _Study:
             self._named(chosen), self._score(chosen), gap, len(alike), open_arms, self._margin()
         )
         return Use(arm=chosen, best=best, gap=gap, alike=alike, open=open_arms, sentence=sentence)
+
+    def basis(self) -> str:
+        """What the intervals speak of, by the score of the arm that leads on val."""
+        best = best_arm({name: arm["val"]["mean"] for name, arm in self.arms.items()})
+        if best is None:
+            return ""
+        score = self._test(best)
+        return basis_sentence(interval_told(score)[2], score["repeats"])
 
     def main_tuned(self) -> str | None:
         """The tuned arm of the headline; without one the tuned arm with the best val."""
@@ -166,9 +163,9 @@ class _Study:
         return f"{'tuned ' if self.arms[name]['tuned'] else ''}{self._named(name)}"
 
     def _gap(self, arm: str, over: str) -> Gap:
-        scores = (self.runs[name].final(self.epoch) for name in (arm, over))
-        found = estimate_json(estimate(difference(*scores)))
-        return gap_of(self.metric, arm, over, found, self.margin)
+        comparison = compare_arms(self.runs[arm], self.runs[over], self.margin)
+        difference = estimate_json(comparison.difference)
+        return gap_of(self.metric, arm, over, difference, self.margin)
 
     def _simplicity(self, name: str) -> tuple[float, float, int]:
         """Plain, then controls, then the rest; then by passes of a search and a run together."""

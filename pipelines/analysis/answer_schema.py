@@ -10,6 +10,10 @@ Claim = Literal[
 Trouble = Literal["chance", "collapsed", "fell", "diverged", "starved"]
 
 
+Scope = Literal["new examples", "these examples", "none"]
+"""What an interval speaks of: new examples of this kind, or these test examples alone."""
+
+
 class Gap(TypedDict):
     """An arm minus another one (or, of `over` = "default", minus its own default)."""
 
@@ -18,6 +22,7 @@ class Gap(TypedDict):
     mean: float | None
     low: float | None
     high: float | None
+    scope: Scope
     repeats: int
     claim: Claim
     text: str
@@ -80,9 +85,10 @@ class RunCounts(TypedDict):
 
 
 class Answer(TypedDict):
-    """The answer at a glance; `lines` and `warnings` are all that has to be shown of it."""
+    """The answer at a glance; `lines`, `basis` and `warnings` are what has to be shown of it."""
 
     lines: list[Line]
+    basis: str
     warnings: list[Caution]
     use: Use | None
     tuning: str | None

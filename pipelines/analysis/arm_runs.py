@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.analysis.budget import budget_curve
+from pipelines.analysis.examples import Examples, examples_of
 from pipelines.analysis.record import EpochRule, Range, Record
 from pipelines.analysis.results_schema import CleanLabels, Incumbent, Selected
 from pipelines.analysis.runs import Floats, Runs
@@ -28,9 +29,10 @@ def score(record: Record, which: Score) -> float:
 class ArmRuns:
     """Everything that was run for one arm; `epoch` is the rule whose test score is the headline."""
 
-    def __init__(self, name: str, records: Sequence[Record], epoch: EpochRule) -> None:
+    def __init__(self, name: str, records: Sequence[Record], epoch: EpochRule, metric: str) -> None:
         self.name = name
         self.records = records
+        self.metric = metric
         self.epoch: EpochRule = epoch
 
     @cached_property
@@ -54,6 +56,11 @@ class ArmRuns:
     def final_runs(self) -> list[Record]:
         """Final runs; those of what an earlier, smaller search had selected are left out."""
         return final_runs(self.records)
+
+    def examples(self, role: Role, epoch: EpochRule) -> Examples | None:
+        """What each test example adds to the scores of a role's runs; see `examples_of`."""
+        runs = self.final_runs if role == "final" else list(self.in_role(role))
+        return examples_of(runs, self.metric, epoch)
 
     @cached_property
     def selected(self) -> dict[int, Record]:

@@ -28,9 +28,10 @@ def estimate_json(estimate: Estimate) -> EstimateJson:
 
 
 def interval_json(estimate: Estimate) -> IntervalJson:
-    """An estimate without its failed runs, where these are counted elsewhere."""
+    """An estimate for these test examples, without its failed runs, which are counted elsewhere."""
     fields = to_json(estimate)
-    del fields["failed"]
+    for name in ("failed", "new_low", "new_high"):
+        del fields[name]
     return fields
 
 

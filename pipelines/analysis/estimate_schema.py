@@ -18,8 +18,10 @@ class IntervalJson(TypedDict):
 
 
 class EstimateJson(IntervalJson):
-    """An estimate, and how many of its runs failed."""
+    """An estimate for these test examples, and its interval for new ones of this kind."""
 
+    new_low: float | None
+    new_high: float | None
     failed: int
 
 
@@ -35,6 +37,7 @@ class ComparisonJson(TypedDict):
 
     difference: EstimateJson
     verdict: Verdict
+    new_verdict: Verdict
     p_superior: float | None
     p_noninferior: float | None
     more: int | None

@@ -8,25 +8,37 @@ one repeat share their data and their search, so they are no evidence of how eit
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import inf, isnan, nan, sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import stdtrit
 
 from pipelines.analysis.estimate_schema import Unit, Verdict
-from pipelines.analysis.runs import Floats, Runs, by_repeat, difference, overall_mean
+from pipelines.analysis.examples import Examples, example_differences, new_examples_interval
+from pipelines.analysis.runs import (
+    LEVEL,
+    Floats,
+    Runs,
+    all_equal,
+    by_repeat,
+    difference,
+    overall_mean,
+)
 
-LEVEL = 0.95
 POWER = 0.8
+MIN_UNITS = 3  # repeats from which on their spread foretells how many more are needed
+UNBOUNDED = (-inf, inf)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval; `low` and `high` are nan where no interval can be had.
+    """A mean with its intervals, nan where none can be had.
 
-    `n` runs in `repeats` repeats entered, `failed` ones could not; `sd` is over the n runs.
+    `low`, `high`: for these test examples, over repeats. `new_low`, `new_high`: for new examples of
+    this kind, over repeats and examples. `n` runs in `repeats` repeats entered, `failed` ones could
+    not; `sd` is over the n runs.
     """
 
     mean: float
@@ -36,18 +48,22 @@ class Estimate:
     n: int
     repeats: int
     failed: int = 0
+    new_low: float = nan
+    new_high: float = nan
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A paired difference and its verdict: superior, non-inferior, inferior or inconclusive.
 
+    `verdict` is for these test examples, `new_verdict` for new ones of this kind.
     `p_superior` and `p_noninferior` are one-sided. `more` is about how many further `unit`s
     (repeats or seeds) would decide an inconclusive verdict; None where that cannot be said.
     """
 
     difference: Estimate
     verdict: Verdict
+    new_verdict: Verdict
     p_superior: float
     p_noninferior: float
     more: int | None
@@ -85,23 +101,21 @@ def standard_errors(values: Floats) -> Floats:
     return np.where(known & ~all_equal(shown), errors, nan)
 
 
-def all_equal(values: ArrayLike) -> NDArray[np.bool_]:
-    """Whether values are the same up to rounding, along the first axis."""
-    # Differences of equal gains (0.95 - 0.88, 0.92 - 0.85) differ in the last bit, no more.
-    x = np.asarray(values, dtype=float)
-    return np.ptp(x, axis=0) <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
-
-
-def estimate(runs: Runs) -> Estimate:
+def estimate(
+    runs: Runs, examples: Examples | None = None, bounds: tuple[float, float] = UNBOUNDED
+) -> Estimate:
     """Mean over repeats of the mean over run seeds, with the t interval over those repeat means.
 
     Runs of one repeat share their data, so they are one cluster and count once. With a single
     repeat the interval is over its run seeds: it then speaks of that one data seed only.
+    examples: of these runs; without them there is no interval for new ones. bounds: that no score
+    leaves.
     """
     groups = list(by_repeat(runs).values())
     scores = np.concatenate(groups) if groups else np.empty(0)
     units = _units(groups)
-    low, high = t_interval(units)
+    low, high = bounded(t_interval(units), bounds)
+    new_low, new_high = bounded(new_examples_interval(examples), bounds)
     return Estimate(
         mean=overall_mean(runs),
         low=low,
@@ -110,7 +124,18 @@ def estimate(runs: Runs) -> Estimate:
         n=scores.size,
         repeats=len(groups),
         failed=len(runs) - scores.size,
+        new_low=new_low,
+        new_high=new_high,
     )
+
+
+def bounded(ends: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """An interval as far as it lies within bounds; (nan, nan) where it holds all between them.
+
+    Nothing is lost, since no score lies beyond; and one that holds everything says nothing.
+    """
+    low, high = max(ends[0], bounds[0]), min(ends[1], bounds[1])
+    return (nan, nan) if isnan(ends[0]) or (low, high) == bounds else (low, high)
 
 
 def _units(groups: Sequence[Floats]) -> Floats:
@@ -150,8 +175,16 @@ def units_needed(mean: float, sd: float, margin: float) -> int | None:
     return sizes[first] if first < len(sizes) else None
 
 
-def compare(new: Runs, baseline: Runs, margin: float) -> Comparison:
+def compare(
+    new: Runs,
+    baseline: Runs,
+    margin: float,
+    examples: tuple[Examples | None, Examples | None] = (None, None),
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> Comparison:
     """new - baseline, paired by (repeat, run seed index), judged against `margin` (score units).
+
+    examples: of both. bounds: of a difference.
 
     Estimand: the mean over data seeds (two repeats or more; t over the repeats' mean differences),
     or, with a single repeat, the mean over run seeds on that one data seed.
@@ -159,7 +192,7 @@ def compare(new: Runs, baseline: Runs, margin: float) -> Comparison:
     pairs = difference(new, baseline)
     units = _units(list(by_repeat(pairs).values()))
     return _judge(
-        estimate(pairs),
+        estimate(pairs, example_differences(*examples), bounds),
         margin,
         float(standard_errors(units[:, None])[0]),
         units.size - 1,
@@ -178,11 +211,12 @@ def _judge(gap: Estimate, margin: float, error: float, freedom: float, units: in
     """
     outcome = verdict(gap.low, gap.high, margin)
     needed = None
-    if outcome == "inconclusive" and not isnan(error):
+    if outcome == "inconclusive" and not isnan(error) and units >= MIN_UNITS:
         needed = units_needed(gap.mean, error * sqrt(units), margin)
     return Comparison(
         difference=gap,
         verdict=outcome,
+        new_verdict=verdict(gap.new_low, gap.new_high, margin),
         p_superior=float(stats.t.sf(gap.mean / error, freedom)),
         p_noninferior=float(stats.t.sf((gap.mean + margin) / error, freedom)),
         more=None if needed is None else max(needed - units, 1),

@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import comparison_json
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
-from pipelines.analysis.intervals import compare, holm
+from pipelines.analysis.intervals import Comparison, compare, holm
 from pipelines.analysis.record import StudyInfo
 from pipelines.analysis.results_schema import (
     AdjustedPair,
@@ -19,6 +19,7 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Floats, by_repeat, difference, repeat_means
 from pipelines.kinds import KINDS, learns_itself
+from pipelines.metrics import METRICS
 
 
 def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Pair]:
@@ -28,6 +29,18 @@ def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Pair]:
     return [_pair(runs[t], runs[u], info) for u, t in product(untuned, tuned)]
 
 
+def compare_arms(new: ArmRuns, baseline: ArmRuns, margin: float) -> Comparison:
+    """Final runs of an arm minus those of another one; margin: of non-inferiority."""
+    epoch = new.epoch
+    return compare(
+        new.final(epoch),
+        baseline.final(epoch),
+        margin,
+        (new.examples("final", epoch), baseline.examples("final", epoch)),
+        METRICS[new.metric].difference_bounds,
+    )
+
+
 def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Pair:
     """The untuned arm minus the tuned one, and the budget at which the latter breaks even."""
     ours, theirs = untuned.final(untuned.epoch), tuned.final(tuned.epoch)
@@ -35,7 +48,7 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Pair:
         "tuned": tuned.name,
         "untuned": untuned.name,
         "same_clean_labels": tuned.clean_labels()["train"] == untuned.clean_labels()["train"],
-        **comparison_json(compare(ours, theirs, info["margin"])),
+        **comparison_json(compare_arms(untuned, tuned, info["margin"])),
         "by_repeat": list(repeat_means(difference(ours, theirs)).values()),
         "break_even": None,
         "break_even_halved_space": None,
@@ -130,12 +143,11 @@ def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Contr
     arms = info["arms"]
     ours = [n for n, a in arms.items() if learns_itself(a["kind"]) and not a["tuned"]]
     controls = [n for n, a in arms.items() if KINDS[a["kind"]].side == "control"]
-    finals = {name: runs[name].final(info["epoch"]) for name in (*ours, *controls)}
     return [
         {
             "untuned": u,
             "control": c,
-            **comparison_json(compare(finals[u], finals[c], info["margin"])),
+            **comparison_json(compare_arms(runs[u], runs[c], info["margin"])),
         }
         for u, c in product(ours, controls)
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, TypedDict
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import RunCounts
 from pipelines.documents import Json
@@ -16,6 +17,17 @@ Range = Mapping[str, Any]
 """A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
 
 
+class HeldOut(NamedTuple):
+    """What is known of a run's predictions on test, with the weights of one epoch rule.
+
+    confusion [K][K]: rows are labels. correct: which examples were classified right, as
+    `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
+    """
+
+    confusion: list[list[int]]
+    correct: str | None
+
+
 @dataclass(frozen=True)
 class Record:
     """One finished trial in one role; a trial that serves two roles gives two records, one `key`.
@@ -23,7 +35,8 @@ class Record:
     `config` holds the tuned values only, by dotted address. `val` is the selection score under the
     study's epoch rule, `test` has one score per epoch rule; both are the worst score where the run
     diverged and nan where it failed. `passes` counts example passes: forward 1, backward 2,
-    forward mode 3.
+    forward mode 3. Of a failed or diverged run nothing is `held_out`. `best_val` is the highest
+    val of its epochs, `last_val` that of the last one. `steps`: of training, planned.
     """
 
     key: str
@@ -41,6 +54,10 @@ class Record:
     clean_select: int
     data_seed: int
     run_seed: int
+    held_out: Mapping[EpochRule, HeldOut] = field(default_factory=dict)
+    last_val: float = nan
+    best_val: float = nan
+    steps: int | None = None
 
 
 class ArmInfo(TypedDict):

@@ -1,16 +1,17 @@
 """From a study's records to the content of results.json; docs/results.md is its schema."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.analysis.answer import answer
 from pipelines.analysis.answer_schema import Answer, RunCounts
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json, interval_json, to_json
 from pipelines.analysis.budget import value_at
+from pipelines.analysis.examples import Examples, example_differences
 from pipelines.analysis.gaps import gaps
 from pipelines.analysis.headline import headline
-from pipelines.analysis.intervals import estimate
+from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.pairs import adjust, compare_all, compare_controls, shortest
 from pipelines.analysis.record import ArmInfo, EpochRule, Record, SearchKind, StudyInfo
 from pipelines.analysis.results_schema import (
@@ -27,12 +28,16 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Runs, difference
 from pipelines.analysis.sensitivity import sensitivity
+from pipelines.analysis.troubles import run_steps
 from pipelines.analysis.tunability import importance
 from pipelines.documents import Json
+from pipelines.metrics import METRICS
+from pipelines.trial_documents import Role
 
 SCHEMA = 1
 NO_ANSWER: Answer = {
     "lines": [],
+    "basis": "",
     "warnings": [],
     "use": None,
     "tuning": None,
@@ -50,7 +55,7 @@ def summarise(
     """
     ordered = sorted(records, key=lambda r: (r.arm, r.role, r.repeat, r.index))
     runs = {
-        name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"])
+        name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"], info["metric"])
         for name in info["arms"]
     }
     arms = {name: _arm(runs[name], info) for name in runs}
@@ -102,8 +107,9 @@ def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
         "space": arm["space"],
         "clean_labels": runs.clean_labels(),
         "trials": _trial_counts(runs, arm),
-        "val": _estimate(runs.final("val")),
-        "test": _by_rule(runs.final),
+        "val": _estimate(runs, runs.final("val")),
+        "test": _by_rule(runs, "final"),
+        "steps": run_steps(runs.final_runs),
         "passes": {
             "run": runs.run_cost("passes"),
             "search": runs.search_cost("passes"),
@@ -112,21 +118,34 @@ def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
         "sensitivity": sensitivity(runs, arm),
     }
     if arm["tuned"]:
-        tunability = difference(runs.final(runs.epoch), runs.scores("default", runs.epoch))
         entry["selected"] = runs.selections()
         entry["default"] = _default(runs, arm)
-        entry["tunability"] = _estimate(tunability)
+        entry["tunability"] = estimate_json(_tunability(runs))
         entry["budget"] = _budget(runs, info["search"])
         entry["importance"] = importance(runs.random_trials(), arm["space"])
     return entry
 
 
-def _estimate(runs: Runs) -> EstimateJson:
-    return estimate_json(estimate(runs))
+def _estimate(runs: ArmRuns, scores: Runs, examples: Examples | None = None) -> EstimateJson:
+    return estimate_json(estimate(scores, examples, METRICS[runs.metric].bounds))
 
 
-def _by_rule(scores: Callable[[EpochRule], Runs]) -> ByEpochRule:
-    return {"last": _estimate(scores("last")), "selected": _estimate(scores("selected"))}
+def _by_rule(runs: ArmRuns, role: Role) -> ByEpochRule:
+    """Test scores of a role's runs."""
+
+    def of(rule: EpochRule) -> EstimateJson:
+        scores = runs.final(rule) if role == "final" else runs.scores(role, rule)
+        return _estimate(runs, scores, runs.examples(role, rule))
+
+    return {"last": of("last"), "selected": of("selected")}
+
+
+def _tunability(runs: ArmRuns) -> Estimate:
+    """Selected minus default, both retrained, paired by repeat and run seed."""
+    epoch = runs.epoch
+    examples = example_differences(runs.examples("final", epoch), runs.examples("default", epoch))
+    gain = difference(runs.final(epoch), runs.scores("default", epoch))
+    return estimate(gain, examples, METRICS[runs.metric].difference_bounds)
 
 
 def _trial_counts(runs: ArmRuns, arm: ArmInfo) -> TrialCounts:
@@ -143,8 +162,8 @@ def _trial_counts(runs: ArmRuns, arm: ArmInfo) -> TrialCounts:
 def _default(runs: ArmRuns, arm: ArmInfo) -> Default:
     return {
         "config": {name: arm["default"][name] for name in arm["space"]},
-        "val": _estimate(runs.scores("default", "val")),
-        "test": _by_rule(lambda rule: runs.scores("default", rule)),
+        "val": _estimate(runs, runs.scores("default", "val")),
+        "test": _by_rule(runs, "default"),
     }
 
 

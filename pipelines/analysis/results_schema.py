@@ -120,6 +120,7 @@ class ArmResults(TypedDict):
     trials: TrialCounts
     val: EstimateJson
     test: ByEpochRule
+    steps: float | None
     passes: Passes
     sensitivity: list[Sensitivity]
     selected: NotRequired[list[Selected]]
@@ -227,6 +228,8 @@ Regret = TypedDict(
         "mean": float | None,
         "low": float | None,
         "high": float | None,
+        "new_low": float | None,
+        "new_high": float | None,
         "sd": float | None,
         "n": int,
         "repeats": int,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import comparison_json, estimate_json
-from pipelines.analysis.intervals import aggregate, all_equal, estimate
+from pipelines.analysis.intervals import aggregate, estimate
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.analysis.results import summarise
 from pipelines.analysis.results_schema import (
@@ -14,7 +14,7 @@ from pipelines.analysis.results_schema import (
     ScenarioResults,
     Transfer,
 )
-from pipelines.analysis.runs import Floats
+from pipelines.analysis.runs import Floats, all_equal
 from pipelines.analysis.tunability import transfer_regret
 from pipelines.documents import Json
 
@@ -52,7 +52,7 @@ def _aggregates(results: Sequence[Results], margin: float) -> list[ComparedArms]
 def _transfer(arm: str, records: Mapping[str, Sequence[Record]], info: StudyInfo) -> Transfer:
     """Regret by scenario; empty unless the scenarios retrained the same configurations."""
     own = [[r for r in scenario if r.arm == arm] for scenario in records.values()]
-    runs = [ArmRuns(arm, scenario, info["epoch"]) for scenario in own]
+    runs = [ArmRuns(arm, scenario, info["epoch"], info["metric"]) for scenario in own]
     repeats = sorted(set.intersection(*(set(run.curves()) for run in runs)))
     configs = [[[r.config for r in run.search[i].values()] for i in repeats] for run in runs]
     pools = [[run.candidates(i) for i in repeats] for run in runs]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipelines.analysis.answer_schema import Claim, Gap
+from pipelines.analysis.answer_schema import Claim, Gap, Scope
 from pipelines.analysis.estimate_schema import EstimateJson
 from pipelines.analysis.words import claim_of, count, listed, shown, unit
 from pipelines.metrics import METRICS
@@ -41,17 +41,40 @@ AGAINST: dict[Claim, str] = {
 
 def gap_of(metric: str, arm: str, over: str, estimate: EstimateJson, margin: float) -> Gap:
     """A difference with what it shows, and its text."""
-    mean, low, high = estimate["mean"], estimate["low"], estimate["high"]
+    mean, (low, high, scope) = estimate["mean"], interval_told(estimate)
     return {
         "arm": arm,
         "over": over,
         "mean": mean,
         "low": low,
         "high": high,
+        "scope": scope,
         "repeats": estimate["repeats"],
         "claim": claim_of(low, high, margin),
         "text": gap_text(metric, mean, low, high, margin),
     }
+
+
+def interval_told(estimate: EstimateJson) -> tuple[float | None, float | None, Scope]:
+    """The interval that is told: for new examples where there is one, else for these."""
+    if estimate["new_low"] is not None:
+        return estimate["new_low"], estimate["new_high"], "new examples"
+    scope = "none" if estimate["low"] is None else "these examples"
+    return estimate["low"], estimate["high"], scope
+
+
+def basis_sentence(scope: Scope, repeats: int) -> str:
+    """What the intervals of an answer are, and what they speak of."""
+    if scope == "none":
+        return f"{count(repeats, 'repeat')} with too few runs for intervals."
+    over = f"over {repeats} repeats"
+    if repeats == 1:
+        over = "over the run seeds of one repeat, so of this data seed and this search alone"
+    of = {
+        "new examples": "for new examples of this kind",
+        "these examples": "for these test examples alone: nothing is known of single ones",
+    }[scope]
+    return f"Intervals are at 95 %, {over}, {of}."
 
 
 def gap_text(
@@ -73,7 +96,7 @@ def score_text(metric: str, estimate: EstimateJson) -> str:
         return "no finite test score"
     mark = " %" if METRICS[metric].in_points else ""
     [mean] = shown(metric, [estimate["mean"]])
-    low, high = estimate["low"], estimate["high"]
+    low, high, _ = interval_told(estimate)
     if low is None or high is None:
         return f"{mean}{mark} ({TOO_FEW})"
     return f"{mean}{mark} [{', '.join(shown(metric, [low, high]))}]"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.analysis.intervals import LEVEL
 from pipelines.analysis.results_schema import (
     AdjustedPair,
     BreakEvenJson,
@@ -16,6 +15,7 @@ from pipelines.analysis.results_schema import (
     ScenarioResults,
     WinProbability,
 )
+from pipelines.analysis.runs import LEVEL
 from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, Cell, Column, break_even, number
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
-from pipelines.analysis.record import Record
+from pipelines.analysis.record import EpochRule, HeldOut, Record
+from pipelines.documents import Json
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import bound_method
+from pipelines.study.phase_rules import total_steps
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 
@@ -22,7 +24,8 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
     arm: of the assignment.
     """
     spec, result = trial.spec, trial.result or {}
-    val = (result.get("val") or {}).get(protocol.epoch, math.nan)
+    vals = result.get("val") or {}
+    sizes = result.get("data", {}).get("sizes")
     held_out = result.get("held_out") or {"score": {"last": math.nan, "selected": math.nan}}
     phases = [Phase.model_validate(phase) for phase in spec["phases"]]
     return Record(
@@ -33,7 +36,7 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         index=assignment.index,
         config=spec["config"],
         status=trial.state,
-        val=val,
+        val=vals.get(protocol.epoch, math.nan),
         test=held_out["score"],
         passes=result.get("passes", 0),
         seconds=result.get("cost", {}).get("seconds", math.nan),
@@ -41,7 +44,22 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         clean_select=_selection_labels(protocol, arm, phases),
         data_seed=spec["data_seed"],
         run_seed=spec["run_seed"],
+        held_out=_held_out(held_out),
+        last_val=vals.get("last", math.nan),
+        best_val=vals.get("selected", math.nan),
+        steps=total_steps(phases, protocol, sizes) if sizes else None,
     )
+
+
+def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:
+    """By epoch rule, of a run that completed."""
+    correct = scores.get("correct", {})
+    rules: tuple[EpochRule, ...] = ("last", "selected")
+    return {
+        rule: HeldOut(scores[rule]["confusion"], correct.get(rule))
+        for rule in rules
+        if rule in scores
+    }
 
 
 def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:

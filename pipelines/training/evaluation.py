@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from methods.objective import Objective
 from pipelines.data.task import Split, Task
-from pipelines.metrics import METRICS, evaluate
+from pipelines.metrics import METRICS, evaluate, pack_hits
 from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import FinalScores, Scores
@@ -68,21 +70,31 @@ class Evaluator:
     def _held_out(
         self, network: Network, objective: Objective, rebuild: Callable[[int], Objective]
     ) -> dict[str, Any]:
-        last = self._metrics(network, objective, self.task.test)
-        selected = last
+        last, correct = self._tested(network, objective)
+        selected, correct_selected = last, correct
         if self.best is not None:
             chosen = rebuild(self.best["phase"])
             chosen.load_state_dict(self.best["objective"])
             final = clone(network.model.state_dict())
             network.model.load_state_dict(self.best["model"])
-            selected = self._metrics(network, chosen, self.task.test)
+            selected, correct_selected = self._tested(network, chosen)
             network.model.load_state_dict(final)
         scores = {"last": self._score(last), "selected": self._score(selected)}
-        return {"score": scores, "last": last, "selected": selected}
+        hits = {"last": correct, "selected": correct_selected}
+        return {"score": scores, "last": last, "selected": selected, "correct": hits}
+
+    def _tested(self, network: Network, objective: Objective) -> tuple[dict[str, Any], str]:
+        """Metrics on test, and which of its examples are classified right."""
+        probabilities = self._probabilities(network, objective, self.task.test)
+        labels = self.task.test.y
+        return evaluate(probabilities, labels), pack_hits(probabilities, labels)
 
     def _metrics(self, network: Network, objective: Objective, split: Split) -> dict[str, Any]:
+        return evaluate(self._probabilities(network, objective, split), split.y)
+
+    def _probabilities(self, network: Network, objective: Objective, split: Split) -> Tensor:
         outputs = network.evaluate(map(self.task.normalise, split.x.split(EVALUATION_BATCH)))
-        return evaluate(objective.predict(outputs), split.y)
+        return objective.predict(outputs)
 
     def _score(self, metrics: dict[str, Any]) -> float:
         return METRICS[self.metric].score(metrics[self.metric])

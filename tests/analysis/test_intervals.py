@@ -146,3 +146,22 @@ def test_values_that_differ_by_rounding_alone_give_no_interval():
     differences = [0.95 - 0.88, 0.92 - 0.85]
     assert differences[0] != differences[1]
     assert all(isnan(end) for end in t_interval(differences))
+
+
+class TestBounds:
+    """Accuracies lie between 0 and 1, and so do their intervals."""
+
+    def test_an_interval_ends_at_the_bounds(self):
+        scores = estimate({(r, 0): x for r, x in enumerate([0.99, 1.0, 0.97])}, bounds=(0, 1))
+        low, high = t_interval([0.99, 1.0, 0.97])
+        assert high > 1 and (scores.low, scores.high) == (low, 1)
+
+    def test_one_that_would_hold_everything_is_none(self):
+        """40.0 ± 101.6 says that there are too few repeats."""
+        scores = estimate({(0, 0): 0.32, (1, 0): 0.48}, bounds=(0, 1))
+        assert scores.mean == pytest.approx(0.4) and isnan(scores.low) and isnan(scores.high)
+
+    def test_two_repeats_do_not_foretell_how_many_more_are_needed(self):
+        new, old = {(0, 0): 0.5, (1, 0): 0.6}, {(0, 0): 0.5, (1, 0): 0.5}
+        comparison = compare(new, old, 0.01)
+        assert (comparison.verdict, comparison.more) == ("inconclusive", None)

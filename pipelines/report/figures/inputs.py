@@ -97,9 +97,14 @@ class FigureInputs:
 
 def load_inputs(ledger: Ledger, study_state: StudyState, results: Results) -> FigureInputs:
     """All that the figures of a study need; only final runs' histories are read."""
-    epoch = study_state.study.protocol.epoch
+    protocol = study_state.study.protocol
     runs = {
-        name: ArmRuns(name, [r for r in study_state.records if r.arm == name], epoch)
+        name: ArmRuns(
+            name,
+            [r for r in study_state.records if r.arm == name],
+            protocol.epoch,
+            protocol.metric,
+        )
         for name in results["arms"]
     }
     final_keys = {r.key for arm in runs.values() for r in arm.final_runs}
