@@ -117,7 +117,7 @@ def epoch_size(phase: Phase, sizes: Mapping[str, int]) -> int:
 def total_steps(phases: Sequence[Phase], protocol: Protocol, sizes: Mapping[str, int]) -> int:
     """Training steps of a whole trial; sizes: of the splits."""
     return sum(
-        max(1, round(phase.epochs * protocol.schedule.epochs))
+        phase_epochs(phase, protocol)
         * math.ceil(epoch_size(phase, sizes) / phase_schedule(phase, protocol).batch_size)
         for phase in phases
     )
