@@ -8,7 +8,6 @@ clean loss after a look-ahead step.
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 Key = tuple[int | str, ...]
 Pool = Literal["train", "train+meta", "meta", "meta+val"]
@@ -191,58 +189,6 @@ class Objective(nn.Module, ABC):
     def learned(self) -> dict[str, Tensor]:
         """What a person wants to watch, by name: learned scalars, and curves (1-d)."""
         return {}
-
-
-class Bounded(nn.Module):
-    """A hyperparameter: a constant, or a learnable scalar that cannot leave (low, high).
-
-    Learned values are low + (high - low) * sigmoid(raw), or low + softplus(raw) where high is
-    infinite.
-
-    Raises:
-        ValueError: the value lies outside [low, high]; a learned one must lie strictly inside.
-    """
-
-    def __init__(
-        self, name: str, value: float, low: float, high: float = math.inf, learn: bool = False
-    ) -> None:
-        super().__init__()
-        inside = low < value < high if learn else low <= value <= high
-        if not inside:
-            ends = f"({low}, {high})" if learn else f"[{low}, {high}]"
-            raise ValueError(f"{name} = {value!r} must lie in {ends}")
-        self.name, self.learn = name, learn
-        self.value, self.low, self.high = float(value), low, high
-        if learn:
-            self.raw = nn.Parameter(torch.tensor(self._inverse(), dtype=torch.get_default_dtype()))
-
-    def _inverse(self) -> float:
-        if math.isinf(self.high):
-            return math.log(math.expm1(self.value - self.low))
-        share = (self.value - self.low) / (self.high - self.low)
-        return math.log(share / (1 - share))
-
-    def forward(self) -> Tensor | float:
-        """The value: a float, or a scalar tensor that carries the gradient to `raw`."""
-        if not self.learn:
-            return self.value
-        if math.isinf(self.high):
-            return self.low + F.softplus(self.raw)
-        return self.low + (self.high - self.low) * self.raw.sigmoid()
-
-
-class ScalarLoss(Objective):
-    """An objective whose hyperparameters are Bounded, and learn where these say so."""
-
-    def hyperparameters(self) -> list[Bounded]:
-        """The Bounded members, in order of definition."""
-        return [module for module in self.children() if isinstance(module, Bounded)]
-
-    def meta_parameters(self) -> Sequence[Tensor]:
-        return [bounded.raw for bounded in self.hyperparameters() if bounded.learn]
-
-    def learned(self) -> dict[str, Tensor]:
-        return {b.name: torch.as_tensor(b()).detach() for b in self.hyperparameters() if b.learn}
 
 
 def expectation(target: Tensor, losses: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ the steps.
 import torch
 from torch import Tensor, nn
 
-from methods.objective import Batch, Bounded, Outputs, PhaseInfo, ScalarLoss, cross_entropy
+from methods.objective import Batch, Outputs, PhaseInfo, cross_entropy
+from methods.scalar_loss import Bounded, ScalarLoss
 
 
 class Template(ScalarLoss):

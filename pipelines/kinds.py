@@ -29,6 +29,7 @@ KINDS = {
     "tuned loss": Kind("#2f8fcb", "tuned"),
     "control": Kind("#cc79a7", "control"),
     "meta-learned weights": Kind("#dd6b1f", "self-tuning"),
+    "meta-learned labels": Kind("#8a63c9", "self-tuning"),
     "meta-learned loss": Kind("#12a37a", "self-tuning"),
 }
 

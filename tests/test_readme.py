@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import run_sweep
-from methods.objective import Batch, Bounded, Outputs, ScalarLoss, cross_entropy
+from methods.objective import Batch, Outputs, cross_entropy
+from methods.scalar_loss import Bounded, ScalarLoss
 from tests.methods.test_methods import hard, logits, losses
 
 README = (Path(run_sweep.__file__).parent / "README.md").read_text()

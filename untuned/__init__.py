@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; tests/untuned compares it with _HOMES
     from methods.objective import (
         Batch,
-        Bounded,
         Objective,
         Outputs,
         PhaseInfo,
-        ScalarLoss,
         cross_entropy,
         expectation,
         generator,
         rectified,
     )
+    from methods.scalar_loss import Bounded, ScalarLoss
     from pipelines.analysis.record import Record
     from pipelines.errors import Interrupted, UserError
     from pipelines.models.classifier import Classifier
@@ -41,16 +40,15 @@ if TYPE_CHECKING:  # for editors and type checkers; tests/untuned compares it wi
 _HOMES = {
     "methods.objective": (
         "Batch",
-        "Bounded",
         "Objective",
         "Outputs",
         "PhaseInfo",
-        "ScalarLoss",
         "cross_entropy",
         "expectation",
         "generator",
         "rectified",
     ),
+    "methods.scalar_loss": ("Bounded", "ScalarLoss"),
     "pipelines.analysis.record": ("Record",),
     "pipelines.errors": ("Interrupted", "UserError"),
     "pipelines.models.classifier": ("Classifier",),

@@ -5,7 +5,8 @@ Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
 
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, Outputs, ScalarLoss, cross_entropy
+from methods.objective import Batch, Outputs, cross_entropy
+from methods.scalar_loss import Bounded, ScalarLoss
 
 
 class CrossEntropy(ScalarLoss):

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
+from methods.objective import Batch, Outputs, expectation
+from methods.scalar_loss import Bounded, Learn, ScalarLoss
 
 
 class Focal(ScalarLoss):
@@ -13,7 +14,7 @@ class Focal(ScalarLoss):
     among them.
     """
 
-    def __init__(self, gamma: float = 2.0, learn: bool = False) -> None:
+    def __init__(self, gamma: float = 2.0, learn: Learn = False) -> None:
         super().__init__()
         self.gamma = Bounded("gamma", gamma, 0.0, learn=learn)
 

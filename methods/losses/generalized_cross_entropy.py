@@ -8,7 +8,8 @@ robust learning with noisy labels", 2020.
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
+from methods.objective import Batch, Outputs, expectation
+from methods.scalar_loss import Bounded, Learn, ScalarLoss
 
 
 class GeneralizedCrossEntropy(ScalarLoss):
@@ -18,7 +19,7 @@ class GeneralizedCrossEntropy(ScalarLoss):
     error). The implicit weight of an example on the gradient of cross-entropy is p_y^q.
     """
 
-    def __init__(self, q: float = 0.7, learn: bool = False) -> None:
+    def __init__(self, q: float = 0.7, learn: Learn = False) -> None:
         super().__init__()
         self.q = Bounded("q", q, 0.01, 1.0, learn)
 

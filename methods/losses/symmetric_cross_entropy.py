@@ -6,7 +6,8 @@ Wang et al., "Symmetric cross entropy for robust learning with noisy labels", IC
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Bounded, Outputs, ScalarLoss, expectation
+from methods.objective import Batch, Outputs, expectation
+from methods.scalar_loss import Bounded, Learn, ScalarLoss
 
 
 class SymmetricCrossEntropy(ScalarLoss):
@@ -23,7 +24,7 @@ class SymmetricCrossEntropy(ScalarLoss):
         alpha: float = 0.1,
         beta: float = 1.0,
         A: float = -4.0,
-        learn: bool = False,
+        learn: Learn = False,
         cap: float = 20.0,
     ) -> None:
         super().__init__()

@@ -6,8 +6,10 @@ from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
 CE = "methods.losses.cross_entropy:CrossEntropy"
+ELR = "methods.losses.early_learning:EarlyLearning"
 GCE = "methods.losses.generalized_cross_entropy:GeneralizedCrossEntropy"
 SCE = "methods.losses.symmetric_cross_entropy:SymmetricCrossEntropy"
+TRUNCATED = "methods.losses.truncated_generalized_cross_entropy:TruncatedGeneralizedCrossEntropy"
 FOCAL = "methods.losses.focal:Focal"
 
 # Zhang & Sabuncu 2018: q = 0.7; the usual grid is 0.1 ... 1.
@@ -53,6 +55,22 @@ LOSSES: dict[str, dict[str, Any]] = {
         "phases": [{"method": FOCAL}],
         "default": {"gamma": 2.0},
         "space": GAMMA,
+    },
+    # Zhang & Sabuncu 2018: k = 0.5, first after 40 of 120 epochs, then every 10.
+    "gce_truncated": {
+        "about": "truncated generalized cross-entropy (Zhang & Sabuncu 2018)",
+        "kind": "tuned loss",
+        "phases": [{"method": TRUNCATED}],
+        "default": {"q": 0.7, "k": 0.5},
+        "space": Q | {"k": Float(0.05, 0.9)},
+    },
+    # Liu et al. 2020: lambda 3 and beta 0.7 on CIFAR-10; tried 1 ... 10 and 0.5 ... 0.99.
+    "elr": {
+        "about": "early-learning regularization (Liu et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": ELR}],
+        "default": {"lam": 3.0, "beta": 0.7},
+        "space": {"lam": Float(1.0, 10.0, log=True), "beta": Float(0.5, 0.99)},
     },
 }
 

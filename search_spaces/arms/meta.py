@@ -1,8 +1,10 @@
 """Example weights and loss hyperparameters that learn themselves from the clean labels."""
 
+from typing import Any
+
 from search_spaces.arms.losses import FOCAL, GCE, SCE
 
-ARMS = {
+ARMS: dict[str, dict[str, Any]] = {
     "l2rw": {
         "about": "learning to reweight examples (Ren et al. 2018)",
         "kind": "meta-learned weights",
@@ -52,4 +54,32 @@ ARMS = {
         ],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
+}
+
+
+def after(name: str, how: str, about: str) -> dict[str, Any]:
+    """An ablation: the learned arm, then the loss from the same first weights as it has learned it.
+
+    how: `frozen`, at its last values; `replay`, along their path.
+    """
+    [learned] = ARMS[name]["phases"]
+    again = {"name": how, "method": learned["method"], "start": "initial"}
+    return {
+        "about": f"ablation: {ARMS[name]['about']}; then {about}",
+        "kind": "meta-learned loss",
+        "phases": [
+            learned | {"name": "learned"},
+            again | {"hyperparameters": learned["hyperparameters"] | {"learn": how}},
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "learned.meta.lr"],
+    }
+
+
+ARMS |= {
+    f"{name}_{how}": after(f"{name}_learned", how, about)
+    for name in ("gce", "sce")
+    for how, about in (
+        ("frozen", "again from the start with its last values"),
+        ("replay", "again from the start along their path"),
+    )
 }

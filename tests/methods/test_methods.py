@@ -1,11 +1,9 @@
 """Losses against their formulas and closed-form weights; every method through generic checks."""
 
-import copy
 import math
 
 import pytest
 import torch
-from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from methods.losses.cross_entropy import CrossEntropy
@@ -14,40 +12,10 @@ from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 from methods.meta.learning_to_reweight import LearningToReweight
 from methods.meta.meta_weight_net import MetaWeightNet
-from methods.objective import Batch, Bounded, Outputs, PhaseInfo, generator, rectified, seed_of
+from methods.objective import Outputs, rectified
+from methods.scalar_loss import Bounded
 from methods.weighting.random_weights import RandomWeights
-from pipelines.study.arms import known_arms, resolve_arm
-from pipelines.study.method_loading import build_method
-
-CLASSES, EXAMPLES = 5, 7
-
-
-def logits(scale=1.0):
-    torch.manual_seed(0)
-    return scale * torch.randn(EXAMPLES, CLASSES, dtype=torch.float64)
-
-
-def batch_of(y):
-    n = len(y)
-    flags = torch.zeros(n, dtype=torch.bool)
-    return Batch(torch.zeros(n, 1), y, torch.arange(n), flags, (3, 0, 0, 0), torch.tensor(0.5))
-
-
-def hard(labels=None):
-    labels = torch.arange(EXAMPLES) % CLASSES if labels is None else labels
-    return batch_of(F.one_hot(labels, CLASSES).double())
-
-
-def losses(objective, z, batch=None):
-    batch = batch or hard()
-    objective = objective.double()
-    batch = objective.before_step(batch, lambda x: Outputs(z))
-    return objective(Outputs(z), batch)
-
-
-def p_of(z):
-    return z.softmax(1).gather(1, hard().y.argmax(1, keepdim=True)).squeeze(1)
-
+from tests.methods.cases import EXAMPLES, hard, logits, losses, p_of
 
 # ---- each method's own identities
 
@@ -188,77 +156,3 @@ def test_the_default_meta_step_is_the_optimizers(make):
     assert [p.item() for p in objective.meta_parameters()] == pytest.approx(
         [b - 0.5 for b in before]
     )
-
-
-# ---- what holds for every method in the catalogue
-
-METHODS = {name: next(p for p in resolve_arm(name, {}).resolve({})) for name in known_arms()}
-WEIGHTING = {"l2rw", "random_weights", "mw_net"}  # the expectation is inside their cross-entropy
-every_method = pytest.mark.parametrize("name", METHODS)
-
-
-def build(name):
-    phase = METHODS[name]
-    torch.manual_seed(0)
-    objective = build_method(phase.method, phase.hyperparameters)
-    labels = torch.arange(EXAMPLES) % CLASSES
-    objective.bind(PhaseInfo(EXAMPLES, CLASSES, labels, labels.bincount()))
-    return objective.double()
-
-
-@every_method
-def test_losses_have_one_value_per_example_and_are_pure(name):
-    objective, z = build(name), logits()
-    batch = objective.before_step(hard(), lambda x: Outputs(z))
-    state, y = copy.deepcopy(objective.state_dict()), batch.y.clone()
-    first, again = objective(Outputs(z), batch), objective(Outputs(z), batch)
-    assert first.shape == (EXAMPLES,) and torch.equal(first, again) and torch.equal(batch.y, y)
-    for key, value in objective.state_dict().items():
-        assert torch.equal(value, state[key])
-
-
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"mw_net"}))  # its weights are detached
-def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
-    objective, soft = build(name), logits(2.0).roll(1, 0).softmax(1)
-    for given in (hard(), batch_of(soft)):
-        batch = objective.before_step(given, Outputs)
-        assert gradcheck(lambda z, b=batch: objective(Outputs(z), b), logits().requires_grad_())
-
-
-@every_method
-@pytest.mark.parametrize("scale", [1e3, 1e4])
-def test_extreme_logits_give_finite_losses_and_gradients(name, scale):
-    objective, z = build(name).float(), logits(scale).float().requires_grad_()
-    batch = batch_of(hard().y.float())
-    batch = objective.before_step(batch, lambda x: Outputs(z))
-    found = objective(Outputs(z), batch)
-    (slope,) = torch.autograd.grad(found.sum(), z)
-    assert found.isfinite().all() and slope.isfinite().all()
-
-
-@pytest.mark.parametrize("name", sorted(set(METHODS) - WEIGHTING))
-def test_a_soft_targets_loss_is_the_expectation_of_unweighted_losses(name):
-    objective, z = build(name), logits()
-    soft = logits(2.0).roll(1, 0).softmax(1)
-    each = torch.stack(
-        [losses(objective, z, hard(torch.full((EXAMPLES,), k))) for k in range(CLASSES)], dim=1
-    )
-    torch.testing.assert_close(losses(objective, z, batch_of(soft)), (soft * each).sum(1))
-
-
-@every_method
-def test_state_survives_a_round_trip_and_the_default_prediction_is_softmax(name):
-    objective, z = build(name), logits()
-    objective.bind(PhaseInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
-    other = build(name)
-    other.bind(PhaseInfo(10, CLASSES, torch.zeros(10).long(), torch.full((CLASSES,), 2)))
-    other.load_state_dict(objective.state_dict())
-    torch.testing.assert_close(objective.predict(Outputs(z)).sum(1), torch.ones(EXAMPLES).double())
-    assert other.begin_epoch(0, lambda pool: Outputs(z)) is None
-
-
-def test_keys_give_independent_repeatable_streams():
-    assert seed_of(1, "order", 2) == seed_of(1, "order", 2) != seed_of(12, "order")
-    first, other = (torch.rand(4, generator=generator(1, part)) for part in ("a", "b"))
-    assert torch.equal(first, torch.rand(4, generator=generator(1, "a")))
-    assert not torch.equal(first, other)

@@ -1,0 +1,1 @@
+"""Examples that are left out: those whose loss is large."""

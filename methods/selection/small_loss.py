@@ -1,0 +1,43 @@
+"""Small-loss selection: co-teaching with one network, its control.
+
+Han et al., "Co-teaching: robust training of deep neural networks with extremely noisy labels",
+NeurIPS 2018.
+"""
+
+from torch import Tensor
+
+from methods.objective import Batch, Objective, Outputs, cross_entropy
+from methods.scalar_loss import Bounded
+
+
+def share_left_out(rate: float, ramp: float, progress: Tensor) -> Tensor:
+    """R(t) = rate min(t / T_k, 1), with t / T_k as progress over ramp (algorithm 1)."""
+    return rate * (progress / max(ramp, 1e-12)).clamp(max=1.0)
+
+
+def smallest(losses: Tensor, left_out: Tensor) -> Tensor:
+    """Weights [B]: 0 on the given share of the largest losses, equal on the rest, with mean 1.
+
+    At least one example is kept.
+    """
+    kept = ((1 - left_out) * len(losses)).floor().clamp_min(1)
+    rank = losses.argsort(stable=True).argsort()
+    return (rank < kept) * (len(losses) / kept)
+
+
+class SmallLoss(Objective):
+    """Cross-entropy on the (1 - R) B examples of a batch whose loss is smallest.
+
+    rate: R at its end, the share of wrong labels; ramp: the share of the phase over which R rises
+    to it from 0 (T_k = 10 of 200 epochs in the paper). Co-teaching without the second network.
+    """
+
+    def __init__(self, rate: float = 0.2, ramp: float = 0.05) -> None:
+        super().__init__()
+        self.rate = Bounded("rate", rate, 0.0, 1.0)
+        self.ramp = Bounded("ramp", ramp, 0.0, 1.0)
+
+    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
+        losses = cross_entropy(outputs.logits, batch.y)
+        left_out = share_left_out(self.rate.value, self.ramp.value, batch.progress)
+        return smallest(losses.detach(), left_out) * losses

@@ -1,0 +1,16 @@
+"""Examples that are left out."""
+
+from optuna.distributions import FloatDistribution as Float
+
+# Han et al. 2018 give the rate of wrong labels as known; 0.2 is no published value.
+RATE = {"rate": Float(0.05, 0.6)}
+
+ARMS = {
+    "small_loss": {
+        "about": "only the examples of smallest loss: co-teaching's control (Han et al. 2018)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.selection.small_loss:SmallLoss"}],
+        "default": {"rate": 0.2},
+        "space": RATE,
+    },
+}

@@ -1,0 +1,150 @@
+"""What holds for every method of every arm."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from methods.objective import PhaseInfo, Predictions, generator, seed_of
+from pipelines.study.arms import known_arms, resolve_arm
+from pipelines.study.method_loading import build_method
+from tests.methods.cases import (
+    CLASSES,
+    EXAMPLES,
+    FEATURES,
+    batch_of,
+    hard,
+    logits,
+    losses,
+    outputs_for,
+)
+
+METHODS = {
+    f"{name}-{phase.name}": phase
+    for name in known_arms()
+    for phase in resolve_arm(name, {}).resolve({})
+}
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def those_but(*classes):
+    """The methods without those of the classes."""
+    return [name for name, phase in METHODS.items() if phase.method.split(":")[1] not in classes]
+
+
+def build(name):
+    """The method, bound, with memory of a step that it has taken."""
+    phase = METHODS[name]
+    torch.manual_seed(0)
+    objective = build_method(phase.method, phase.hyperparameters)
+    labels = torch.arange(EXAMPLES) % CLASSES
+    info = PhaseInfo(EXAMPLES, CLASSES, labels, labels.bincount(), features=FEATURES, epochs=3)
+    objective.bind(info)
+    objective = objective.double()
+    take_a_step(objective)
+    return objective
+
+
+def take_a_step(objective, batch=None):
+    z = logits().roll(1, 0)
+    batch = objective.before_step(batch or hard(), lambda x: outputs_for(objective, z))
+    with torch.no_grad():
+        outputs = outputs_for(objective, z)
+        objective.after_step(outputs, objective(outputs, batch), batch)
+
+
+def predictions_of(objective):
+    labels = torch.arange(EXAMPLES) % CLASSES
+    flags = torch.zeros(EXAMPLES, dtype=torch.bool)
+    outputs = outputs_for(objective, logits())
+    return Predictions(outputs, torch.arange(EXAMPLES), labels, flags)
+
+
+@every_method
+def test_losses_have_one_value_per_example_and_are_pure(name):
+    objective, z = build(name), logits()
+    outputs = outputs_for(objective, z)
+    batch = objective.before_step(hard(), lambda x: outputs)
+    state, y = copy.deepcopy(objective.state_dict()), batch.y.clone()
+    first, again = objective(outputs, batch), objective(outputs, batch)
+    assert first.shape == (EXAMPLES,) and torch.equal(first, again) and torch.equal(batch.y, y)
+    for key, value in objective.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+@every_method
+def test_memory_changes_in_place_and_alike_where_a_row_occurs_twice(name):
+    """What is remembered is part of snapshots, and of steps that a GPU replays."""
+    objective = build(name)
+    places = {n: b.data_ptr() for n, b in objective.named_buffers()}
+    index = torch.tensor([0, 1, 1, 2, 2, 2, 3])
+    batch = replace(hard(), index=index, progress=torch.tensor(0.9))
+    again = copy.deepcopy(objective)
+    for one in (objective, again):
+        take_a_step(one, batch)
+        with torch.no_grad():
+            one.begin_epoch(1, lambda pool=None: predictions_of(objective))
+    assert {n: b.data_ptr() for n, b in objective.named_buffers()} == places
+    for key, value in objective.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", those_but("MetaWeightNet", "EarlyLearning"))  # they detach
+def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
+    objective, soft = build(name), logits(2.0).roll(1, 0).softmax(1)
+    for given in (hard(), batch_of(soft)):
+        batch = objective.before_step(given, lambda x: outputs_for(objective, logits()))
+        assert gradcheck(
+            lambda z, b=batch: objective(outputs_for(objective, z), b), logits().requires_grad_()
+        )
+
+
+@every_method
+@pytest.mark.parametrize("scale", [1e3, 1e4])
+def test_extreme_logits_give_finite_losses_and_gradients(name, scale):
+    objective, z = build(name).float(), logits(scale).float().requires_grad_()
+    batch = batch_of(hard().y.float())
+    batch = objective.before_step(batch, lambda x: outputs_for(objective, z))
+    found = objective(outputs_for(objective, z), batch)
+    (slope,) = torch.autograd.grad(found.sum(), z)
+    assert found.isfinite().all() and slope.isfinite().all()
+
+
+#: Their weights or labels depend on the target.
+NOT_LINEAR = (
+    "LearningToReweight",
+    "RandomWeights",
+    "MetaWeightNet",
+    "SmallLoss",
+    "MetaLabelCorrection",
+)
+
+
+@pytest.mark.parametrize("name", those_but(*NOT_LINEAR))
+def test_a_soft_targets_loss_is_the_expectation_of_unweighted_losses(name):
+    objective, z = build(name), logits()
+    soft = logits(2.0).roll(1, 0).softmax(1)
+    each = torch.stack(
+        [losses(objective, z, hard(torch.full((EXAMPLES,), k))) for k in range(CLASSES)], dim=1
+    )
+    torch.testing.assert_close(losses(objective, z, batch_of(soft)), (soft * each).sum(1))
+
+
+@every_method
+def test_state_survives_a_round_trip_and_predictions_are_probabilities(name):
+    objective, other = build(name), build(name)
+    for value in other.state_dict().values():
+        value.zero_()
+    other.load_state_dict(objective.state_dict())
+    outputs = outputs_for(objective, logits())
+    assert torch.equal(other(outputs, hard()), objective(outputs, hard()))
+    torch.testing.assert_close(objective.predict(outputs).sum(1), torch.ones(EXAMPLES).double())
+
+
+def test_keys_give_independent_repeatable_streams():
+    assert seed_of(1, "order", 2) == seed_of(1, "order", 2) != seed_of(12, "order")
+    first, other = (torch.rand(4, generator=generator(1, part)) for part in ("a", "b"))
+    assert torch.equal(first, torch.rand(4, generator=generator(1, "a")))
+    assert not torch.equal(first, other)
