@@ -80,7 +80,7 @@ class PhaseInfo:
     epochs: int = 1
 
 
-class Predictions(NamedTuple):
+class PoolOutputs(NamedTuple):
     """A model's outputs in eval mode on a pool's examples, each once.
 
     index [n]: rows in the data set; y [n]: observed labels; trusted [n]: as in Batch.
@@ -93,9 +93,9 @@ class Predictions(NamedTuple):
 
 
 class Predict(Protocol):
-    """Predictions on a pool as the model is now; by default on the phase's own pool."""
+    """PoolOutputs on a pool as the model is now; by default on the phase's own pool."""
 
-    def __call__(self, pool: Pool | None = None) -> Predictions: ...
+    def __call__(self, pool: Pool | None = None) -> PoolOutputs: ...
 
 
 class PreviousPhase(NamedTuple):

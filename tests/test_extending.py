@@ -22,7 +22,11 @@ protocol:
   model: {{name: mlp, options: {{hidden: [16]}}}}
   schedule: {{epochs: 4, lr: 0.05, final_lr: 0.01}}
   metric: kappa
-request: {{arms: [ce, elr, elr_plus_meta, gce_warm], trials: 1, repeats: 1, seeds: 1}}
+request:
+  arms: [ce, self_adaptive, self_adaptive_plus_meta, gce_warm]
+  trials: 1
+  repeats: 1
+  seeds: 1
 {arms}
 """
 
@@ -70,6 +74,12 @@ def extended(tmp_path_factory) -> Path:
     return root
 
 
+def test_code_that_the_page_quotes_is_the_code():
+    for code in blocks("py"):
+        path, _, lines = code.partition("\n")
+        assert lines in (ROOT / path.removeprefix("# ")).read_text(), path
+
+
 def run(root: Path, *command: str) -> str:
     environment = os.environ | {"PYTHONPATH": str(root), "UNTUNED_CACHE": str(root / "cache")}
     python = [sys.executable, *command]
@@ -91,7 +101,7 @@ def finished(extended: Path) -> dict:
 @pytest.mark.slow
 def test_a_study_of_all_that_the_page_adds_runs(finished):
     assert finished["missing"] == [line for line in finished["missing"] if "one search" in line]
-    for name in ("ce", "elr", "elr_plus_meta", "gce_warm"):
+    for name in ("ce", "self_adaptive", "self_adaptive_plus_meta", "gce_warm"):
         assert finished["arms"][name]["trials"]["completed"] > 0
     assert finished["metric"] == "kappa"
 
@@ -104,7 +114,7 @@ def test_its_report_has_the_new_figure(extended, finished):
 
 @pytest.mark.slow
 def test_a_resumed_trial_of_the_method_with_memory_has_the_same_bits(extended, finished):
-    key = next(path.name for path in (extended / "runs" / "trials").glob("elr-*"))
+    key = next(path.name for path in (extended / "runs" / "trials").glob("self_adaptive-*"))
     assert "identical" in run(extended, "run_sweep.py", "trial", "runs", key)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 import run_sweep
 from methods.objective import Batch, Outputs, cross_entropy
 from methods.scalar_loss import Bounded, ScalarLoss
-from tests.methods.test_methods import hard, logits, losses
+from tests.methods.cases import hard, logits, losses
 
 README = (Path(run_sweep.__file__).parent / "README.md").read_text()
 

@@ -17,24 +17,24 @@ class TruncatedGeneralizedCrossEntropy(GeneralizedCrossEntropy):
     """GCE on the examples with p_y > k, chosen anew every so many epochs; 0 on the others.
 
     The paper's loss but for the constant (1 - k^q) / q of what is left out. The first choice is
-    made after the share `start` of the epochs, then one every `every` epochs (in the paper's code
+    made after the share `warmup` of the epochs, then one every `every` epochs (in the paper's code
     after 40 of 120, and every 10). Unlike there, it is made with the present model, not the best so
     far. Where nobody would be kept, the choice before stands.
     """
 
     def __init__(
-        self, q: float = 0.7, k: float = 0.5, start: float = 1 / 3, every: int = 10
+        self, q: float = 0.7, k: float = 0.5, warmup: float = 1 / 3, every: int = 10
     ) -> None:
         super().__init__(q)
         self.k = Bounded("k", k, 0.0, 1.0)
-        self.start = Bounded("start", start, 0.0, 1.0)
+        self.warmup = Bounded("warmup", warmup, 0.0, 1.0)
         if every < 1:
             raise ValueError(f"every = {every!r} must be at least 1")
         self.every = every
 
     def bind(self, info: PhaseInfo) -> None:
         super().bind(info)
-        self.first = round(self.start.value * info.epochs)
+        self.first = round(self.warmup.value * info.epochs)
         self.kept = nn.Buffer(torch.ones(info.rows, dtype=torch.bool, device=info.labels.device))
 
     def begin_epoch(self, epoch: int, predict: Predict) -> None:

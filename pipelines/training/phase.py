@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs, Pool, Predictions, generator
+from methods.objective import Batch, Key, Objective, Outputs, Pool, PoolOutputs, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step
@@ -22,7 +22,7 @@ from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
-from pipelines.training.phase_start import predictions
+from pipelines.training.phase_start import pool_outputs
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
 from pipelines.training.step_inputs import StepInputs, epoch_inputs
@@ -107,8 +107,8 @@ class PhaseTraining:
         orders = [torch.randperm(len(self.pool), generator=gen) for _ in range(rounds)]
         return torch.cat(orders)[: self.epoch_size]
 
-    def _predict(self, pool: Pool | None = None) -> Predictions:
-        return predictions(self.network, self.task, pool or self.phase.pool)
+    def _predict(self, pool: Pool | None = None) -> PoolOutputs:
+        return pool_outputs(self.network, self.task, pool or self.phase.pool)
 
     def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""

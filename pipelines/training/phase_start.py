@@ -1,4 +1,4 @@
-"""What a phase's objective is given before it trains: facts, predictions, and what came before."""
+"""What a phase's objective is given before it trains: facts, outputs, and what came before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from methods.objective import Objective, PhaseInfo, Pool, Predictions
+from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs
 from pipelines.data.task import Task
 from pipelines.models.network import EVALUATION_BATCH, Network, feature_width
 from pipelines.study.phases import Phase
@@ -30,11 +30,11 @@ def phase_info(
     )
 
 
-def predictions(network: Network, task: Task, pool: Pool) -> Predictions:
+def pool_outputs(network: Network, task: Task, pool: Pool) -> PoolOutputs:
     """The network's outputs in eval mode on a pool's examples, each once."""
     split = task.pool(pool)
     outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
-    return Predictions(outputs, split.index, split.y, split.trusted)
+    return PoolOutputs(outputs, split.index, split.y, split.trusted)
 
 
 def learned_path(history: Iterable[HistoryRow], phase: str) -> dict[str, torch.Tensor]:

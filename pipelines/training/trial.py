@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from methods.objective import Objective, Pool, Predictions, PreviousPhase, seed_of
+from methods.objective import Objective, Pool, PoolOutputs, PreviousPhase, seed_of
 from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
 from pipelines.models.build import build
@@ -29,7 +29,7 @@ from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.phase_start import learned_path, phase_info, predictions
+from pipelines.training.phase_start import learned_path, phase_info, pool_outputs
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import HistoryRow, Outcome
 
@@ -138,8 +138,8 @@ class TrainingRun:
         )
         own = self.phases[self.phase_index].pool
 
-        def predict(pool: Pool | None = None) -> Predictions:
-            return predictions(network, self.task, pool or own)
+        def predict(pool: Pool | None = None) -> PoolOutputs:
+            return pool_outputs(network, self.task, pool or own)
 
         path = learned_path(self.history, before.phase.name)
         self._enter_phase(PreviousPhase(before.objective, predict, path))

@@ -11,7 +11,7 @@ from methods.correction.gold_loss_correction import GoldLossCorrection
 from methods.correction.meta_label_correction import MetaLabelCorrection
 from methods.correction.noise_channel import corrected_cross_entropy, stochastic
 from methods.losses.cross_entropy import CrossEntropy
-from methods.objective import Outputs, PhaseInfo, Predictions, PreviousPhase, cross_entropy
+from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase, cross_entropy
 from tests.methods.cases import CLASSES, EXAMPLES, FEATURES, batch_of, hard, logits, outputs_for
 
 
@@ -27,7 +27,7 @@ def after(z, y, asked=()):
     def predict(pool=None):
         assert pool in asked
         known = torch.ones(len(y), dtype=torch.bool)
-        return Predictions(Outputs(z), torch.arange(len(y)), y, known)
+        return PoolOutputs(Outputs(z), torch.arange(len(y)), y, known)
 
     return PreviousPhase(CrossEntropy(), predict, {})
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from methods.objective import PhaseInfo, Predictions, generator, seed_of
+from methods.objective import PhaseInfo, PoolOutputs, generator, seed_of
 from pipelines.study.arms import known_arms, resolve_arm
-from pipelines.study.method_loading import build_method
+from pipelines.study.method_loading import build_method, parameters_of
+from pipelines.study.phases import Phase
 from tests.methods.cases import (
     CLASSES,
     EXAMPLES,
@@ -59,7 +60,13 @@ def predictions_of(objective):
     labels = torch.arange(EXAMPLES) % CLASSES
     flags = torch.zeros(EXAMPLES, dtype=torch.bool)
     outputs = outputs_for(objective, logits())
-    return Predictions(outputs, torch.arange(EXAMPLES), labels, flags)
+    return PoolOutputs(outputs, torch.arange(EXAMPLES), labels, flags)
+
+
+@every_method
+def test_no_hyperparameter_has_the_name_of_a_phases_field(name):
+    """Addresses could not tell them apart."""
+    assert not set(parameters_of(METHODS[name].method)) & set(Phase.model_fields)
 
 
 @every_method

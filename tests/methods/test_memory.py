@@ -11,7 +11,7 @@ from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 from methods.losses.truncated_generalized_cross_entropy import TruncatedGeneralizedCrossEntropy
 from methods.memory import remember
-from methods.objective import Outputs, PhaseInfo, Predictions, PreviousPhase
+from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase
 from tests.methods.cases import CLASSES, EXAMPLES, hard, logits, p_of
 
 
@@ -55,13 +55,13 @@ def test_early_learning_without_its_term_is_cross_entropy():
 
 def predict(z):
     labels = hard().y.argmax(1)
-    return lambda pool=None: Predictions(
+    return lambda pool=None: PoolOutputs(
         Outputs(z), torch.arange(EXAMPLES), labels, torch.zeros(EXAMPLES, dtype=torch.bool)
     )
 
 
 def test_truncation_keeps_who_is_predicted_above_k():
-    z, method = logits(2.0), bound(TruncatedGeneralizedCrossEntropy(k=0.3, start=0.5, every=2))
+    z, method = logits(2.0), bound(TruncatedGeneralizedCrossEntropy(k=0.3, warmup=0.5, every=2))
     plain = GeneralizedCrossEntropy(0.7)(Outputs(z), hard())
     kept = p_of(z) > 0.3
     assert 0 < kept.sum() < EXAMPLES
@@ -77,7 +77,7 @@ def test_truncation_keeps_who_is_predicted_above_k():
 
 
 def test_a_truncation_that_would_keep_nobody_does_not_happen():
-    method = bound(TruncatedGeneralizedCrossEntropy(k=1.0, start=0.0))
+    method = bound(TruncatedGeneralizedCrossEntropy(k=1.0, warmup=0.0))
     method.begin_epoch(0, predict(logits()))
     assert method.kept.all()
 
