@@ -12,11 +12,12 @@ from pipelines.errors import UserError
 
 
 def serve_dashboard(storages: list[str], port: int, console: Console) -> None:
-    """Serve the report on loopback, fresh while the study runs, until Ctrl-C."""
+    """Serve a live page and the report on loopback, fresh while the study runs, until Ctrl-C."""
+    from pipelines.execution.live import live_view
     from pipelines.report.dashboard import Dashboard
     from pipelines.report.dashboard_server import DashboardServer
 
-    dashboard = Dashboard(storages)
+    dashboard = Dashboard(storages, live_view)
     try:
         server = DashboardServer(dashboard, port)
     except OSError as error:

@@ -83,6 +83,7 @@ def _run(
             if progress.row is not None:
                 history.append(progress.row)
                 run.log(tracked_row(progress.row))
+                attempt.show(history)
             if progress.result is not None:
                 cost = progress.result["cost"] | {"gpus": gpus}
                 result: Outcome = {**progress.result, "cost": cost}

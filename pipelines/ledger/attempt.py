@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from pipelines.documents import Json, canonical, differences, encode, sha256
@@ -12,14 +14,16 @@ from pipelines.ledger.layout import (
     CHECKPOINT,
     DIGEST_LENGTH,
     HISTORY,
+    PROGRESS,
     RESULT,
     attempt_folder,
     trial_folder,
 )
-from pipelines.ledger.storage import Storage
+from pipelines.ledger.storage import STORAGE_ERRORS, Storage
 from pipelines.trial_documents import HistoryRow
 
 KEPT_CHECKPOINTS = 2
+SHOW_SECONDS = 5.0
 
 
 class LedgerConflict(Exception):
@@ -47,6 +51,7 @@ class Attempt:
         self.folder = attempt_folder(key, number)
         self._saved: list[str] = []
         self._digests: dict[str, str] = {}  # of the files that belong to the result
+        self._begun = self._shown = time.monotonic()
 
     def load_newest_checkpoint(self) -> tuple[int, bytes] | None:
         """Steps done and content of the furthest intact checkpoint of this and earlier attempts."""
@@ -74,6 +79,14 @@ class Attempt:
         self.storage.replace(f"{self.folder}/{name}", data)
         self._digests[name] = sha256(data)
 
+    def show(self, history: list[HistoryRow]) -> None:
+        """Let others see how far the attempt has come, every few seconds."""
+        if time.monotonic() - self._shown < SHOW_SECONDS:
+            return
+        self._shown = time.monotonic()
+        with suppress(*STORAGE_ERRORS):  # nothing depends on it
+            self.storage.replace(f"{self.folder}/{PROGRESS}", encode({"rows": history}))
+
     def fail(self, error: BaseException, error_class: str) -> None:
         """Record why the attempt ended; `error_class` is the caller's verdict, such as "user".
 
@@ -100,6 +113,8 @@ class Attempt:
             self._check_equal(existing, complete)
         for checkpoint in self._checkpoints():
             self.storage.delete(checkpoint.path)
+        if self._shown > self._begun:
+            self.storage.delete(f"{self.folder}/{PROGRESS}")
 
     def _checkpoints(self) -> list[_Checkpoint]:
         """Those of this and of earlier attempts."""

@@ -19,6 +19,7 @@ CHECKPOINT = re.compile(
 )
 DIGEST_LENGTH = 16  # hexadecimal digits
 SPEC, RESULT, HISTORY, PRUNED = "spec.json", "result.json", "history.json", "pruned.json"
+STARTED, PROGRESS = "started.json", "progress.json"
 MODEL_FILES = (MODEL, EXAMPLES)
 
 

@@ -7,6 +7,7 @@
     trials/KEY/attempts/N/            all that attempt N writes
         started.json                  created by the driver, who alone hands out attempts
         checkpoint-STEP-DIGEST.pt     the newest two; removed once there is a result
+        progress.json                 the rows so far, for whoever looks on; removed in the end
         history.json                  all rows; like the trained model, written before the result
         pruned.json                   its model was deleted on demand
         error.json, traceback.txt     if the attempt failed
@@ -24,7 +25,7 @@ what does not match its digest counts as not written. See docs/ledger.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pipelines.documents import Json, decode, encode
 from pipelines.errors import UserError
@@ -32,7 +33,15 @@ from pipelines.ledger.attempt import Attempt
 from pipelines.ledger.contents import Check, Contents, listings, read_contents
 from pipelines.ledger.documents import create_document, read_document
 from pipelines.ledger.index import Row, add_to_index, read_index
-from pipelines.ledger.layout import RESULT, SPEC, attempt_folder, newest_attempt, trial_folder
+from pipelines.ledger.layout import (
+    PROGRESS,
+    RESULT,
+    SPEC,
+    STARTED,
+    attempt_folder,
+    newest_attempt,
+    trial_folder,
+)
 from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
 from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import STORAGE_ERRORS, Storage, open_storage, unusable
@@ -125,12 +134,28 @@ class Ledger:
         documents = map(decode, self.storage.read_many(paths.values()))
         return {key: doc["rows"] for key, doc in zip(paths, documents, strict=True) if doc}
 
+    def running(
+        self, trials: Iterable[TrialRecord], since: float
+    ) -> Iterator[tuple[TrialRecord, float, list[HistoryRow]]]:
+        """Of those, the trials whose newest attempt started at `since` or later and has not ended.
+
+        With each: when it started, in seconds since the epoch, and the rows that it has shown.
+        """
+        started = [trial for trial in trials if trial.state == "started"]
+        folders = [attempt_folder(trial.key, trial.attempts) for trial in started]
+        beginnings = self.storage.read_many(f"{folder}/{STARTED}" for folder in folders)
+        shown = self.storage.read_many(f"{folder}/{PROGRESS}" for folder in folders)
+        for trial, *documents in zip(started, beginnings, shown, strict=True):
+            beginning, progress = map(decode, documents)
+            if beginning is not None and beginning["started"] >= since:
+                yield trial, beginning["started"], progress["rows"] if progress else []
+
     def new_attempt(self, key: str) -> int:
         """Number, from 1, of a new attempt at a trial. For the driver: no two share a number."""
         files = listings(self.storage, trial_folder(key)).get(key, {})
         number = newest_attempt(files) + 1
         started = encode({"started": time.time()})
-        while not self.storage.create_once(f"{attempt_folder(key, number)}/started.json", started):
+        while not self.storage.create_once(f"{attempt_folder(key, number)}/{STARTED}", started):
             number += 1
         return number
 

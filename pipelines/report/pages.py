@@ -90,6 +90,15 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
     )
 
 
+def live_page() -> str:
+    """The page that shows studies while they run: it fetches live.json again and again."""
+    return (
+        _environment()
+        .get_template("live.html")
+        .render(style=_inline("live.css"), script=_inline("live.js"))
+    )
+
+
 def _link(home: str, storage: str) -> str:
     """The way from the page in one storage to the files of another."""
     if storage == home:

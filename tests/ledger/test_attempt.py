@@ -99,3 +99,34 @@ def test_no_two_attempts_share_a_number(tmp_path: Path):
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda _: ledger.new_attempt(KEY), range(32)))
     assert sorted(numbers) == list(range(1, 33))
+
+
+def test_a_running_attempt_shows_its_rows_now_and_then_and_takes_them_back(
+    ledger: Ledger, monkeypatch
+):
+    attempt = started(ledger)
+    attempt.show(ROWS)
+    [(_, _, rows)] = ledger.running(ledger.trials().values(), 0)
+    assert rows == []  # it has just begun
+    monkeypatch.setattr("pipelines.ledger.attempt.SHOW_SECONDS", 0.0)
+    attempt.show(ROWS)
+    [(trial, begun, rows)] = ledger.running(ledger.trials().values(), 0)
+    assert trial.key == KEY and rows == ROWS
+    assert list(ledger.running(ledger.trials().values(), begun + 1)) == []
+    attempt.finish(RESULT, ROWS)
+    assert list(ledger.running(ledger.trials().values(), 0)) == []
+    assert not [f for f in ledger.storage.files("trials") if "progress" in f.path]
+
+
+def test_an_attempt_that_cannot_show_its_rows_goes_on(ledger: Ledger, monkeypatch):
+    attempt = started(ledger)
+    monkeypatch.setattr("pipelines.ledger.attempt.SHOW_SECONDS", 0.0)
+
+    def full(path: str, data: bytes) -> None:
+        raise OSError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt.storage, "replace", full)
+        attempt.show(ROWS)
+    attempt.finish(RESULT, ROWS)
+    assert state(ledger) == "completed"

@@ -1,5 +1,6 @@
 """The dashboard serves the page of a running study, renews it, and serves nothing else."""
 
+import json
 import re
 import urllib.error
 import urllib.request
@@ -7,13 +8,16 @@ import urllib.request
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.execution.live import live_view
+from pipelines.ledger import attempt
 from pipelines.report import dashboard
 from pipelines.report.dashboard import Dashboard
 from pipelines.report.pages import write_report
+from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 from tests.report.browser import PATIENCE, READY, becomes, needs_browser
 from tests.report.conftest import Serve
-from tests.support.synthetic_ledger import write_study
+from tests.support.synthetic_ledger import completed, write_study
 
 TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClientRect().top)"
 
@@ -22,7 +26,7 @@ TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClien
 def address(serve: Serve, monkeypatch):
     """Serves studies until the test ends; gives the address."""
     monkeypatch.setattr(dashboard, "LOOK_SECONDS", 0.0)
-    return lambda *storages: f"http://127.0.0.1:{serve(Dashboard(storages))}/"
+    return lambda *storages: f"http://127.0.0.1:{serve(Dashboard(storages, live_view))}/"
 
 
 def fetch(url: str) -> str:
@@ -39,17 +43,17 @@ def refused(url: str) -> int:
 
 def test_a_dashboard_needs_a_study(tmp_path):
     with pytest.raises(UserError, match="holds no study"):
-        Dashboard([str(tmp_path)])
+        Dashboard([str(tmp_path)], live_view)
 
 
 def test_the_version_changes_with_the_ledger_only(tmp_path, address):
     url = address(write_study(tmp_path, small_study(), limit=3))
     before = fetch(url + "version")
-    assert f'data-version="{before}"' in fetch(url)
+    assert f'data-version="{before}"' in fetch(url + "report")
     assert fetch(url + "version") == before
     write_study(tmp_path, small_study())
     assert fetch(url + "version") != before
-    assert "20 of 20 runs have ended" in fetch(url)
+    assert "20 of 20 runs have ended" in fetch(url + "report")
 
 
 def test_only_what_the_page_links_to_is_served(tmp_path, address):
@@ -68,7 +72,7 @@ def test_only_what_the_page_links_to_is_served(tmp_path, address):
 @needs_browser
 def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show):
     url = address(write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=6))
-    page = show(url)
+    page = show(url + "report")
     page.fill("input[type=search]", "ce")
     page.locator("table.arms th button", has_text="n").last.click()
     page.evaluate("scrollTo({ top: 300, behavior: 'instant' })")
@@ -80,3 +84,68 @@ def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show
     assert page.locator("th[aria-sort=ascending]").count() == 1
     assert page.locator("input[type=search]").input_value() == "ce"
     assert page.locator("table.arms tbody tr:visible").count() == 2
+    page.close()  # before the dashboard goes
+
+
+def test_a_study_that_is_not_finished_is_shown_live_and_a_finished_one_by_its_report(
+    tmp_path, address
+):
+    url = address(write_study(tmp_path, small_study(), limit=3))
+    assert "live.json" in fetch(url) and len(fetch(url)) < 50_000
+    [view] = json.loads(fetch(url + "live.json"))
+    assert (view["done"], view["planned"]) == (3, 20)
+    write_study(tmp_path, small_study())
+    assert "20 of 20 runs have ended" in fetch(url)
+
+
+def test_what_a_running_trial_shows_renews_the_live_page_and_not_the_report(
+    tmp_path, address, monkeypatch
+):
+    monkeypatch.setattr(attempt, "SHOW_SECONDS", 0.0)
+    url = address(write_study(tmp_path, small_study(), limit=3))
+    ledger, study_state = load_study_state(str(tmp_path))
+    with ledger.acquire_lease():
+        spec = study_state.planner.ask()
+        ledger.add_trial(spec)
+        running = ledger.attempt(spec["key"], ledger.new_attempt(spec["key"]))
+        version = fetch(url + "version")
+        for epochs in (1, 2):
+            running.show([{"epoch": e, "val/accuracy": 0.5} for e in range(1, epochs + 1)])
+            [view] = json.loads(fetch(url + "live.json"))
+            assert [trial["epoch"] for trial in view["running"]] == [epochs]
+            assert fetch(url + "version") == version
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_live_page_follows_the_study_without_being_loaded_again(
+    tmp_path, address, show, monkeypatch
+):
+    monkeypatch.setattr(attempt, "SHOW_SECONDS", 0.0)
+    study = small_study(("ce", "gce", "l2rw"))
+
+    def outcome(spec):
+        return RuntimeError("<b>bold</b>") if spec["arm"] == "l2rw" else completed(spec)
+
+    page = show(address(write_study(tmp_path, study, outcome, limit=6)))
+    page.evaluate("document.body.dataset.kept = 'yes'")
+    ledger, study_state = load_study_state(str(tmp_path))
+    assert page.locator(".state").inner_text() == "stopped"
+    with ledger.acquire_lease():
+        spec = study_state.planner.ask()
+        ledger.add_trial(spec)
+        running = ledger.attempt(spec["key"], ledger.new_attempt(spec["key"]))
+        page.locator(".card", has_text="its curve comes").wait_for(timeout=PATIENCE)
+        running.show([{"epoch": e, "val/accuracy": 0.2 * e} for e in (1, 2)])
+        page.locator(".card polyline").wait_for(timeout=PATIENCE)
+        assert "epoch 2 of 3, val 0.400" in page.locator(".card").inner_text()
+        assert page.locator(".state").inner_text() == "running"
+    write_study(tmp_path, study, outcome)
+    page.get_by_text("20 of 20 runs").wait_for(timeout=PATIENCE)
+    assert page.locator(".state").inner_text() == "complete"
+    assert "<b>bold</b>" in page.locator(".wrong").inner_text()
+    assert page.evaluate("document.body.dataset.kept") == "yes"
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()  # before the dashboard goes

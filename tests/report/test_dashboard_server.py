@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.execution.live import live_view
 from pipelines.report import dashboard_server
 from pipelines.report.dashboard import Content, Dashboard
 from pipelines.report.dashboard_server import DashboardServer
@@ -264,7 +265,7 @@ def test_both_loopback_addresses_are_served(serve: Serve):
 
 def test_a_port_in_use_is_an_error_before_anything_is_served():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        DashboardServer(Dashboard([]), taken.getsockname()[1])
+        DashboardServer(Dashboard([], live_view), taken.getsockname()[1])
 
 
 # ---- with a study
@@ -287,7 +288,7 @@ def test_links_in_a_study_and_what_is_no_file_are_not_served(serve: Serve, study
     (trial / "9/traceback.txt").mkdir(parents=True)
     (study / "results.json").symlink_to("/etc/passwd")
     os.mkfifo(study / "results.csv")
-    port = serve(Dashboard([str(study)]))
+    port = serve(Dashboard([str(study)], live_view))
     paths = [f"trials/{trial.parent.name}/attempts/{n}/traceback.txt" for n in (7, 8, 9)]
     for path in [*paths, "results.json", "results.csv"]:
         assert status(ask(port, get(f"/{path}"))) == 404
@@ -295,16 +296,16 @@ def test_links_in_a_study_and_what_is_no_file_are_not_served(serve: Serve, study
 
 def test_serving_writes_nothing(serve: Serve, study: Path):
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
-    port = serve(Dashboard([str(study)]))
-    for target in ("/", "/version", "/results.json"):
+    port = serve(Dashboard([str(study)], live_view))
+    for target in ("/", "/live.json", "/report", "/version", "/results.json"):
         ask(port, get(target))
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
 def test_a_damaged_result_costs_its_trial_and_not_the_page(serve: Serve, study: Path, capfd):
-    port = serve(Dashboard([str(study)]))
+    port = serve(Dashboard([str(study)], live_view))
     next(study.glob("trials/*/result.json")).write_bytes(b'{"status": "compl\xff')
-    answer = ask(port, get())
+    answer = ask(port, get("/report"))
     assert status(answer) == 200 and b"damaged" in answer
     assert capfd.readouterr() == ("", "")
 
@@ -314,9 +315,9 @@ def test_a_damaged_result_costs_its_trial_and_not_the_page(serve: Serve, study: 
 def test_a_study_that_cannot_be_read_any_more_is_one_line(
     serve: Serve, study: Path, capfd, name: str, content: bytes | None
 ):
-    port = serve(Dashboard([str(study)]))
+    port = serve(Dashboard([str(study)], live_view))
     (study / name).unlink() if content is None else (study / name).write_bytes(content)
-    answer = ask(port, get())
+    answer = ask(port, get("/report"))
     assert status(answer) == 503 and answer.count(b"\n", answer.index(b"\r\n\r\n") + 4) == 1
     assert capfd.readouterr() == ("", "")
 
@@ -324,10 +325,10 @@ def test_a_study_that_cannot_be_read_any_more_is_one_line(
 def test_a_study_that_is_deleted_is_missed_and_its_successor_is_shown(
     serve: Serve, study: Path, capfd
 ):
-    port = serve(Dashboard([str(study)]))
+    port = serve(Dashboard([str(study)], live_view))
     study.rename(study.parent / "moved")
-    for target in ("/", "/version"):
+    for target in ("/", "/live.json", "/report", "/version"):
         assert status(ask(port, get(target))) == 503
     write_study(study, small_study(("ce", "gce")), limit=3)
-    assert b"gce" in ask(port, get())
+    assert b"gce" in ask(port, get("/report"))
     assert capfd.readouterr() == ("", "")

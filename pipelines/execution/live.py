@@ -1,0 +1,112 @@
+"""What a dashboard shows of a study while it runs: plain values, drawn by its page."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import asdict
+
+from pipelines.documents import Json
+from pipelines.execution.progress import ArmProgress, ProgressTable
+from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
+from pipelines.report.study_state import StudyState
+from pipelines.study.phase_rules import phase_epochs
+from pipelines.study.training_spec import TrainingSpec
+from pipelines.trial_documents import HistoryRow
+
+LINES = 20  # of what went wrong; `status` and the report have them all
+
+
+def live_view(ledger: Ledger, study_state: StudyState) -> Json:
+    """How a study stands, what runs at this moment, and what went wrong.
+
+    Scores are those on val; the estimate of the time left takes as many workers as trials run.
+    """
+    driver = ledger.driver()
+    running: list[Json] = []
+    if driver is not None:
+        trials = ledger.running(study_state.trials.values(), driver.started)
+        running = [_running(study_state, *shown) for shown in trials]
+    table = ProgressTable(study_state.planner, workers=max(1, len(running)))
+    for trial in study_state.trials.values():
+        table.add(trial)
+    counts = table.as_json()
+    finals = _finals(study_state)
+    wrong = _wrong(study_state)
+    return {
+        "name": study_state.study.name,
+        "about": study_state.study.about,
+        "metric": study_state.study.protocol.metric,
+        "driver": driver and f"{driver.host}, process {driver.pid}",
+        "done": counts["done"],
+        "planned": counts["planned"],
+        "eta": table.eta() if driver else None,
+        "arms": [
+            _arm(line) | {"kind": study_state.planner.arms[line.arm].kind} | finals[line.arm]
+            for line in table.lines()
+        ],
+        "running": sorted(running, key=lambda trial: trial["started"]),
+        "wrong": wrong[:LINES],
+        "more_wrong": max(0, len(wrong) - LINES),
+    }
+
+
+def _arm(line: ArmProgress) -> Json:
+    # JSON has no infinity, which is the worst score of some metrics.
+    best = line.best_val if _is_number(line.best_val) else None
+    return asdict(line) | {"best_val": best, "remaining_seconds": line.remaining_seconds()}
+
+
+def _running(
+    study_state: StudyState, trial: TrialRecord, started: float, rows: list[HistoryRow]
+) -> Json:
+    """A trial that runs: which it is, and its score on val by epoch, as far as it has shown it."""
+    spec = trial.spec
+    protocol = study_state.study.protocols[spec["scenario"]]
+    name = f"val/{protocol.metric}"
+    phases = TrainingSpec.of(spec, protocol).phases
+    return {
+        "key": trial.key,
+        "arm": spec["arm"],
+        "role": spec["role"],
+        "repeat": spec["repeat"],
+        "index": spec["index"],
+        "scenario": spec["scenario"],
+        "attempt": trial.attempts,
+        "started": started,
+        "epochs": sum(phase_epochs(phase, protocol) for phase in phases),
+        "epoch": rows[-1]["epoch"] if rows else 0,
+        "curve": [[row["epoch"], row[name]] for row in rows if _is_number(row.get(name))],
+    }
+
+
+def _finals(study_state: StudyState) -> dict[str, Json]:
+    """By arm, the mean score on val of its completed final runs so far, and their number."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for record in study_state.records:
+        if record.role == "final" and record.status == "completed" and _is_number(record.val):
+            scores[record.arm].append(record.val)
+    return defaultdict(
+        lambda: {"final_runs": 0, "final_val": None},
+        {
+            arm: {"final_runs": len(values), "final_val": sum(values) / len(values)}
+            for arm, values in scores.items()
+        },
+    )
+
+
+def _wrong(study_state: StudyState) -> list[str]:
+    """A line for each failed trial, conflict and damaged file."""
+    failed = [
+        f"{trial.key} failed ({error['class']}): {error['type']}: {error['message']}"
+        for trial in study_state.trials.values()
+        if trial.state == "failed" and (error := trial.error)
+    ]
+    conflicts = [f"{key}: attempts came to different results" for key in study_state.conflicts()]
+    return [*failed, *conflicts, *damage_lines(study_state.damaged)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
