@@ -2,9 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
+from pipelines.analysis.headline_words import (
+    break_even_sentence,
+    interval_words,
+    needed_words,
+    new_examples_sentence,
+    verdict_sentence,
+)
 from pipelines.analysis.results_schema import (
     ArmResults,
-    BreakEvenJson,
     ComparedArms,
     EstimateJson,
     Headline,
@@ -12,8 +18,9 @@ from pipelines.analysis.results_schema import (
     Results,
 )
 from pipelines.analysis.selection import best_arm
+from pipelines.analysis.sentences import score_text
+from pipelines.analysis.words import shown, unit
 from pipelines.kinds import learns_itself
-from pipelines.metrics import METRICS
 
 
 def headline(results: Results) -> Headline:
@@ -30,10 +37,12 @@ def headline(results: Results) -> Headline:
     theirs = _best(arms, lambda a: a["tuned"] and a["clean_labels"]["train"] == labels)
     if theirs is None:
         gap = f"No tuned arm with {labels} clean training labels has finished: no break-even budget"
-        sentences = [gap, f"{ours} scores {_mean(results, ours)}", _price(results, ours)]
+        score = score_text(results["metric"], arms[ours]["test"][results["selection"]["epoch"]])
+        sentences = [gap, f"{ours} scores {score}", _price(results, ours)]
     else:
         pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
-        sentences = [_verdict(results, pair), *_over_scenarios(results, pair)]
+        sentences = [_verdict(results, pair), *_for_new_examples(results, pair)]
+        sentences += _over_scenarios(results, pair)
         sentences += [_break_even(pair), _price(results, ours), _price(results, theirs)]
     sentences += _controls(results, ours, theirs)
     sentences += [s for name in (ours, theirs) if name for s in _own_knobs(results, name)]
@@ -50,32 +59,11 @@ def _best(arms: Mapping[str, ArmResults], eligible: Callable[[ArmResults], bool]
 
 def _number(results: Results, value: float, sign: str = "") -> str:
     """A score or a difference of scores; fractions in points of 100."""
-    metric = METRICS[results["metric"]]
-    return f"{metric.scale * value:{sign}.{1 if metric.in_points else 4}f}"
-
-
-def _unit(results: Results) -> str:
-    return "points" if METRICS[results["metric"]].in_points else results["metric"]
+    return shown(results["metric"], [value], [0.0] if sign else (), sign)[0]
 
 
 def _interval(results: Results, estimate: EstimateJson) -> str:
-    size = f"n = {_count(estimate['n'], 'run')} in {_count(estimate['repeats'], 'repeat')}"
-    if estimate["low"] is None or estimate["high"] is None:
-        return f"interval not available, {size}"
-    low, high = (_number(results, end, "+") for end in (estimate["low"], estimate["high"]))
-    scope = " and speaks of this data seed and search only" if estimate["repeats"] == 1 else ""
-    return f"95 % interval {low} to {high}, {size}{scope}"
-
-
-def _count(n: float, noun: str) -> str:
-    return f"{n:g} {noun}{'' if n == 1 else 's'}"
-
-
-def _mean(results: Results, name: str) -> str:
-    score = results["arms"][name]["test"][results["selection"]["epoch"]]
-    if score["mean"] is None:
-        return "no finite test score"
-    return f"{_number(results, score['mean'])} ({_interval(results, score)})"
+    return interval_words(results["metric"], estimate, results["margin"])
 
 
 def _price(results: Results, name: str) -> str:
@@ -88,22 +76,17 @@ def _price(results: Results, name: str) -> str:
 
 
 def _verdict(results: Results, pair: ComparedArms) -> str:
-    gap, ours, theirs = pair["difference"], pair["untuned"], f"tuned {pair['tuned']}"
-    if gap["mean"] is None:
-        return f"{ours} and {theirs} have no pair of finished runs to compare"
-    needed = f"about {_count(pair['more'], pair['unit'][:-1])} more would" if pair["more"] else ""
-    words = {
-        "superior": f"{ours} is better than {theirs}",
-        "non-inferior": f"{ours} is non-inferior to {theirs}",
-        "inferior": f"{ours} is worse than {theirs}",
-        "inconclusive": f"Whether {ours} does as well as {theirs} is inconclusive",
-    }[pair["verdict"]]
-    decide = f" ({needed} decide)" if needed else ""
-    return (
-        f"{words}{decide}: difference {_number(results, gap['mean'], '+')} {_unit(results)} "
-        f"({_interval(results, gap)}; margin {_number(results, results['margin'])}, "
-        f"{results['selection']['epoch']} epoch)"
-    )
+    needed = needed_words(pair["more"], pair["unit"])
+    of = f"{results['selection']['epoch']} epoch{f'; {needed}' if needed else ''}"
+    theirs = f"tuned {pair['tuned']}"
+    metric, margin = results["metric"], results["margin"]
+    return verdict_sentence(metric, pair["untuned"], theirs, pair["difference"], margin, of)
+
+
+def _for_new_examples(results: Results, pair: ComparedArms) -> list[str]:
+    metric, margin = results["metric"], results["margin"]
+    sentence = new_examples_sentence(metric, pair["untuned"], pair["difference"], margin)
+    return [sentence] if sentence else []
 
 
 def _break_even(pair: Pair) -> str:
@@ -111,37 +94,11 @@ def _break_even(pair: Pair) -> str:
     tuned, untuned = pair["tuned"], pair["untuned"]
     if b_star is None:
         return f"No break-even budget: {tuned} has no budget curve of a random search"
-    interval = _budget_interval(b_star)
-    if b_star["budget"] is None:
-        return (
-            f"{b_star['largest']} random trials are not enough for {tuned} to match {untuned} "
-            f"({interval})"
-        )
-    if b_star["budget"] == 0:
-        answer = (
-            f"{tuned} needs no tuning to match {untuned}: its default already does ({interval})"
-        )
-    else:
-        cost = (
-            f"with the default {b_star['trials']:g} trials or "
-            f"{b_star['passes']:,.0f} example passes"
-        )
-        trials = _count(b_star["budget"], "random trial")
-        answer = f"{tuned} needs {trials} to match {untuned} ({interval}; {cost})"
-    saved = b_star["passes_saved"]
+    answer, saved = break_even_sentence(tuned, untuned, b_star), b_star["passes_saved"]
     if saved is None:
         return answer
     verb = "saves" if saved >= 0 else "costs"
     return f"{answer}; its own run counted, {untuned} {verb} {abs(saved):,.0f} passes"
-
-
-def _budget_interval(b_star: BreakEvenJson) -> str:
-    """The interval of b*, whose ends may lie beyond the search."""
-    if not b_star["interval"]:
-        return "one search; interval not available"
-    ends = (b_star["low"], b_star["high"])
-    low, high = (f"> {b_star['largest']}" if end is None else f"{end:g}" for end in ends)
-    return f"95 % interval {low} to {high}, {_count(b_star['repeats'], 'repeat')}"
 
 
 def _over_scenarios(results: Results, pair: Pair) -> list[str]:
@@ -186,7 +143,7 @@ def _controls(results: Results, ours: str, theirs: str | None) -> list[str]:
             continue
         beaten = gap["high"] is not None and gap["high"] < 0
         claim = "does better than" if beaten else "is not shown to do worse than"
-        size = f"{_number(results, gap['mean'], '+')} {_unit(results)}"
+        size = f"{_number(results, gap['mean'], '+')} {unit(results['metric'])}"
         sentences.append(
             f"Control {control} {claim} {ours}: {ours} minus {control} {size} "
             f"({_interval(results, gap)}); {_price(results, control)}"

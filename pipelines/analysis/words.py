@@ -51,10 +51,14 @@ def shown(
     An end of an interval at 0.0004 is not shown as 0.0 where it matters that it is above 0.
     """
     scale, digits = METRICS[metric].scale, 1 if METRICS[metric].in_points else 4
+    texts: list[str] = []
     for extra in range(EXTRA_DIGITS):
         texts = [f"{scale * value:{sign}.{digits + extra}f}" for value in values]
-        edges = {f"{scale * limit:{sign}.{digits + extra}f}" for limit in limits}
-        if not any(t in edges and v not in limits for t, v in zip(texts, values, strict=True)):
+        # Numbers, not texts: -0.0 is 0.
+        edges = {round(scale * limit, digits + extra) for limit in limits}
+        if not any(
+            float(t) in edges and v not in limits for t, v in zip(texts, values, strict=True)
+        ):
             break
     return texts
 

@@ -28,7 +28,7 @@ def test_the_headline_claims_nothing_without_n_interval_clean_labels_and_cost(re
 def test_the_headline_says_when_it_is_inconclusive_and_what_would_decide():
     records, info = synthetic_study(ARMS, run_sd=0.05, seeds=1)
     sentence = said(summarise(records, info))
-    assert re.search(r"is inconclusive \(about \d+ repeats? more would decide\)", sentence)
+    assert re.search(r"is inconclusive: .* about \d+ repeats? more would decide\)", sentence)
 
 
 def test_the_headline_says_when_the_default_already_does_it():
