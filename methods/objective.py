@@ -35,16 +35,24 @@ def generator(*key: int | str) -> torch.Generator:
 
 
 class Outputs(NamedTuple):
-    """What a model gives for a batch: logits [B, K], and features [B, D] where they are needed."""
+    """What a model gives for a batch: logits [B, K], and features [B, D] where they are needed.
+
+    other: the same of the second network, where a method trains two.
+    """
 
     logits: Tensor
     features: Tensor | None = None
+    other: Outputs | None = None
+
+    def each(self) -> list[Outputs]:
+        """Those of the one network, or of both."""
+        return [self] if self.other is None else [self, *self.other.each()]
 
     def detach(self) -> Outputs:
         """The same values, without their graph."""
-        return Outputs(
-            self.logits.detach(), None if self.features is None else self.features.detach()
-        )
+        features = None if self.features is None else self.features.detach()
+        other = None if self.other is None else self.other.detach()
+        return Outputs(self.logits.detach(), features, other)
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,8 @@ class Objective(nn.Module, ABC):
     """
 
     needs_features: ClassVar[bool] = False
+    #: How many networks it trains side by side: with 2, outputs have `other`.
+    networks: ClassVar[int] = 1
     # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
     # moves nothing (L2RW).
     fresh_each_step: ClassVar[bool] = False
@@ -183,8 +193,9 @@ class Objective(nn.Module, ABC):
         """Memory of past predictions, running percentiles; called without gradient."""
 
     def predict(self, outputs: Outputs) -> Tensor:
-        """Class probabilities [B, K]: what every accuracy is computed on."""
-        return outputs.logits.softmax(dim=1)
+        """Class probabilities [B, K], of two networks their mean: what accuracy is computed on."""
+        first, *others = (o.logits.softmax(dim=1) for o in outputs.each())
+        return sum(others, first) / (1 + len(others)) if others else first
 
     def learned(self) -> dict[str, Tensor]:
         """What a person wants to watch, by name: learned scalars, and curves (1-d)."""

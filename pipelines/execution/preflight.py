@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.record import TrialRecord
 from pipelines.models.build import build
-from pipelines.models.network import logits_of
+from pipelines.models.heads import logits_of
 from pipelines.planning.specs import data_seed, default_spec
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.protocol import Protocol, with_changes

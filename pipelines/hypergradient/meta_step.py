@@ -24,7 +24,7 @@ from pipelines.hypergradient.self_check import (
     reverse_mode,
 )
 from pipelines.hypergradient.update_rules import Parameters, Taken
-from pipelines.models.network import Network
+from pipelines.models.network import Network, tensors_of
 from pipelines.study.phases import Meta
 
 Clean = tuple[Tensor, Tensor]  # normalised inputs [M, ...], label distributions [M, K]
@@ -86,13 +86,13 @@ class MetaLearner:
         batch, where they are known.
         """
         theta = self.theta if before is None else before
-        z = None if outputs is None else _tensors(outputs)
+        z = None if outputs is None else tensors_of(outputs)
         phi = list(self.objective.meta_parameters())
         problem = _problem(
             self.network,
             batch.x,
             clean,
-            losses=lambda outputs: self.objective(Outputs(*outputs), batch),
+            losses=lambda outputs: self.objective(self.network.outputs_of(outputs), batch),
             moves=not self.objective.fresh_each_step,
         )
         return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
@@ -129,11 +129,11 @@ class MetaLearner:
 
         def forward() -> OutputTensors:
             network.reseed("forward")
-            return _tensors(network(x))
+            return tensors_of(network(x))
 
         def forward_with(theta: Parameters) -> OutputTensors:
             network.reseed("forward")
-            return _tensors(network.forward_with(theta, x))
+            return tensors_of(network.forward_with(theta, x))
 
         return ModelCalls(forward, forward_with, _look_ahead_parameters(network, self.meta))
 
@@ -179,11 +179,12 @@ def _problem(
 
     def outputs(theta: Parameters) -> OutputTensors:
         network.reseed("forward")  # as the training forward does, so that dropout masks agree
-        return _tensors(network.forward_with(theta, x))
+        return tensors_of(network.forward_with(theta, x))
 
     def clean_loss(theta: Parameters) -> Tensor:
         network.reseed("clean")
-        return cross_entropy(network.forward_with(theta, clean[0]).logits, clean[1]).mean()
+        outputs = network.forward_with(theta, clean[0]).each()
+        return torch.stack([cross_entropy(o.logits, clean[1]).mean() for o in outputs]).mean()
 
     return Problem(outputs, losses, clean_loss, moves)
 
@@ -193,7 +194,3 @@ def _look_ahead_parameters(network: Network, meta: Meta) -> Parameters:
     if meta.last_layers is None:
         return network.parameters()
     return network.last_parameters(meta.last_layers)
-
-
-def _tensors(outputs: Outputs) -> OutputTensors:
-    return tuple(t for t in outputs if t is not None)

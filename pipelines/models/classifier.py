@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from pipelines import own_modules
 from pipelines.documents import Json, decode
 from pipelines.errors import UserError
 from pipelines.models.build import build
-from pipelines.models.network import feature_width
+from pipelines.models.heads import Ensemble, feature_width
 from pipelines.study.method_loading import build_method, importable
 from pipelines.study.protocol import Model
 
@@ -31,8 +32,11 @@ class Classifier(nn.Module):
         self.mean, self.std = nn.Buffer(mean), nn.Buffer(std)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of stored values."""
-        return self.network((x.float() - self.mean) / self.std)
+        """Logits of stored values; of two networks, those of their mean probabilities."""
+        logits = self.network((x.float() - self.mean) / self.std)
+        if isinstance(self.network, Ensemble):
+            return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
+        return logits
 
 
 def load_model(file: str | Path | BinaryIO) -> Classifier:
@@ -64,7 +68,9 @@ def load_objective(file: str | Path | BinaryIO) -> Objective:
 
 
 def _network(saved: Json) -> nn.Module:
-    return build(Model(**saved["model"]), tuple(saved["input_shape"]), len(saved["classes"]))
+    model, shape = Model(**saved["model"]), tuple(saved["input_shape"])
+    members = [build(model, shape, len(saved["classes"])) for _ in range(saved.get("networks", 1))]
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def _phase_info(saved: Json, needs_features: bool) -> PhaseInfo:

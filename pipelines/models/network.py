@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.func import functional_call
 
 from methods.objective import Key, Outputs, seed_of
 from pipelines.errors import UserError
+from pipelines.models.heads import last_linear, logits_of, members_of
 
 
 @contextmanager
@@ -32,6 +34,7 @@ EVALUATION_BATCH = 1024
 class Network:
     """Wraps a plain nn.Module that maps x [B, ...] to logits.
 
+    An Ensemble gives the outputs of its first network, with those of the second in `other`.
     features: outputs carry the input of the model's last linear layer, [B, D].
     autocast: run the model under bfloat16; logits come back in float32.
     channels_last: keep convolutions' weights and their inputs in that order of memory, in which
@@ -57,18 +60,21 @@ class Network:
             list(model.named_parameters(remove_duplicate=False))
         )
         self._constants = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-        self._captured: list[Tensor] = []
+        self._captured: dict[int, Tensor] = {}  # features, by network
         #: The step that is being taken, for `reseed`.
         self.step_key: Key = ()
         self._features = features
-        self._hook = (
-            _last_linear(model).register_forward_pre_hook(self._capture) if features else None
-        )
+        self._networks = len(members_of(model))
+        self._hooks = [
+            last_linear(member).register_forward_pre_hook(partial(self._capture, number))
+            for number, member in enumerate(members_of(model))
+            if features
+        ]
 
     def close(self) -> None:
-        """Take the hook off the model again."""
-        if self._hook is not None:
-            self._hook.remove()
+        """Take the hooks off the model again."""
+        for hook in self._hooks:
+            hook.remove()
 
     def parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by name: theta."""
@@ -82,9 +88,12 @@ class Network:
         """
         theta = self.parameters()
         names = list(dict.fromkeys(name.rpartition(".")[0] for name in theta))
-        if layers > len(names):
-            raise UserError(f"meta.last_layers = {layers}: the model has {len(names)} layers")
-        last = set(names[-layers:])
+        last: set[str] = set()
+        for number in range(self._networks):
+            own = [n for n in names if self._networks == 1 or n.startswith(f"members.{number}.")]
+            if layers > len(own):
+                raise UserError(f"meta.last_layers = {layers}: the model has {len(own)} layers")
+            last |= {*own[-layers:]}
         return {n: p for n, p in theta.items() if n.rpartition(".")[0] in last}
 
     def __call__(self, x: Tensor) -> Outputs:
@@ -119,15 +128,19 @@ class Network:
         """Outputs in eval mode of batches of normalised inputs, one after the other."""
         self.model.eval()
         try:
-            parts = [self(x) for x in batches]
+            parts = [tensors_of(self(x)) for x in batches]
         finally:
             self.model.train()
-        features = (
-            torch.cat([p.features for p in parts if p.features is not None])
-            if self._features
-            else None
-        )
-        return Outputs(torch.cat([p.logits for p in parts]), features)
+        return self.outputs_of([torch.cat(tensors) for tensors in zip(*parts, strict=True)])
+
+    def outputs_of(self, tensors: Sequence[Tensor]) -> Outputs:
+        """Outputs from their tensors, in the order of `tensors_of`."""
+        outputs, each = None, len(tensors) // self._networks
+        for start in reversed(range(0, len(tensors), each)):
+            logits, features = tensors[start], tensors[start + 1] if each == 2 else None
+            outputs = Outputs(logits, features, outputs)
+        assert outputs is not None
+        return outputs
 
     def reseed(self, purpose: str) -> None:
         """Dropout and the like draw from this step's key and purpose at the next forward."""
@@ -142,48 +155,16 @@ class Network:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext():
             logits = logits_of(model(x))
-        features = self._captured.pop() if self._features else None
-        return Outputs(logits.float() if self.autocast else logits, features)
+        logits = logits.float() if self.autocast else logits
+        each = logits.unbind(1) if self._networks > 1 else [logits]
+        features = [[self._captured.pop(n)] if self._features else [] for n in range(len(each))]
+        return self.outputs_of([t for z, h in zip(each, features, strict=True) for t in (z, *h)])
 
-    def _capture(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._captured[:] = [inputs[0]]
-
-
-def logits_of(output: object) -> Tensor:
-    """The logits [B, K] in what a model gives.
-
-    That is a tensor; or a group of them, whose `logits` or first part they are. Further heads
-    (GoogLeNet's and Inception's, which they have while training) are left out.
-
-    Raises:
-        UserError: there are none.
-    """
-    logits = output
-    if isinstance(output, Mapping):
-        logits = output.get("logits", next(iter(output.values()), None))
-    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
-        logits = getattr(output, "logits")  # noqa: B009  # pyright does not know of it
-    elif isinstance(output, Sequence) and output:
-        logits = output[0]
-    if not isinstance(logits, Tensor):
-        raise UserError(
-            f"the model gives {type(output).__name__}: must be logits, or a group of tensors "
-            "whose `logits` or first part they are"
-        )
-    return logits
+    def _capture(self, number: int, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._captured[number] = inputs[0]
 
 
-def feature_width(model: nn.Module) -> int:
-    """D of the model's features, the input of its last linear layer.
-
-    Raises:
-        UserError: it has no such layer.
-    """
-    return _last_linear(model).in_features
-
-
-def _last_linear(model: nn.Module) -> nn.Linear:
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not layers:
-        raise UserError(f"model {type(model).__name__} has no linear layer to take features from")
-    return layers[-1]
+def tensors_of(outputs: Outputs) -> tuple[Tensor, ...]:
+    """Logits, and features where there are any, of the one network or of each."""
+    own = tuple(t for t in (outputs.logits, outputs.features) if t is not None)
+    return own if outputs.other is None else own + tensors_of(outputs.other)

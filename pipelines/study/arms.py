@@ -12,7 +12,7 @@ from pipelines.documents import assign, lookup
 from pipelines.errors import UserError
 from pipelines.kinds import KINDS
 from pipelines.study.method_loading import parameters_of
-from pipelines.study.phase_rules import check_phase
+from pipelines.study.phase_rules import check_phase, check_sequence
 from pipelines.study.phases import Phase
 from pipelines.study.search_space import Range, Value, bounds, describe_distribution, widened
 from pipelines.study.validation import Strict, did_you_mean, one_of, preview
@@ -126,6 +126,7 @@ class Arm(Strict):
             ) from None
         for phase in resolved:
             check_phase(phase)
+        check_sequence(resolved)
         return resolved
 
 

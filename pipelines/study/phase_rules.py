@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
-from pipelines.study.method_loading import bound_method
+from pipelines.study.method_loading import bound_method, method_class
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Protocol, Schedule
 from pipelines.study.validation import describe
@@ -55,6 +56,21 @@ def check_meta(phase: Phase, protocol: Protocol) -> None:
             f"meta.step = 'own' with clip = {clip} needs all layers: the norm that is clipped is "
             "theirs; use no last_layers, or step: plain"
         )
+
+
+def check_sequence(phases: list[Phase]) -> None:
+    """Can each phase go on with the networks of the one before?
+
+    Raises:
+        UserError: one cannot.
+    """
+    for before, phase in pairwise(phases):
+        needed, there = (method_class(p.method).networks for p in (phase, before))
+        if phase.start == "continue" and needed != there:
+            raise UserError(
+                f"phase {phase.name!r}: start = 'continue': {phase.method} trains {needed} "
+                f"network(s), phase {before.name!r} leaves {there}; use start: fresh, or initial"
+            )
 
 
 def check_phase(phase: Phase) -> None:

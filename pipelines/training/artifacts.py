@@ -33,6 +33,7 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
         "weights": _on_cpu((best or state)["model"]),
         "objective": _objective(phase, protocol, task, (best or state)["objective"]),
         "model": protocol.model.model_dump(),
+        "networks": method_class(phase.method).networks,
         "input_shape": list(task.input_shape),
         "classes": task.classes,
         "mean": task.mean,

@@ -41,11 +41,11 @@ State = dict[str, list[Tensor]]  # what a step changes, by who owns it
 class StepOutput(NamedTuple):
     """What a step leaves to look at, until the next one.
 
-    logits [B, K]; logit_grad [B, K]: gradient of the mean loss in them; the batch.
+    logits [B, K] of each network; logit_grads [B, K]: of the mean loss in them; the batch.
     """
 
-    logits: Tensor
-    logit_grad: Tensor
+    logits: list[Tensor]
+    logit_grads: list[Tensor]
     batch: Batch
 
 

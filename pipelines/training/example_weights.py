@@ -35,7 +35,10 @@ def implicit_weights(logits: Tensor, logit_grad: Tensor, target: Tensor) -> Tens
 
 
 class ExampleRecord:
-    """Weight and loss [N] of each row of the data set when it was last observed, NaN before."""
+    """Weight and loss [N] of each row of the data set when it was last observed, NaN before.
+
+    Of two networks their means.
+    """
 
     def __init__(self, rows: int, device: torch.device) -> None:
         self.weights = torch.full((rows,), torch.nan, device=device)
@@ -44,9 +47,13 @@ class ExampleRecord:
     @torch.no_grad()
     def see(self, step_output: StepOutput) -> None:
         """Observe a step that was taken."""
-        logits, logit_grad, batch = step_output
-        self.weights[batch.index] = implicit_weights(logits, logit_grad, batch.y).float()
-        self.losses[batch.index] = cross_entropy(logits, batch.y).float()
+        logits, logit_grads, batch = step_output
+        weights = [
+            implicit_weights(z, grad, batch.y) for z, grad in zip(logits, logit_grads, strict=True)
+        ]
+        losses = [cross_entropy(z, batch.y) for z in logits]
+        self.weights[batch.index] = _mean(weights).float()
+        self.losses[batch.index] = _mean(losses).float()
 
     def row(self, train: Split) -> dict[str, object]:
         """Who has weight, for a row of the history; empty where no truth or no weight is known."""
@@ -54,6 +61,10 @@ class ExampleRecord:
         if not (train.truth >= 0).all() or not weights.isfinite().any():
             return {}
         return weight_row(weights, train.y != train.truth)
+
+
+def _mean(each: list[Tensor]) -> Tensor:
+    return torch.stack(each).mean(dim=0) if len(each) > 1 else each[0]
 
 
 def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:

@@ -6,7 +6,7 @@ import math
 
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import bound_method
+from pipelines.study.method_loading import bound_method, method_class
 from pipelines.study.phase_rules import epoch_size, phase_epochs
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Schedule
@@ -43,7 +43,8 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
         size = epoch_size(phase, task.sizes)
         steps = math.ceil(size / schedule.batch_size)
         epochs = phase_epochs(phase, protocol)
-        total += epochs * (3 * size + _meta_passes(phase, size, steps, len(task.meta)))
+        extra = _meta_passes(phase, size, steps, len(task.meta))
+        total += method_class(phase.method).networks * epochs * (3 * size + extra)
     return total
 
 

@@ -147,18 +147,19 @@ class PhaseTraining:
             step = self.descent.look_ahead(step_inputs.rate)
             self._meta_step(batch, step_inputs, step, outputs=outputs)
         # 4. The real step, at the new phi (equation 5 of Meta-Weight-Net).
-        outputs.logits.retain_grad()
+        for each in outputs.each():
+            each.logits.retain_grad()
         losses = self.objective(outputs, batch)
         real = self.descent.real_step(step_inputs.rate) if alternating else None
         kept = self.descent.step(losses.mean(), step_inputs.rate, real)
-        logit_grad, outputs, losses = outputs.logits.grad, outputs.detach(), losses.detach()
-        assert logit_grad is not None
+        logit_grads = [grad for o in outputs.each() if (grad := o.logits.grad) is not None]
+        outputs, losses = outputs.detach(), losses.detach()
         # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.
         if real is not None and kept is not None:
             self._meta_step(batch, step_inputs, real, *kept, outputs)
         # 6. Memory of the method, and the sums of the epoch.
         self._account(outputs, losses, batch)
-        return StepOutput(outputs.logits, logit_grad, batch)
+        return StepOutput([each.logits for each in outputs.each()], logit_grads, batch)
 
     def _meta_step(
         self,
@@ -184,7 +185,7 @@ class PhaseTraining:
         how = self.phase.meta
         clean = min(how.batch_size, len(self.task.meta))
         extra = meta_passes(how, self.objective.fresh_each_step, size, clean) if meta else 0
-        return 3 * size + extra
+        return self.objective.networks * (3 * size + extra)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that a step moves."""

@@ -8,7 +8,8 @@ import torch
 
 from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs
 from pipelines.data.task import Task
-from pipelines.models.network import EVALUATION_BATCH, Network, feature_width
+from pipelines.models.heads import feature_width
+from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.phases import Phase
 from pipelines.trial_documents import HistoryRow
 

@@ -21,6 +21,7 @@ from methods.objective import Objective, Pool, PoolOutputs, PreviousPhase, seed_
 from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
 from pipelines.models.build import build
+from pipelines.models.heads import Ensemble
 from pipelines.models.network import Network, same_random_state
 from pipelines.study.method_loading import build_method, method_class
 from pipelines.study.phase_rules import phase_epochs
@@ -98,10 +99,14 @@ class TrainingRun:
 
     def _build_model(self) -> torch.nn.Module:
         """A new model; `start: initial` repeats the weights of the first phase."""
-        again = self.phases[self.phase_index].start == "initial"
-        number = 0 if again else self.phase_index
-        torch.default_generator.manual_seed(seed_of(self.seed, "model", number))
-        model = build(self.protocol.model, self.task.input_shape, self.classes)
+        phase = self.phases[self.phase_index]
+        number = 0 if phase.start == "initial" else self.phase_index
+        members = []
+        for member in range(method_class(phase.method).networks):
+            key = ("model", number, member) if member else ("model", number)
+            torch.default_generator.manual_seed(seed_of(self.seed, *key))
+            members.append(build(self.protocol.model, self.task.input_shape, self.classes))
+        model = members[0] if len(members) == 1 else Ensemble(members)
         return model.to(self.device).train()
 
     def _enter_phase(self, previous: PreviousPhase | None = None) -> None:

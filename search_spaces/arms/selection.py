@@ -6,6 +6,13 @@ from optuna.distributions import FloatDistribution as Float
 RATE = {"rate": Float(0.05, 0.6)}
 
 ARMS = {
+    "coteaching": {
+        "about": "co-teaching (Han et al. 2018)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.selection.co_teaching:CoTeaching"}],
+        "default": {"rate": 0.2},
+        "space": RATE,
+    },
     "small_loss": {
         "about": "only the examples of smallest loss: co-teaching's control (Han et al. 2018)",
         "kind": "tuned loss",

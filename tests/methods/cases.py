@@ -42,4 +42,5 @@ def outputs_for(objective, z):
     """The logits as a model's outputs, with features where the method needs them."""
     torch.manual_seed(1)
     features = torch.randn(len(z), FEATURES, dtype=z.dtype)
-    return Outputs(z, features if objective.needs_features else None)
+    outputs = Outputs(z, features if objective.needs_features else None)
+    return outputs if objective.networks == 1 else outputs._replace(other=Outputs(z.roll(1, 0)))

@@ -125,6 +125,7 @@ NOT_LINEAR = (
     "RandomWeights",
     "MetaWeightNet",
     "SmallLoss",
+    "CoTeaching",
     "MetaLabelCorrection",
 )
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from pipelines.errors import UserError
 from pipelines.models.build import build, unwrapped
-from pipelines.models.network import Network, logits_of
+from pipelines.models.heads import logits_of
+from pipelines.models.network import Network
 from pipelines.study.protocol import Model
 
 

@@ -8,6 +8,8 @@ import torch
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Objective, Outputs, cross_entropy
+from pipelines.errors import UserError
+from pipelines.study.arms import resolve_arm
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import in_phase, small_study, training_spec
 from tests.support.trials import comparable, run_to_end, through_a_file
@@ -146,3 +148,19 @@ def test_a_phase_starts_from_new_weights_the_first_ones_or_those_there_are(study
     now = next(trial.model.parameters())
     assert torch.equal(now, first) == (start == "initial")
     assert bool((now == 0.5).all()) == (start == "continue")
+
+
+def test_two_networks_start_from_different_weights_the_first_from_those_of_one():
+    one, two = (TrainingRun(training_spec(arm), CPU) for arm in ("ce", "coteaching"))
+    first, second = (next(member.parameters()) for member in two.model.members)
+    assert torch.equal(first, next(one.model.parameters())) and not torch.equal(first, second)
+
+
+def test_a_phase_cannot_go_on_with_networks_that_are_not_there():
+    phases = [training_spec(arm).phases[0].model_dump() for arm in ("ce", "coteaching")]
+    phases[1]["name"] = "both"
+    entry = {"about": "two", "kind": "tuned loss", "phases": phases}
+    with pytest.raises(UserError, match=r"phase 'both': start = 'continue': .* trains 2 network"):
+        resolve_arm("two", {"two": entry})
+    phases[1]["start"] = "initial"
+    assert resolve_arm("two", {"two": entry})

@@ -9,6 +9,7 @@ import torch
 import untuned
 from methods.losses.cross_entropy import CrossEntropy
 from methods.meta.meta_weight_net import MetaWeightNet
+from pipelines.data.task import prepare
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import run_trial
@@ -118,3 +119,14 @@ def test_a_model_of_an_earlier_version_loads_and_says_that_it_has_no_objective(
     assert untuned.load_model(tmp_path / "model.pt").classes[0] == "0"
     with pytest.raises(untuned.UserError, match="by a version that saved no objective"):
         untuned.load_objective(tmp_path / "model.pt")
+
+
+def test_two_networks_are_loaded_as_one_that_predicts_their_mean():
+    spec = training_spec("coteaching")
+    result, state, model = finished(spec)
+    classifier = untuned.load_model(io.BytesIO(model))
+    task = prepare(spec.protocol, spec.data_seed)
+    predicted = classifier(task.test.x).argmax(1)
+    accuracy = (predicted == task.test.y).double().mean().item()
+    assert accuracy == pytest.approx(result["held_out"]["last"]["accuracy"], abs=1e-12)
+    assert len(state["model"]) == 2 * len(finished(training_spec("ce"))[1]["model"])
