@@ -65,7 +65,9 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     for case, stepper, seconds, peak, rest in zip(
         cases, steppers, columns, peaks, held, strict=False
     ):
-        how = stepper.phase.meta.model_dump(include={"engine", "lookahead", "graph", "last_layers"})
+        how = stepper.phase.meta.model_dump(
+            include={"engine", "lookahead", "graph", "step", "last_layers"}
+        )
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
@@ -111,7 +113,9 @@ def table(records: list[Record]) -> Table:
         shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for r in records:
         usual = Meta().model_dump()
-        how = [r[n] for n in ("engine", "lookahead", "graph") if n in r and r[n] != usual[n]]
+        how = [
+            r[n] for n in ("engine", "lookahead", "graph", "step") if n in r and r[n] != usual[n]
+        ]
         if r.get("last_layers"):
             how.append(f"last {r['last_layers']}")
         how += [f"without {r['without']}"] if r.get("without") else []

@@ -48,11 +48,13 @@ CASES = [
     Case("mw_net"),
     Case("mw_net", {"graph": "retain"}),
     Case("mw_net", {"lookahead": "alternating"}),
+    Case("mw_net", {"step": "own"}),
     Case("mw_net", {"engine": "finite_difference"}),
     Case("mw_net", {"engine": "one_sided_difference", "lookahead": "alternating"}),
     Case("mw_net", {"engine": "double_backward"}),
     Case("mw_net", {"last_layers": 1}),
     Case("gce_learned"),
+    Case("wd_learned"),
     *(Case("mw_net", {"engine": "double_backward"}, peer) for peer in PEERS),
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
@@ -150,6 +150,13 @@ class Objective(nn.Module, ABC):
     def meta_learns(self) -> bool:
         """Whether it learns from the clean loss, once it is bound."""
         return self.fresh_each_step or bool(self.meta_parameters())
+
+    def penalty(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        """R(theta; phi): a term of the training loss in the model's parameters, a scalar; pure.
+
+        parameters: all of the model's that are trained, by name.
+        """
+        return None
 
     def train_parameters(self) -> Sequence[Tensor]:
         """What joins the model's optimizer and learns from the training loss: a noise layer."""

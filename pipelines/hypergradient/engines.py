@@ -7,6 +7,8 @@ theta':
 
     d clean / d phi = -alpha d/dphi < dL/dz(z; phi), zdot >,    zdot = J_theta z . g
 
+A penalty R(theta; phi) of the training loss adds -alpha d/dphi < dR/dtheta, g >.
+
 For a look-ahead theta' = theta + U(dL/dtheta) by another update rule, -alpha g is replaced by
 (dU/dgradient)^T g (`update_rules`). Only the loss head is differentiated twice; the network gives
 one directional derivative, and its graph is never differentiated again. This is exact for the
@@ -42,6 +44,15 @@ Tangent = tuple[OutputTensors, OutputTensors]
 OutputsOf = Callable[[Parameters], OutputTensors]
 
 
+def _no_penalty(theta: Parameters) -> Tensor | None:
+    return None
+
+
+def with_penalty(loss: Tensor, penalty: Tensor | None) -> Tensor:
+    """Their sum; the loss itself where there is no penalty."""
+    return loss if penalty is None else loss + penalty
+
+
 @dataclass(frozen=True)
 class Problem:
     """A bilevel problem at one step.
@@ -50,6 +61,8 @@ class Problem:
     or random state.
     losses: outputs -> per-example losses [B]; depends on the meta-parameters.
     clean: parameters -> the scalar clean loss.
+    penalty: parameters -> a scalar that the training loss has beside the mean of the losses; it may
+    depend on the meta-parameters. None: there is none.
     moves: False where the look-ahead is known to be the identity (the training loss is zero for
     every theta: L2RW).
     """
@@ -58,6 +71,11 @@ class Problem:
     losses: Callable[[OutputTensors], Tensor]
     clean: Callable[[Parameters], Tensor]
     moves: bool = True
+    penalty: Callable[[Parameters], Tensor | None] = _no_penalty
+
+    def loss(self, outputs: OutputTensors, theta: Parameters) -> Tensor:
+        """The training loss L, a scalar."""
+        return with_penalty(self.losses(outputs).mean(), self.penalty(theta))
 
 
 def hypergradient(
@@ -88,9 +106,10 @@ def hypergradient(
     if pull_back is not None:
         direction = pull_back(direction)
         del pull_back  # it holds the step's graph
+    slope = _penalty_along(problem, theta, direction)
     z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
     scale = 1.0 if isinstance(step, UpdateRule) else -step
-    return through_the_head(problem.losses, z, zdot, phi, scale)
+    return through_the_head(problem.losses, z, zdot, phi, scale, slope)
 
 
 def look_ahead(
@@ -124,7 +143,7 @@ def _slopes(
         return [torch.zeros_like(p) for p in values], z
     outputs = problem.outputs(theta) if z is None else z
     grads = torch.autograd.grad(
-        problem.losses(outputs).mean(), values, retain_graph=z is not None, materialize_grads=True
+        problem.loss(outputs, theta), values, retain_graph=z is not None, materialize_grads=True
     )
     return [*grads], tuple(t.detach() for t in outputs)
 
@@ -197,18 +216,33 @@ def through_the_head(
     zdot: Iterable[Tensor],
     phi: Sequence[Tensor],
     scale: Rate,
+    slope: Tensor | None = None,
 ) -> list[Tensor]:
-    """scale d/dphi < dL/dz, zdot >, with L the mean of the losses."""
+    """scale d/dphi (< dL/dz, zdot > + slope), with L the mean of the losses.
+
+    slope: of the penalty along the direction to which zdot belongs.
+    """
     leaves = tuple(t.detach().requires_grad_() for t in z)
     slopes = torch.autograd.grad(
         losses(leaves).mean(), leaves, create_graph=True, allow_unused=True
     )
     used = [(s, t) for s, t in zip(slopes, zdot, strict=True) if s is not None]
-    inner = torch.stack([(s * t).sum() for s, t in used]).sum()
+    inner = with_penalty(torch.stack([(s * t).sum() for s, t in used]).sum(), slope)
     grads = torch.autograd.grad(inner, list(phi), allow_unused=True)
     return [
         torch.zeros_like(p) if g is None else scale * g for p, g in zip(phi, grads, strict=True)
     ]
+
+
+def _penalty_along(problem: Problem, theta: Parameters, direction: Direction) -> Tensor | None:
+    """< dR/dtheta, direction > with its graph in phi."""
+    leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+    penalty = problem.penalty(leaves)
+    if penalty is None:
+        return None
+    grads = torch.autograd.grad(penalty, [*leaves.values()], create_graph=True, allow_unused=True)
+    used = [(g * direction[n]).sum() for n, g in zip(leaves, grads, strict=True) if g is not None]
+    return torch.stack(used).sum()
 
 
 def _double_backward(
@@ -217,7 +251,7 @@ def _double_backward(
     """The reference: the look-ahead stays in the graph, which is differentiated once more."""
     values = list(theta.values())
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-        loss = problem.losses(problem.outputs(theta)).mean()
+        loss = problem.loss(problem.outputs(theta), theta)
         slopes = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
     grads = dict(zip(theta, slopes, strict=True))
     if isinstance(step, UpdateRule):

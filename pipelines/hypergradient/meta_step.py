@@ -88,12 +88,14 @@ class MetaLearner:
         theta = self.theta if before is None else before
         z = None if outputs is None else tensors_of(outputs)
         phi = list(self.objective.meta_parameters())
+        constants = {name: p.detach() for name, p in self.network.parameters().items()}
         problem = _problem(
             self.network,
             batch.x,
             clean,
             losses=lambda outputs: self.objective(self.network.outputs_of(outputs), batch),
             moves=not self.objective.fresh_each_step,
+            penalty=lambda theta: self.objective.penalty(constants | dict(theta)),
         )
         return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
 
@@ -173,7 +175,8 @@ def _problem(
     x: Tensor,
     clean: Clean,
     losses: Callable[[OutputTensors], Tensor],
-    moves: bool = True,
+    moves: bool,
+    penalty: Callable[[Parameters], Tensor | None],
 ) -> Problem:
     """The bilevel problem of one step, under the network's key of that step."""
 
@@ -186,7 +189,7 @@ def _problem(
         outputs = network.forward_with(theta, clean[0]).each()
         return torch.stack([cross_entropy(o.logits, clean[1]).mean() for o in outputs]).mean()
 
-    return Problem(outputs, losses, clean_loss, moves)
+    return Problem(outputs, losses, clean_loss, moves, penalty)
 
 
 def _look_ahead_parameters(network: Network, meta: Meta) -> Parameters:

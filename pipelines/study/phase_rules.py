@@ -46,6 +46,12 @@ def check_meta(phase: Phase, protocol: Protocol) -> None:
         )
     schedule = phase_schedule(phase, protocol)
     clip = schedule.clip
+    real = meta.step == "own" or meta.lookahead == "alternating"
+    if real and schedule.decay == "hypergradient":
+        raise UserError(
+            "schedule.decay = 'hypergradient': how long a step is depends on the gradient, and so "
+            "on what is learned; use lookahead: rollback with step: plain"
+        )
     if meta.lookahead_rate == "momentum" and schedule.optimizer != "sgd":
         raise UserError(
             f"meta.lookahead_rate = 'momentum': optimizer {schedule.optimizer} has no momentum of "

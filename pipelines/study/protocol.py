@@ -109,7 +109,7 @@ class Schedule(Strict):
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
     warmup_epochs: float = Field(default=0, ge=0)
-    decay: Literal["constant", "cosine", "steps"] = "cosine"
+    decay: Literal["constant", "cosine", "steps", "hypergradient"] = "cosine"
     milestones: list[float] = Field(
         default=[0.5, 0.75], description="of `steps`, as fractions of a phase"
     )
@@ -126,6 +126,9 @@ class Schedule(Strict):
     eps: float = added(1e-8, gt=0, description="of adamw")
     optimizer_options: dict[str, Any] = added(
         {}, description="of module:class: arguments of its constructor"
+    )
+    hypergradient_lr: float = added(
+        1e-6, gt=0, description="of decay `hypergradient`: how fast lr learns"
     )
 
     @field_validator("optimizer")
@@ -144,6 +147,8 @@ class Schedule(Strict):
                 raise ValueError(f"{name} is an option of {of}, not of {self.optimizer}")
         if self.optimizer_options and ":" not in self.optimizer:
             raise ValueError(f"optimizer_options are of module:class, not of {self.optimizer}")
+        if self.decay == "hypergradient" and (self.optimizer != "sgd" or self.warmup_epochs):
+            raise ValueError("decay hypergradient needs optimizer sgd, and no warmup_epochs")
         return self
 
     @model_validator(mode="after")

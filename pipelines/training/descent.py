@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from pipelines.hypergradient.update_rules import Parameters, Taken, UpdateRule, 
 from pipelines.models.network import Network
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Schedule
+from pipelines.training.adaptive_rate import AdaptiveRate
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.snapshot import clone
 
@@ -23,11 +26,13 @@ class Descent:
     """
 
     def __init__(
-        self, schedule: Schedule, meta: Meta, network: Network, objective: Objective, fused: bool
+        self, schedule: Schedule, network: Network, objective: Objective, fused: bool
     ) -> None:
-        self.schedule, self.meta, self.theta = schedule, meta, network.parameters()
+        self.schedule, self.theta = schedule, network.parameters()
         parameters = [*self.theta.values(), *objective.train_parameters()]
         self.optimizer = build_optimizer(schedule, parameters, fused)
+        adapts = schedule.decay == "hypergradient"
+        self.adaptive = AdaptiveRate(schedule, parameters) if adapts else None
 
     def step(
         self, loss: Tensor, rate: Tensor, kept: Step | None = None
@@ -38,8 +43,6 @@ class Descent:
         it was taken. Gradients are gone afterwards: the meta step needs as much memory.
         """
         moved = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
         loss.backward(inputs=moved)
         # Before anything changes what the rule depends on: gradients, parameters, state.
@@ -48,15 +51,19 @@ class Descent:
         if self.schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
         before = None if kept is None else clone(self.theta)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.adaptive.before_step() if self.adaptive else rate
         self.optimizer.step()
+        if self.adaptive:
+            self.adaptive.after_step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         return None if before is None else (before, Taken(self.theta, pull_back))
 
-    def look_ahead(self, rate: Tensor) -> Step:
+    def look_ahead(self, meta: Meta, rate: Tensor) -> Step:
         """The look-ahead of `rollback`: plain SGD, or the step that the optimizer would take."""
-        if self.meta.step == "own":
+        if meta.step == "own":
             return self._rule(rate)
-        factor = self.meta.lookahead_rate
+        factor = meta.lookahead_rate
         if factor == "momentum":  # so far a constant gradient moves the parameters in the end
             factor = 1 / (1 - self.schedule.momentum)
         return rate if factor == 1 else factor * rate
@@ -71,13 +78,28 @@ class Descent:
             return self._rule(rate)
         return (1 + self.schedule.momentum if self.schedule.nesterov else 1.0) * rate
 
-    def check(self) -> None:
+    def rate(self, scheduled: Tensor) -> Tensor:
+        """The present learning rate; scheduled: what it is by the schedule."""
+        return self.adaptive.value if self.adaptive else scheduled
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state, and the rate's where it has one."""
+        state = self.optimizer.state_dict()
+        return state | {"adaptive": self.adaptive.tensors()} if self.adaptive else state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where the state was taken."""
+        if self.adaptive:
+            self.adaptive.load(state["adaptive"])
+        self.optimizer.load_state_dict(state)
+
+    def check(self, meta: Meta) -> None:
         """Has the look-ahead a derivative?
 
         Raises:
             UserError: it has none, or none that can be found.
         """
-        if self.meta.step == "own" or self.meta.lookahead == "alternating":
+        if meta.step == "own" or meta.lookahead == "alternating":
             check_rule(self._rule(torch.tensor(self.schedule.lr)))
 
     def _rule(self, rate: Tensor) -> UpdateRule:

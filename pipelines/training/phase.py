@@ -10,7 +10,7 @@ from torch import Tensor
 from methods.objective import Batch, Key, Objective, Outputs, Pool, PoolOutputs, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
-from pipelines.hypergradient.engines import Step
+from pipelines.hypergradient.engines import Step, with_penalty
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
 from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
@@ -66,7 +66,7 @@ class PhaseTraining:
                 f"model {protocol.model.name!r}: none of its parameters requires a gradient, so "
                 "that nothing would be trained"
             )
-        self.descent = Descent(self.schedule, phase.meta, self.network, objective, fast.fused)
+        self.descent = Descent(self.schedule, self.network, objective, fast.fused)
         self.optimizer = self.descent.optimizer
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
         names = ("loss", "examples", "meta_norm", "meta_steps")
@@ -80,14 +80,18 @@ class PhaseTraining:
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
         order = self._order(epoch)
-        first = epoch * self.steps_per_epoch
-        rates = [(self.rate(n), n / self.steps) for n in range(first, first + self.steps_per_epoch)]
+        numbers = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
+        rates = [(self._scheduled(n), n / self.steps) for n in numbers]
         if self.captured_steps:
             self.captured_steps.begin_epoch(self)
         return epoch_inputs(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
 
     def rate(self, number: int) -> float:
-        """The learning rate of a step of this phase."""
+        """The learning rate of a step of this phase; where it adapts itself, the present one."""
+        adaptive = self.descent.adaptive
+        return float(adaptive.value) if adaptive else self._scheduled(number)
+
+    def _scheduled(self, number: int) -> float:
         return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> Tensor:
@@ -137,21 +141,23 @@ class PhaseTraining:
         # 2. Look-ahead theta' = theta - alpha dL/dtheta(theta, phi), or the optimizer's own step;
         #    hypergradient d clean(theta') / d phi, and phi's own step (Meta-Weight-Net's equations
         #    3 and 4). The model stays at theta.
+        rate = self.descent.rate(step_inputs.rate)
         if meta and not (alternating or retain):
-            self._meta_step(batch, step_inputs, self.descent.look_ahead(step_inputs.rate))
+            self._meta_step(batch, step_inputs, self.descent.look_ahead(self.phase.meta, rate))
         # 3. The training forward, from the same random state as the look-ahead's, so that dropout
         #    masks agree. Where its graph is retained, the look-ahead of 2. goes through it.
         self.network.reseed("forward")
         outputs = self.network(batch.x)
         if meta and retain:
-            step = self.descent.look_ahead(step_inputs.rate)
+            step = self.descent.look_ahead(self.phase.meta, rate)
             self._meta_step(batch, step_inputs, step, outputs=outputs)
         # 4. The real step, at the new phi (equation 5 of Meta-Weight-Net).
         for each in outputs.each():
             each.logits.retain_grad()
         losses = self.objective(outputs, batch)
-        real = self.descent.real_step(step_inputs.rate) if alternating else None
-        kept = self.descent.step(losses.mean(), step_inputs.rate, real)
+        real = self.descent.real_step(rate) if alternating else None
+        loss = with_penalty(losses.mean(), self.objective.penalty(self.theta))
+        kept = self.descent.step(loss, rate, real)
         logit_grads = [grad for o in outputs.each() if (grad := o.logits.grad) is not None]
         outputs, losses = outputs.detach(), losses.detach()
         # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.
@@ -171,7 +177,7 @@ class PhaseTraining:
         outputs: Outputs | None = None,
     ) -> None:
         clean = self.clean_batch(step_inputs)
-        self.meta.decay(step_inputs.rate / self.schedule.lr)
+        self.meta.decay(self.descent.rate(step_inputs.rate) / self.schedule.lr)
         self.sums["meta_norm"] += self.meta.step(batch, clean, step, before, taken, outputs)
         self.sums["meta_steps"] += 1
 
@@ -202,6 +208,8 @@ class PhaseTraining:
             "objective": [*self.objective.parameters(), *self.objective.buffers()],
             "sums": list(self.sums.values()),
         }
+        if self.descent.adaptive:
+            tensors["rate"] = self.descent.adaptive.tensors()
         for number, optimizer in enumerate(self.optimizers()):
             values = [value for state in optimizer.state.values() for value in state.values()]
             tensors[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
@@ -241,5 +249,5 @@ class PhaseTraining:
             UserError: it does not.
         """
         if self.meta.active:
-            self.descent.check()
+            self.descent.check(self.phase.meta)
             self.meta.check(model, self.task.normalise(self.pool.x[:examples]))

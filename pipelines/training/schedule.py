@@ -8,7 +8,8 @@ from pipelines.study.protocol import Schedule
 def learning_rate(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -> float:
     """The rate of step 0 <= step < steps of a phase.
 
-    Linear warm-up, then constant, cosine to 0, or steps.
+    Linear warm-up, then constant, cosine to 0, or steps. Of `hypergradient` this is where the rate
+    begins (`adaptive_rate`).
     """
     warmup = schedule.warmup_epochs * steps_per_epoch
     if step < warmup:

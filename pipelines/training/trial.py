@@ -285,7 +285,7 @@ class TrainingRun:
                 "position": [self.phase_index, self.epoch, self.step],
                 "model": self.model.state_dict(),
                 "objective": self.objective.state_dict(),
-                "optimizer": self.training.optimizer.state_dict(),
+                "optimizer": self.training.descent.state_dict(),
                 "meta_optimizer": self.training.meta.state_dict(),
                 "sums": self.training.sums,
                 "example_weights": self.record.weights,
@@ -305,7 +305,7 @@ class TrainingRun:
         self._enter_phase()
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
-        self.training.optimizer.load_state_dict(state["optimizer"])
+        self.training.descent.load_state_dict(state["optimizer"])
         self.training.meta.load_state_dict(state["meta_optimizer"])
         self.steps_done = state["steps"]
         self.record.weights, self.record.losses = state["example_weights"], state["example_losses"]

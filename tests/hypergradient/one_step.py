@@ -49,6 +49,7 @@ class OneStep:
             losses=lambda z: objective(Outputs(z[0]), self.batch),
             clean=lambda theta: cross_entropy(self.at(theta, clean_x), y.roll(1, 0)).mean(),
             moves=not objective.fresh_each_step,
+            penalty=objective.penalty,
         )
 
     def at(self, theta, x):
