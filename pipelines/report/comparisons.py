@@ -37,13 +37,18 @@ NEEDED = Column("more", "more", "about how many more repeats (or run seeds) woul
 
 @dataclass(frozen=True)
 class Comparisons:
-    """A table with what is said of it; one without rows says in `about` why."""
+    """A table with what is said of it; one without rows says in `about` why.
+
+    fold, folded: the heading and the rows of what is shown on demand only.
+    """
 
     name: str
     title: str
     about: str
     columns: Sequence[Column] = ()
     rows: Sequence[dict[str, Cell]] = ()
+    fold: str = ""
+    folded: Sequence[dict[str, Cell]] = ()
 
 
 def comparisons(results: Results) -> list[Comparisons]:
@@ -80,7 +85,12 @@ def pairs(results: Results) -> Comparisons:
                "half of the random trials select; lowest to highest repeat"),
         Column("full", "P(win) at B", "the same with all B random trials"),
     ]  # fmt: skip
-    rows = [_pair(p, adjusted.get((p["untuned"], p["tuned"])), results) for p in results["pairs"]]
+    fair = [pair for pair in results["pairs"] if pair["same_clean_labels"]]
+    unequal = [pair for pair in results["pairs"] if not pair["same_clean_labels"]]
+    rows, folded = (
+        [_pair(p, adjusted.get((p["untuned"], p["tuned"])), results) for p in pairs]
+        for pairs in (fair or unequal, unequal if fair else [])
+    )
     return Comparisons(
         "pairs",
         title,
@@ -89,6 +99,8 @@ def pairs(results: Results) -> Comparisons:
         "has no interval.",
         columns,
         rows,
+        "Pairs that train on unequal clean labels, which compare more than the methods",
+        folded,
     )
 
 

@@ -27,10 +27,17 @@ from pipelines.report.study_state import StudyState, load_study_state
 LOOK_SECONDS = 3.0  # between two looks at the ledger
 #: What a page links to, in the directory of its first study.
 FILES = re.compile(
-    r"results\.(json|csv)|suspects\.csv"
+    r"results\.(json|csv)|suspects\.csv|trials\.csv|methods\.(tex|bib)"
+    rf"|trials/{KEY.pattern}/(spec|result)\.json"
     rf"|trials/{KEY.pattern}/attempts/[0-9]+/(traceback\.txt|history\.json)"
 )
-TYPES = {"json": "application/json", "csv": "text/csv", "txt": "text/plain"}
+TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "txt": "text/plain",
+    "tex": "text/plain",
+    "bib": "text/plain",
+}
 
 
 class Content(NamedTuple):

@@ -17,15 +17,18 @@ from pipelines.analysis.results_csv import to_csv
 from pipelines.kinds import KINDS
 from pipelines.report import tables
 from pipelines.report.figures.across import compare_studies
+from pipelines.report.methods_text import methods_bib, methods_tex
 from pipelines.report.study_report import StudyReport, study_report
+from pipelines.report.trials import trials_csv, trials_for_page
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("figures.js", "names.js", "export.js", "tables.js", "trials.js", "page.js")
 
 
 def write_report(storages: str | Sequence[str]) -> list[str]:
-    """Write results.json, results.csv, report.md and report.html into the study's own storage.
+    """Write the report's files into the study's own storage: numbers, texts, and the page.
 
-    Given several, each gets its own first three, and the first one the page of all of them.
+    Given several, each gets its own, but for the page of all of them, which the first one gets.
 
     Returns:
         Where the files are.
@@ -40,7 +43,10 @@ def write_report(storages: str | Sequence[str]) -> list[str]:
         files = {
             "results.json": _json(report.results, indent=1) + "\n",
             "results.csv": to_csv(report.results),
+            "trials.csv": trials_csv(report.trials),
             "report.md": markdown(report),
+            "methods.tex": methods_tex(report.study_state, report.set_up),
+            "methods.bib": methods_bib(report.study_state),
         }
         if report is reports[0]:
             files["report.html"] = page(reports)
@@ -73,6 +79,10 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
         for report in shown
         for figure in report.figures
     ]
+    trials = {
+        report.anchor: trials_for_page(report.ledger, report.study_state) | {"link": report.link}
+        for report in shown
+    }
     return (
         _environment()
         .get_template("report.html")
@@ -83,7 +93,8 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
             tables=tables,
             kinds=KINDS,
             style=_inline("page.css"),
-            script=_inline("page.js"),
+            script=Markup("\n").join(map(_inline, SCRIPTS)),
+            trials=json_script(trials),
             plotly=Markup(get_plotlyjs()),
             figures=json_script(figures),
         )

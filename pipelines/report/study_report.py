@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipelines.analysis.results_schema import Results
 from pipelines.documents import Json, decode
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
-from pipelines.report.figures import study_figures
+from pipelines.report.figures import DECIDING, study_figures
 from pipelines.report.figures.plot import Figure
+from pipelines.report.glance import Glance, glance
+from pipelines.report.set_up import SetUp, set_up
 from pipelines.report.study_state import StudyState, load_study_state
+from pipelines.report.trials import TrialRow, trial_rows
 
 SUSPECTS_FILE = "suspects.json"  # written by `suspects`, which ranks labels
 
@@ -56,19 +60,48 @@ class StudyReport:
         return self.study_state.study.about
 
     @property
-    def verdict(self) -> tuple[str, list[str]]:
-        """The answer in one sentence, and what is to be said beside it."""
-        first, *rest = self.results["headline"]["sentences"]
-        return first, rest
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        return self.results["answer"]["lines"][0]["text"]
+
+    @property
+    def glance(self) -> list[Glance]:
+        """The answer box."""
+        return glance(self.results, self.set_up)
+
+    @cached_property
+    def set_up(self) -> SetUp:
+        """What was done, in words."""
+        return set_up(self.ledger, self.study_state, self.results)
+
+    @cached_property
+    def trials(self) -> list[TrialRow]:
+        """Every trial that was begun."""
+        return trial_rows(self.study_state)
+
+    @property
+    def first_figures(self) -> list[Figure]:
+        """The figures that decide, which stand before the tables."""
+        return [figure for figure in self.figures[:DECIDING] if figure.views]
+
+    @property
+    def further_figures(self) -> list[Figure]:
+        """The other ones that have something to show."""
+        return [figure for figure in self.figures[DECIDING:] if figure.views]
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Tables and figures that have nothing to show, and why."""
+        tables = [(table.title, table.about) for table in self.comparisons if not table.rows]
+        return tables + [(f.title, f.caption) for f in self.figures if not f.views]
 
     @property
     def progress(self) -> str:
         """How far the study has come."""
-        planner = self.study_state.planner
-        done, planned = planner.done.total(), planner.planned.total()
+        runs = self.results["runs"]
         states = Counter(trial.state for trial in self.study_state.trials.values())
         counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
-        return f"{done} of {planned} runs have ended (trials: {counts or 'none'})."
+        return f"{runs['done']} of {runs['planned']} runs have ended (trials: {counts or 'none'})."
 
     @property
     def comparisons(self) -> list[Comparisons]:

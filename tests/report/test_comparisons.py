@@ -145,7 +145,8 @@ def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
     ):
         key = "regret" if name == "transfer" else "difference"
         means = [e["mean"] if name == "transfer" else e["difference"]["mean"] for e in expected]
-        assert means and [row[key].order for row in tables[name].rows] == means
+        rows = [*tables[name].rows, *tables[name].folded]
+        assert means and sorted(row[key].order for row in rows) == sorted(means)
     row = tables["aggregate"].rows[0]
     assert row["n"].text == "6 / 2"  # three scenarios of two repeats
     first = tables["transfer"].rows[0]
@@ -158,3 +159,13 @@ def test_a_table_without_rows_says_why():
         assert not table.rows and table.about.startswith("Left out: ")
     assert [t.name for t in comparisons(empty) if t.about == "Left out: the study has no axes."] \
         == ["aggregate", "transfer"]  # fmt: skip
+
+
+def test_pairs_with_unequal_clean_labels_are_folded():
+    results = results_of_a_pair()
+    fair = results["pairs"][0] | {"same_clean_labels": True, "tuned": "gce_plus_meta"}
+    table = pairs(results | {"pairs": [*results["pairs"], fair]})
+    assert [row["tuned"].text for row in table.rows] == ["gce_plus_meta"]
+    assert [row["tuned"].text for row in table.folded] == ["gce"]
+    alone = pairs(results)  # all that there is, is not folded
+    assert [row["tuned"].text for row in alone.rows] == ["gce"] and not alone.folded

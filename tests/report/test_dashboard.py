@@ -73,16 +73,16 @@ def test_only_what_the_page_links_to_is_served(tmp_path, address):
 def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show):
     url = address(write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=6))
     page = show(url + "report")
-    page.fill("input[type=search]", "ce")
+    page.locator("input[type=search]").first.fill("ce")
     page.locator("table.arms th button", has_text="n").last.click()
-    page.evaluate("scrollTo({ top: 300, behavior: 'instant' })")
+    page.evaluate("document.querySelector('section[id$=arms]').scrollIntoView({ behavior: 'instant' })")
     top = page.evaluate(TOP_OF_TABLE)
     write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
     page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
     page.wait_for_selector(READY, timeout=PATIENCE)
     becomes(page, TOP_OF_TABLE, top)
     assert page.locator("th[aria-sort=ascending]").count() == 1
-    assert page.locator("input[type=search]").input_value() == "ce"
+    assert page.locator("input[type=search]").first.input_value() == "ce"
     assert page.locator("table.arms tbody tr:visible").count() == 2
     page.close()  # before the dashboard goes
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from pipelines.report import figures
+from pipelines.report.figures import confusion
 from pipelines.report.figures.inputs import load_inputs
 from pipelines.report.figures.plot import Figure, Panel
 from pipelines.report.study_state import load_study_state
@@ -80,10 +82,12 @@ def test_epochs_are_drawn_as_the_median_over_final_runs(finished):
     inputs = load_inputs(ledger, study_state, study_state.results())
     runs = [inputs.histories[r.key] for r in inputs.final_runs("l2rw")]
     scores = sorted(rows[4]["val/accuracy"] for rows in runs)
-    (panel,) = figures_of(finished)["epochs"].views["all arms"]
-    (curve,) = named(panel, "l2rw")
+    views = figures_of(finished)["epochs"].views
+    (curve,) = named(views["all arms, by epochs"][0], "l2rw")
     assert len(scores) == 4
     assert curve.x[4] == 5
+    (spent,) = named(views["all arms, by passes"][0], "l2rw")
+    assert (spent.x[4], spent.y) == (5 * 750, curve.y)
     assert curve.y[4] == pytest.approx(100 * (scores[1] + scores[2]) / 2, 1e-4)
 
 
@@ -107,12 +111,23 @@ def test_parallel_coordinates_run_from_the_low_to_the_high_end_of_each_range(fin
     assert heights.count(None) == 2 * 6  # one gap per line: repeats x (5 random trials, default)
 
 
-def test_weight_histograms_are_shares_of_all_final_runs(finished):
+def test_the_verdict_s_arms_come_first_with_the_span_of_their_runs(finished):
+    views = figures_of(finished)["epochs"].views
+    assert next(iter(views)) == "the verdict's arms, by epochs"
+    (panel,) = views["the verdict's arms, by passes"]
+    shaded = {trace.name for trace in panel.data if trace.fill}
+    assert {"ce", "l2rw"} < shaded < set(load_study_state(finished)[1].study.arms)
+
+
+def test_weights_are_densities_over_all_final_runs(finished):
     views = figures_of(finished)["weights"].views
     assert next(iter(views)) == "meta-learned weights"
     for panel in (panel for panels in views.values() for panel in panels):
         assert [t.name for t in panel.data] == ["clean", "corrupted"]
-        assert [sum(t.y) for t in panel.data] == pytest.approx([100, 100], 1e-3)
+        for trace in panel.data:
+            widths = [high - low for low, high in pairwise(trace.x)]
+            areas = [w * (y or 0) for w, y in zip(widths, trace.y[:-1], strict=True)]
+            assert sum(areas) == pytest.approx(100, 1e-3)
         assert re.fullmatch(r"\w+: AUROC 0\.\d{3} ± 0\.\d{3}", panel.title)
 
 
@@ -122,21 +137,37 @@ def test_learned_hyperparameters_stand_beside_what_tuning_selected(finished):
     levels = [trace.y[0] for trace in named(panel, "gce, selected")]
     selected = [entry["config"]["q"] for entry in results["arms"]["gce"]["selected"]]
     assert panel.title == "gce_learned: q"
+    assert panel.layout.yaxis.range == (0.05, 1)  # of the space that gce's search draws q from
     assert levels == pytest.approx(selected, 1e-4)
 
 
 def test_confusion_matrices_are_shares_of_the_true_class(finished):
-    for (panel,) in figures_of(finished)["confusion"].views.values():
+    views = figures_of(finished)["confusion"].views
+    for arm in ("ce", "l2rw"):
+        (panel,) = views[arm]
         assert [sum(row) for row in panel.data[0].z] == pytest.approx([100] * 10, 1e-3)
 
 
-def test_the_cost_of_a_tuned_arm_counts_its_search(finished):
-    results = load_study_state(finished)[1].results()
-    (panel,) = figures_of(finished)["cost"].views["passes"]
-    costs = {trace.name: list(trace.x) for trace in panel.data}
-    assert costs["gce"] == [3000 * 7, 3000]  # default, 5 random trials, and the run; the run alone
-    assert costs["l2rw"] == [9000]
-    assert results["arms"]["gce"]["passes"]["search"] == 18000
+def test_the_verdict_s_confusion_is_a_difference_with_intervals_of_recall(finished):
+    headline = load_study_state(finished)[1].results()["headline"]
+    label = f"{headline['untuned']} minus {headline['tuned']}"
+    views = figures_of(finished)["confusion"].views
+    assert next(iter(views)) == label
+    matrix, recall = views[label]
+    ours, theirs = (views[headline[side]][0].data[0].z for side in ("untuned", "tuned"))
+    gap = ours[3][3] - theirs[3][3]
+    assert matrix.data[0].z[3][3] == pytest.approx(gap, abs=2e-3)
+    assert recall.data[0].x[3] == pytest.approx(gap, abs=2e-3)
+    assert recall.data[0].error_x.array[3] > 0
+
+
+def test_of_many_classes_the_page_draws_those_with_the_most_errors(tmp_path, monkeypatch):
+    monkeypatch.setattr(confusion, "SHOWN_CLASSES", 2)
+    storage = write_study(tmp_path, small_study(("ce",)))
+    figure = figures_of(storage)["confusion"]
+    (panel,) = figure.views["ce"]
+    assert np.shape(panel.data[0].z) == (2, 2)
+    assert "The 2 of 10 classes with the most errors." in figure.caption
 
 
 # ---- of what only some studies have: axes, sensitivity runs, hyperparameter importance

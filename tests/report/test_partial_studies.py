@@ -103,7 +103,7 @@ def test_diverged_runs_are_listed_and_lie_on_the_floor(tmp_path):
 def test_suspects_are_linked_once_they_are_written(tmp_path):
     storage = write_study(tmp_path, small_study(("ce",)))
     write_report(storage)
-    assert "<code>run_sweep.py suspects</code>" in read(storage, "report.html")
+    assert "<code>untuned suspects</code>" in read(storage, "report.html")
     sheet = {"arm": "ce", "evidence": "None.", "labels": 0, "first": []}
     (tmp_path / "suspects.json").write_text(json.dumps(sheet))
     write_report(storage)

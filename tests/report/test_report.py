@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from plotly.offline import get_plotlyjs
+from rich.console import Console
 
 from pipelines.errors import UserError
 from pipelines.report.pages import json_script, markdown_cell, page, write_report
 from pipelines.report.study_report import study_report
 from pipelines.report.study_state import load_study_state
-from pipelines.report.tables import rows, score
+from pipelines.report.tables import columns, rows, score, terminal_table
 from pipelines.study.study_file import parse_study
 from tests.conftest import DIGITS, small_study
 from tests.support.synthetic_ledger import completed, large_study, write_study
@@ -35,9 +36,10 @@ def drawn_on(page_text: str) -> Any:
 # ---- the files
 
 
-def test_four_files_lie_in_the_study_s_directory(tmp_path):
-    storage = write_study(tmp_path, small_study())
-    names = ["results.json", "results.csv", "report.md", "report.html"]
+def test_numbers_texts_and_page_lie_in_the_study_s_directory(tmp_path):
+    storage = write_study(tmp_path, small_study(("ce", "gce")))
+    names = ["results.json", "results.csv", "trials.csv", "report.md"]
+    names += ["methods.tex", "methods.bib", "report.html"]
     assert write_report(storage) == [f"{storage}/{name}" for name in names]
     assert all((tmp_path / name).stat().st_size for name in names)
 
@@ -54,7 +56,7 @@ def test_a_storage_without_a_study_is_the_user_s_mistake(tmp_path):
 def test_tables_show_the_numbers_of_results_json(finished):
     results = json.loads(read(finished, "results.json"))
     lines = [line.split("|") for line in read(finished, "report.md").splitlines()]
-    table = {cells[1].strip(): [c.strip() for c in cells] for cells in lines if len(cells) > 5}
+    table = {cells[1].strip(): [c.strip() for c in cells] for cells in lines if len(cells) == 12}
     csv_rows = csv.DictReader(io.StringIO(read(finished, "results.csv")))
     csv_table = {row["arm"]: row for row in csv_rows}
     page_text = html.unescape(re.sub(r"<[^>]*>", "", read(finished, "report.html")))
@@ -65,6 +67,7 @@ def test_tables_show_the_numbers_of_results_json(finished):
         assert float(csv_table[name]["test_last_mean"]) == test["mean"]
         assert shown in page_text
     assert all(sentence in page_text for sentence in results["headline"]["sentences"])
+    assert all(line["text"] in page_text for line in results["answer"]["lines"])
 
 
 def test_break_even_stands_beside_the_arms_it_is_about(finished):
@@ -79,11 +82,20 @@ def test_break_even_stands_beside_the_arms_it_is_about(finished):
 
 def test_an_estimate_without_interval_says_so():
     estimate = {"mean": 0.5, "low": None, "high": None}
-    assert score("accuracy", estimate) == "50.0 (too few repeats)"
+    assert score("accuracy", estimate) == "50.0 (no interval)"
     assert score("nll", estimate | {"low": 0.25, "high": 0.75}) == "0.500 ± 0.250"
     assert score("accuracy", estimate | {"mean": None}) == "–"
-    cut_off = {"mean": 0.995, "low": 0.987, "high": 1.0}
-    assert score("accuracy", cut_off) == "99.5 [98.7, 100.0]"
+
+
+def test_the_terminal_s_table_fits_in_100_columns(finished):
+    results = load_study_state(finished)[1].results()
+    output = io.StringIO()
+    Console(width=100, file=output).print(terminal_table(results))
+    lines = output.getvalue().splitlines()
+    for row in rows(results):
+        line = next(line for line in lines if line.startswith(row["arm"].text + " "))
+        shown = (c.name for c in columns(results) if c.name != "kind")
+        assert all(row[name].text in line for name in shown)
 
 
 # ---- text is text
@@ -106,7 +118,7 @@ def test_text_from_users_is_escaped(tmp_path):
     write_report(storage)
     text = read(storage, "report.html")
     assert "<img src=x" not in text and "alert(2)</script>" not in text
-    assert text.count("</script>") == 3
+    assert text.count("</script>") == 4
     data = drawn_on(text)
     assert "&lt;b&gt;one&lt;/b&gt;" in json.dumps(data)  # Plotly would take tags for markup
 
@@ -120,7 +132,7 @@ def test_markdown_keeps_cells_and_markup_apart(tmp_path):
     assert markdown_cell("a|b *c*\n<d>") == r"a\|b \*c\* \<d\>"
     write_report(write_study(tmp_path, small_study()))
     lines = [line for line in read(str(tmp_path), "report.md").splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {13}
+    assert {line.count("|") for line in lines} == {11}
     assert len(lines) == 2 + 3
 
 
@@ -148,12 +160,12 @@ def test_studies_that_differ_in_clean_labels_are_compared(tmp_path):
 # ---- size
 
 
-def test_the_page_of_500_trials_is_one_file_of_at_most_15_mb_without_links_to_the_network(
+def test_the_page_of_500_trials_is_one_file_of_at_most_8_mb_without_links_to_the_network(
     tmp_path,
 ):
     storage = write_study(tmp_path, large_study())
     text = page([study_report(storage)])
     assert len(list((tmp_path / "trials").iterdir())) >= 500
-    assert len(text.encode()) <= 15e6
+    assert len(text.encode()) <= 8e6
     ours = text.replace(get_plotlyjs(), "")
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", ours)

@@ -151,7 +151,10 @@ def _circumstances(spec: Json, classes: list[str]) -> Json:
     return {
         "cost": {"seconds": 1.5, "peak_memory": 10**8},
         "data": {
+            "examples": 1797,
             "classes": classes,
+            "sizes": {"train": 1097, "meta": 100, "val": 100, "test": 500},
+            "counts": {"train": [100, *[97] * (len(classes) - 1)]},
             "noise": {
                 "kind": noise["kind"],
                 "nominal": noise["rate"],
@@ -169,7 +172,13 @@ def _circumstances(spec: Json, classes: list[str]) -> Json:
 
 def _row(spec: Json, epoch: int, val: float, random: Random) -> Json:
     share = epoch / EPOCHS
-    row: Json = {"epoch": epoch, "val/accuracy": 0.1 + (val - 0.1) * share, "val/nll": 1 - share}
+    row: Json = {
+        "epoch": epoch,
+        "passes": epoch * (750 if spec["arm"] in ("l2rw", "mw_net") else 250),
+        "train/loss": 2 - share,
+        "val/accuracy": 0.1 + (val - 0.1) * share,
+        "val/nll": 1 - share,
+    }
     if epoch in (1, EPOCHS):
         bins = range(len(EDGES))
         row["weights/clean"] = [random.randrange(5 * (i + 1)) for i in bins]

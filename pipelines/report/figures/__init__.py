@@ -16,19 +16,23 @@ from pipelines.report.study_state import StudyState
 
 #: Modules of this package, in the order of the page. A figure's anchor is its module's name.
 FIGURES = (
+    "cost",
+    "gain",
+    "epochs",
+    "verdicts",
+    "confusion",
+    "learned",
+    "weights",
+    "weight_function",
     "scores",
     "budget",
-    "sensitivity",
-    "epochs",
-    "axes",
     "hyperparameters",
     "parallel",
-    "weight_function",
-    "weights",
-    "learned",
-    "confusion",
-    "cost",
+    "sensitivity",
+    "axes",
 )
+
+DECIDING = 2  # of them stand before the tables: what to use, and what tuning buys
 
 
 def study_figures(ledger: Ledger, study_state: StudyState, results: Results) -> list[Figure]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import plotly.graph_objects as go
 
 from pipelines.analysis.results_schema import BudgetPoint
 from pipelines.report.figures.inputs import FigureInputs, either
-from pipelines.report.figures.plot import Drawing, Panel, axis, band, left_out, line, scaled
+from pipelines.report.figures.plot import (
+    Drawing,
+    Panel,
+    axis,
+    band,
+    counts,
+    left_out,
+    line,
+    scaled,
+)
 
-TITLE = "What tuning buys"
+TITLE = "Budget curves of all arms"
+CostUnit = Literal["trials", "passes", "seconds"]
 #: What the cost of tuning is counted in, and the label of its axis.
-COST_AXES = {
+COST_AXES: dict[CostUnit, str] = {
     "trials": "random trials, beside the default",
     "passes": "example passes",
     "seconds": "seconds",
@@ -38,7 +50,7 @@ def draw(inputs: FigureInputs) -> Drawing:
     )
 
 
-def _panel(inputs: FigureInputs, curves: dict[str, list[BudgetPoint]], unit: str) -> Panel:
+def _panel(inputs: FigureInputs, curves: dict[str, list[BudgetPoint]], unit: CostUnit) -> Panel:
     costs = {name: _tuning_cost(inputs, name, curves[name], unit) for name in curves}
     end = max(x[-1] for x in costs.values())
     headline = inputs.results["headline"]
@@ -57,16 +69,17 @@ def _panel(inputs: FigureInputs, curves: dict[str, list[BudgetPoint]], unit: str
         if any(value is not None for value in low):
             bands.append(band(x, low, high, name, style, visible=visible))
         lines.append(line(x, mean, name, style, visible=visible))
+    title = f"tuning cost: {COST_AXES[unit]}"
     layout = go.Layout(
-        xaxis=axis(f"tuning cost: {COST_AXES[unit]}", rangemode="tozero"),
-        yaxis=axis(f"expected test {inputs.score_label}"),
+        xaxis=counts(title, end) if unit == "trials" else axis(title, rangemode="tozero"),
+        yaxis=axis(f"expected test {inputs.score_label}", **inputs.score_limits),
         height=440,
     )
     return Panel(bands + lines, layout)
 
 
 def _tuning_cost(
-    inputs: FigureInputs, arm: str, curve: list[BudgetPoint], unit: str
+    inputs: FigureInputs, arm: str, curve: list[BudgetPoint], unit: CostUnit
 ) -> list[float]:
     """Cost of a search at each point of its budget curve."""
     if unit == "seconds":

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import plotly.graph_objects as go
+from scipy.special import ndtri
 
+from pipelines.analysis.intervals import LEVEL
 from pipelines.analysis.record import Range, Record
 from pipelines.analysis.tunability import MIN_TRIALS_FOR_IMPORTANCE
 from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, either
-from pipelines.report.figures.plot import STEPS, Drawing, Panel, axis, escape, left_out, rounded
+from pipelines.report.figures.plot import (
+    STEPS,
+    Drawing,
+    Panel,
+    axis,
+    escape,
+    left_out,
+    log_axis,
+    rounded,
+)
 
 TITLE = "Hyperparameters and validation score"
 
@@ -27,12 +39,19 @@ def draw(inputs: FigureInputs) -> Drawing:
         return left_out("no trial of a search has finished")
     return Drawing(
         f"One point per search trial (n = {either(map(len, trials.values()))} per arm), all "
-        "repeats together; single runs, so no interval. Star: the published default. Crosses on "
-        "the floor: diverged. Bars: each one's share in reaching the best quarter of the random "
-        f"trials (PED-ANOVA, Watanabe et al. 2023), from {MIN_TRIALS_FOR_IMPORTANCE} trials on, "
-        "for two hyperparameters or more.",
+        f"repeats together; single runs, so no interval over repeats.{_noise_note(inputs)} Star: "
+        "the published default. Crosses on the floor: diverged. Importance: each one's share in "
+        "reaching the best quarter of the random trials (PED-ANOVA, Watanabe et al. 2023), from "
+        f"{MIN_TRIALS_FOR_IMPORTANCE} trials on, for two hyperparameters or more.",
         {name: _panels(inputs, name, records) for name, records in trials.items()},
     )
+
+
+def _noise_note(inputs: FigureInputs) -> str:
+    if inputs.metric != "accuracy":
+        return ""
+    n = inputs.study_state.study.protocol.splits.val
+    return f" Thin bars: how far {n} val examples leave a score uncertain (Wilson, 95 %)."
 
 
 def _panels(inputs: FigureInputs, arm: str, trials: list[Record]) -> list[Panel]:
@@ -73,20 +92,52 @@ def _scatter(inputs: FigureInputs, arm: str, knob: str, trials: list[Record]) ->
                 "color": inputs.styles[arm].colour,
                 "opacity": 0.75,
             },
+            error_y=None if name == "diverged" else _noise(inputs, records),
         )
         for name, (symbol, size, records) in groups.items()
         if records
     ]
     layout = go.Layout(
-        xaxis=axis(knob, **_axis_type(space)), yaxis=axis(f"val {inputs.score_label}"), height=300
+        xaxis=_axis_of(knob, space), yaxis=axis(f"val {inputs.score_label}"), height=300
     )
     return Panel(data, layout)
 
 
-def _axis_type(space: Range) -> Json:
+def _noise(inputs: FigureInputs, records: list[Record]) -> Json | None:
+    """How far val is off by its few examples alone: Wilson's 95 % interval of a share of n.
+
+    None where val is no share of right answers.
+    """
+    if inputs.metric != "accuracy":
+        return None
+    n = inputs.study_state.study.protocol.splits.val
+    ends = [wilson(record.val, n) for record in records]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": rounded(
+            inputs.factor * (high - r.val) for r, (_, high) in zip(records, ends, strict=True)
+        ),
+        "arrayminus": rounded(
+            inputs.factor * (r.val - low) for r, (low, _) in zip(records, ends, strict=True)
+        ),
+        "thickness": 0.7,
+        "width": 0,
+    }
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a binomial share of n, at 95 %; it stays within 0 and 1."""
+    z2 = float(ndtri((1 + LEVEL) / 2)) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = sqrt(z2) / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return centre - half, centre + half
+
+
+def _axis_of(knob: str, space: Range) -> Json:
     if "choices" in space:
-        return {"type": "category"}
-    return {"type": "log", "dtick": "D2"} if space.get("log") else {}
+        return axis(knob, type="category")
+    return log_axis(knob, space["low"], space["high"]) if space.get("log") else axis(knob)
 
 
 def _on_axis(value: Any, space: Range) -> Any:

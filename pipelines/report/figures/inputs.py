@@ -42,6 +42,11 @@ class FigureInputs:
         return METRICS[self.metric].title
 
     @property
+    def score_limits(self) -> Json:
+        """Of an axis of scores: shares lie between 0 and 100 %, however wide an interval is."""
+        return {"minallowed": -2, "maxallowed": 102} if METRICS[self.metric].in_points else {}
+
+    @property
     def epoch(self) -> str:
         """Whose weights are scored: `last` or `selected`."""
         return self.results["selection"]["epoch"]
@@ -56,6 +61,17 @@ class FigureInputs:
         """The test score of each arm that has one: an estimate over its final runs."""
         tests = {name: arm["test"][self.epoch] for name, arm in self.results["arms"].items()}
         return {name: test for name, test in tests.items() if test["mean"] is not None}
+
+    @property
+    def verdict_arms(self) -> list[str]:
+        """The arms that the answer is about: the headline's two, what to use, and the opponents."""
+        headline, answer = self.results["headline"], self.results["answer"]
+        named = [headline["untuned"], headline["tuned"]]
+        named += [answer["use"]["arm"]] if answer["use"] else []
+        named += (
+            [gap["over"] for gap in answer["self_tuning"]["gaps"]] if answer["self_tuning"] else []
+        )
+        return [name for name in dict.fromkeys(named) if name]
 
     @property
     def kinds(self) -> dict[str, list[str]]:

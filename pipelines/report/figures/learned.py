@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from math import log10
 
 import numpy as np
 import plotly.graph_objects as go
 
+from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, either
-from pipelines.report.figures.plot import Drawing, Panel, axis, faint, left_out, line
+from pipelines.report.figures.plot import Drawing, Panel, axis, faint, left_out, line, log_axis
 
 TITLE = "Learned hyperparameters"
 LEARNED = "learned/"  # starts the names of what a method learned, in a row
@@ -27,7 +29,8 @@ def draw(inputs: FigureInputs) -> Drawing:
     return Drawing(
         "Value by epoch in each final run (thin) and their median (thick; "
         f"n = {either(map(len, runs.values()))} runs, no interval); level lines: what the "
-        "searches of tuned arms with the same loss selected, one per repeat.",
+        "searches of tuned arms with the same loss selected, one per repeat. The axis spans the "
+        "space that these search.",
         {"": panels},
     )
 
@@ -72,18 +75,41 @@ def _panel(inputs: FigureInputs, arm: str, name: str, runs: list[list[float]]) -
             )
             for i, value in enumerate(values)
         ]
-    layout = go.Layout(xaxis=axis("epoch"), yaxis=axis(knob), height=320)
+    layout = go.Layout(xaxis=axis("epoch"), yaxis=_axis_of_space(inputs, arm, knob), height=320)
     return Panel(data, layout, f"{arm}: {knob}")
+
+
+def _axis_of_space(inputs: FigureInputs, arm: str, knob: str) -> Json:
+    """The whole range that searches draw the hyperparameter from, as they draw it.
+
+    Only so is it seen whether learning goes far, or stays where it began.
+    """
+    for name in _arms_alike(inputs, arm):
+        space = inputs.results["arms"][name]["space"].get(knob, {})
+        if "low" in space:
+            ends = [space["low"], space["high"]]
+            if space.get("log"):
+                return log_axis(knob, *ends, range=[log10(end) for end in ends])
+            return axis(knob, range=ends)
+    return axis(knob)
 
 
 def _selected(inputs: FigureInputs, arm: str, knob: str) -> dict[str, list[float]]:
     """What the searches of arms with the same method selected for a hyperparameter."""
-    arms = inputs.study_state.study.arms
-    methods = {phase.method for phase in arms[arm].phases}
+    entries = {name: inputs.results["arms"][name] for name in _arms_alike(inputs, arm)}
     return {
         name: [chosen["config"][knob] for chosen in entry["selected"]]
-        for name, entry in inputs.results["arms"].items()
-        if "selected" in entry
-        and knob in entry["space"]
-        and methods & {phase.method for phase in arms[name].phases}
+        for name, entry in entries.items()
+        if "selected" in entry and knob in entry["space"]
     }
+
+
+def _arms_alike(inputs: FigureInputs, arm: str) -> list[str]:
+    """The arms that use a method of this one."""
+    arms = inputs.study_state.study.arms
+    methods = {phase.method for phase in arms[arm].phases}
+    return [
+        name
+        for name in inputs.results["arms"]
+        if methods & {phase.method for phase in arms[name].phases}
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +20,11 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
 #: Five steps from low to high, readable on light and on dark ground.
 STEPS = ("#7a4fa3", "#4a76b8", "#1f9e89", "#7cb83c", "#e3b505")
+#: In a colour scale it stands for the page's ground, light or dark; the page's script puts that in.
+GROUND = "#ffffff"
+THINNED = 2e3  # logarithmic axes that span more have ticks at powers of ten alone
+#: Names an annotation that the page's script moves to where it covers nothing.
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,62 @@ def scaled(value: float | None, factor: float) -> float | None:
 def axis(title: str, **properties: Any) -> Json:
     """An axis with a title; properties are plotly's."""
     return {"title": {"text": escape(title)}, **properties}
+
+
+def counts(title: str, largest: float, **properties: Any) -> Json:
+    """An axis from 0 on of what is counted: ticks at whole numbers alone, ten or so of them."""
+    step = max(1, round(largest / 10))
+    return axis(title, rangemode="tozero", tick0=0, dtick=step, tickformat=",d", **properties)
+
+
+def log_axis(title: str, low: float, high: float, **properties: Any) -> Json:
+    """A logarithmic axis whose ticks, at 1, 2 and 5 times powers of ten, all have their number.
+
+    low, high: ends of what is drawn. properties: plotly's.
+    """
+    exponents = range(floor(log10(low)) - 1, ceil(log10(high)) + 2)
+    ticks = [digit * 10.0**e for e in exponents for digit in (1, 2, 5)]
+    if high / low > THINNED:
+        ticks = [10.0**e for e in exponents]
+    texts = [_short(tick) for tick in ticks]
+    return axis(title, type="log", tickvals=ticks, ticktext=texts, **properties)
+
+
+def _short(value: float) -> str:
+    """200k, 5M; small ones as they are."""
+    for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= power:
+            return f"{value / power:g}{letter}"
+    return f"{value:g}"
+
+
+def label(x: float, y: float, text: str, log_x: bool = False) -> Json:
+    """A name beside a point; the first ones of a panel find their place first.
+
+    x, y: of the point. text: the name. log_x: whether the x axis is logarithmic.
+    """
+    return {
+        "name": LABEL,
+        "x": log10(x) if log_x else x,  # plotly places annotations by the exponent
+        "y": y,
+        "text": escape(text),
+        "font": {"size": 12},
+        "visible": False,
+    }
+
+
+def level(y: float, text: str, colour: str, dash: str = "dot") -> Json:
+    """A horizontal line through a panel, with a word above its left end; a shape of plotly's."""
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": y,
+        "y1": y,
+        "line": {"color": colour, "width": 1.5, "dash": dash},
+        "label": {"text": escape(text), "textposition": "start", "font": {"size": 11}},
+    }
 
 
 def rounded(values: Iterable[Any]) -> list[Any]:

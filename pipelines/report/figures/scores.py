@@ -32,7 +32,7 @@ def draw(inputs: FigureInputs) -> Drawing:
     means = {arm: mean for arm, test in tests.items() if (mean := test["mean"]) is not None}
     rising = sorted(means, key=lambda arm: means[arm])  # plotly draws from below
     layout = go.Layout(
-        xaxis=axis(f"test {inputs.score_label}"),
+        xaxis=axis(f"test {inputs.score_label}", **inputs.score_limits),
         yaxis={"categoryorder": "array", "categoryarray": rising, "automargin": True},
         height=90 + 26 * len(tests),
     )

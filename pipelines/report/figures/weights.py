@@ -16,8 +16,9 @@ from pipelines.report.figures.plot import Drawing, Panel, axis, left_out, rounde
 from pipelines.trial_documents import EDGES
 
 TITLE = "Weights of clean and of corrupted examples"
-#: Colour and pattern of the bars.
-CLEAN, CORRUPTED = ("#12a37a", ""), ("#dd6b1f", "/")
+OPEN_END = 9.0  # where the last bin, which has no upper edge, is drawn to
+#: Colour and dash of the lines.
+CLEAN, CORRUPTED = ("#12a37a", "solid"), ("#dd6b1f", "dot")
 
 
 def draw(inputs: FigureInputs) -> Drawing:
@@ -34,8 +35,9 @@ def draw(inputs: FigureInputs) -> Drawing:
     if not views:
         return left_out("no final run has weights of examples whose true label is known")
     return Drawing(
-        "Share of the training examples by their weight on the gradient of cross-entropy, in units "
-        "of the mean weight, at the last observed epoch of all final runs "
+        "Density of the training examples by their weight on the gradient of cross-entropy, in "
+        "units of the mean weight: % of the clean (of the corrupted) ones per unit of weight, on a "
+        "logarithmic axis, at the last observed epoch of all final runs "
         f"(n = {either(counts)} per arm). AUROC: chance that a clean example outweighs a corrupted "
         "one, with half its 95 % interval.",
         views,
@@ -55,27 +57,36 @@ def _panel(
         np.sum([pair[side] for pair in histograms.values()], axis=0) for side in (0, 1)
     )
     layout = go.Layout(
-        xaxis=axis("weight / mean weight", type="category"),
-        yaxis=axis("% of examples", rangemode="tozero"),
-        barmode="group",
-        height=270,
+        xaxis=axis("weight / mean weight", range=[0, OPEN_END]),
+        yaxis=axis("density, %", type="log", dtick=1, exponentformat="none"),
+        height=290,
     )
     auroc = estimate(aurocs)
     shown = f"{auroc.mean:.3f}" if auroc.n else "not available"
     if np.isfinite(auroc.low):
         shown += f" ± {auroc.high - auroc.mean:.3f}"
-    bars = [_bars("clean", clean, *CLEAN), _bars("corrupted", corrupted, *CORRUPTED)]
-    return Panel(bars, layout, f"{arm}: AUROC {shown}")
+    lines = [_steps("clean", clean, *CLEAN), _steps("corrupted", corrupted, *CORRUPTED)]
+    return Panel(lines, layout, f"{arm}: AUROC {shown}")
 
 
-def _bars(name: str, counts: Any, colour: str, pattern: str) -> go.Bar:
-    """A histogram [len(EDGES)] as shares of its sum; its last bin has no upper edge."""
-    bins = [f"{low:g}–{high:g}" for low, high in pairwise(EDGES)]
-    return go.Bar(
+def _steps(name: str, counts: Any, colour: str, dash: str) -> go.Scatter:
+    """A histogram [len(EDGES)] as shares of its sum per unit of weight; no line where none are.
+
+    name, colour, dash: of the line. The last bin has no upper edge and is drawn up to `OPEN_END`.
+    """
+    edges = [*EDGES, OPEN_END]
+    shares = 100 * counts / max(1, counts.sum())
+    density = shares / np.diff(edges)
+    bins = [f"{low:g} to {high:g}" for low, high in pairwise(EDGES)]
+    bins.append(f"{EDGES[-1]:g} or more")
+    return go.Scatter(
+        mode="lines",
         name=name,
         legendgroup=name,
-        x=[*bins, f"≥ {EDGES[-1]:g}"],
-        y=rounded((100 * counts / max(1, counts.sum())).tolist()),
-        marker={"color": colour, "pattern": {"shape": pattern}},
-        hovertemplate=f"{name}, weight %{{x}}: %{{y:.1f}} %<extra></extra>",
+        x=edges,
+        y=rounded(float(value) or None for value in [*density, density[-1]]),
+        text=[f"{share:.1f} % at weight {label}" for share, label in zip(shares, bins, strict=True)]
+        + [""],
+        line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+        hovertemplate=f"{name}: %{{text}}<extra></extra>",
     )

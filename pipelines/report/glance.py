@@ -1,0 +1,107 @@
+"""The first screen of a page: six questions, each with an answer of a few words and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.analysis.answer_schema import Answer, Gap, SelfTuning
+from pipelines.analysis.results_schema import Results
+from pipelines.analysis.sentences import score_text
+from pipelines.analysis.words import count
+from pipelines.report.set_up import SetUp, duration
+
+TRUST, COST, WRONG = "Can I trust it?", "What did it cost?", "What went wrong?"
+NOTHING_YET = "no answer yet"
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A question, its answer in a few words, and in a sentence; `alarm`: it asks for attention."""
+
+    question: str
+    short: str
+    text: str
+    alarm: bool = False
+
+
+def glance(results: Results, made: SetUp) -> list[Glance]:
+    """The answer box: what the analysis says, then what there is to know of the study itself."""
+    shorts = _shorts(results)
+    answer = [
+        Glance(line["question"], short, line["text"])
+        for line, short in zip(results["answer"]["lines"], shorts, strict=False)
+    ]
+    return [*answer, _trust(results), _cost(results), _wrong(results)]
+
+
+def _shorts(results: Results) -> list[str]:
+    """Of the lines on what to use, on tuning, and on self-tuning."""
+    answer: Answer = results["answer"]
+    use, own = answer["use"], answer["self_tuning"]
+    tuning = next((t for t in answer["tunings"] if t["arm"] == answer["tuning"]), None)
+    shorts = [NOTHING_YET] * 3
+    if use:
+        test = results["arms"][use["arm"]]["test"][results["selection"]["epoch"]]
+        shorts[0] = f"{use['arm']}: {score_text(results['metric'], test)}"
+    if tuning:
+        shorts[1] = f"{tuning['arm']}: {tuning['gain']['text']}"
+    if own and own["gaps"]:
+        shorts[2] = f"{own['arm']}: {_hardest(own)['text']} over {_hardest(own)['over']}"
+    return shorts
+
+
+def _hardest(own: SelfTuning) -> Gap:
+    """The opponent that a self-tuning arm gains least over."""
+    known = [gap for gap in own["gaps"] if gap["mean"] is not None]
+    return min(known or own["gaps"], key=lambda gap: gap["mean"] or 0.0)
+
+
+def _trust(results: Results) -> Glance:
+    """What the intervals rest on, and how far the study has come."""
+    runs, epoch = results["runs"], results["selection"]["epoch"]
+    tests = [arm["test"][epoch] for arm in results["arms"].values()]
+    repeats = max((test["repeats"] for test in tests), default=0)
+    final = max((test["n"] for test in tests), default=0)
+    whole = runs["done"] >= runs["planned"]
+    short = f"{count(repeats, 'repeat')}, " + (
+        "complete" if whole else f"{runs['done']} of {runs['planned']} runs"
+    )
+    basis = f"{count(final, 'final run')} in {count(repeats, 'repeat')} per arm"
+    few = " Few repeats give wide intervals." if repeats < 5 else ""
+    open_end = "" if whole else " The study is not finished: the answer may change."
+    return Glance(
+        TRUST,
+        short,
+        f"{basis}; brackets are 95 % intervals; arms are chosen on val, never on test."
+        f"{few}{open_end}",
+        alarm=not whole or repeats < 2,
+    )
+
+
+def _cost(results: Results) -> Glance:
+    """Time and passes of the study, and how a search compares with a run."""
+    trials = [arm["trials"] for arm in results["arms"].values()]
+    ended = sum(t["completed"] + t["diverged"] + t["failed"] for t in trials)
+    total = results["cost"]["total"] or 0.0
+    searches = [arm["passes"] for arm in results["arms"].values() if arm["tuned"]]
+    ratios = [p["search"] / p["run"] for p in searches if p["search"] and p["run"]]
+    text = "Computing time, as if one trial ran after another."
+    if ratios:
+        text += f" A search costs {max(ratios):.0f} times one run of what it tunes."
+    return Glance(COST, f"{duration(total)}, {count(ended, 'trial')}", text)
+
+
+def _wrong(results: Results) -> Glance:
+    """Warnings of the analysis, failures, and results that do not compare."""
+    provenance = results["provenance"]
+    troubles = [caution["text"] for caution in results["answer"]["warnings"]]
+    failed = sum(arm["trials"]["failed"] for arm in results["arms"].values())
+    if failed:
+        troubles.append(f"{count(failed, 'trial')} failed.")
+    mixture = [*provenance.get("mixture", []), *provenance.get("damaged", [])]
+    troubles += [f"{line}." for line in mixture]
+    missing = len(results["missing"])
+    if not troubles:
+        gaps = f"; {count(missing, 'gap')} below" if missing else ""
+        return Glance(WRONG, "nothing", f"No trial failed or diverged, and no arm collapsed{gaps}.")
+    return Glance(WRONG, count(len(troubles), "warning"), " ".join(troubles), alarm=True)

@@ -1,0 +1,48 @@
+"""The first screen: six questions with a short answer each."""
+
+from pipelines.report.glance import COST, TRUST, WRONG
+from pipelines.report.study_report import study_report
+from tests.conftest import small_study
+from tests.support.synthetic_ledger import completed, write_study
+
+
+def short(report) -> dict[str, str]:
+    return {line.question: line.short for line in report.glance}
+
+
+def test_a_full_study_answers_six_questions(finished):
+    report = study_report(finished)
+    answer, shown = report.results["answer"], short(report)
+    assert list(shown) == [*(line["question"] for line in answer["lines"]), TRUST, COST, WRONG]
+    use, tuning, own = list(shown.values())[:3]
+    assert use.startswith(f"{answer['use']['arm']}: ")
+    assert tuning.startswith(f"{answer['tuning']}: ")
+    worst = min(answer["self_tuning"]["gaps"], key=lambda gap: gap["mean"])
+    assert own == f"{answer['self_tuning']['arm']}: {worst['text']} over {worst['over']}"
+    assert shown[TRUST] == "2 repeats, complete"
+    assert shown[WRONG] == "nothing"
+
+
+def test_a_study_that_has_just_begun_has_no_answer_yet(tmp_path):
+    storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=0)
+    lines = study_report(storage).glance
+    assert [line.short for line in lines[:3]] == ["no answer yet"] * 3
+    assert next(line for line in lines if line.question == TRUST).alarm
+
+
+def test_an_unfinished_study_says_how_far_it_is(tmp_path):
+    storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=5)
+    report = study_report(storage)
+    runs = report.results["runs"]
+    (line,) = [line for line in report.glance if line.question == TRUST]
+    assert line.short.endswith(f"{runs['done']} of {runs['planned']} runs") and line.alarm
+    assert "the answer may change" in line.text
+
+
+def test_failures_are_seen_on_the_first_screen(tmp_path):
+    def outcome(spec):
+        return ValueError("no") if spec["arm"] == "gce" else completed(spec)
+
+    storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), outcome)
+    (line,) = [line for line in study_report(storage).glance if line.question == WRONG]
+    assert line.alarm and "failed." in line.text
