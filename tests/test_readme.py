@@ -18,8 +18,8 @@ def test_every_command_exists():
     commands = {
         command.name or command.callback.__name__ for command in run_sweep.app.registered_commands
     }
-    named = set(re.findall(r"^    python run_sweep\.py (\w+)", README, re.MULTILINE))
-    assert named <= commands
+    named = set(re.findall(r"^    \.venv/bin/untuned (\w+)", README, re.MULTILINE))
+    assert {"launch", "report", "new"} <= named <= commands
 
 
 def test_the_method_of_the_readme_is_one():

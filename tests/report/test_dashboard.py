@@ -19,6 +19,7 @@ from tests.report.browser import PATIENCE, READY, becomes, needs_browser
 from tests.report.conftest import Serve
 from tests.support.synthetic_ledger import completed, write_study
 
+TO_THE_TABLE = "document.querySelector('section[id$=arms]').scrollIntoView({behavior: 'instant'})"
 TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClientRect().top)"
 
 
@@ -75,7 +76,7 @@ def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show
     page = show(url + "report")
     page.locator("input[type=search]").first.fill("ce")
     page.locator("table.arms th button", has_text="n").last.click()
-    page.evaluate("document.querySelector('section[id$=arms]').scrollIntoView({ behavior: 'instant' })")
+    page.evaluate(TO_THE_TABLE)
     top = page.evaluate(TOP_OF_TABLE)
     write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
     page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
