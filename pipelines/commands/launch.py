@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -141,8 +142,9 @@ class Launch:
         device = choose_device(options.device, options.address)
         mode = resolve_mode(options.wandb)
         fingerprint = check(study, device)
-        document = _document(study, fingerprint)
-        refuse_other_protocol(storage, Ledger.open(storage).study(), document)
+        existing = Ledger.open(storage).study()
+        document = _document(study, fingerprint, existing)
+        refuse_other_protocol(storage, existing, document)
         tracking_dir = storage if "://" not in storage else default_storage(study.name)
         worker_config = WorkerConfig(
             # Absolute: workers may have another working directory.
@@ -157,6 +159,7 @@ class Launch:
             fast=options.fast,
             modules=own_modules.own_folders(modules_of(study)),
             fingerprint=fingerprint,
+            study_id=document.get("id"),
         )
         return cls(study, document, worker_config, options)
 
@@ -276,8 +279,15 @@ def gpus_asked(options: Options, device: str) -> Gpus:
     return asked
 
 
-def _document(study: Study, fingerprint: str) -> Json:
-    return {
+def _document(study: Study, fingerprint: str, existing: Json | None) -> Json:
+    """What study.json holds, or will hold.
+
+    Its id tells two studies of one protocol apart, for W&B; those of version 0.1 have none.
+    """
+    study_id = {"id": uuid.uuid4().hex[:8]} if existing is None else {}
+    if existing is not None and "id" in existing:
+        study_id = {"id": existing["id"]}
+    return study_id | {
         "schema": 1,
         "name": study.name,
         "protocol": study.protocol.model_dump(mode="json"),

@@ -17,6 +17,7 @@ from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.attempt import Attempt, LedgerConflict
 from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.storage import open_storage
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
@@ -45,7 +46,9 @@ def run_attempt(
     a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
     """
     own_modules.search(worker_config.modules.values())
-    attempt = Ledger.open(worker_config.storage).attempt(spec["key"], number)
+    # Not to be made here: a node that lacks it does not see the study's.
+    storage = open_storage(worker_config.storage, create=False)
+    attempt = Ledger(storage).attempt(spec["key"], number)
     try:
         if worker_config.device == "cuda":
             _prepare_gpu(gpus)
@@ -73,6 +76,7 @@ def _run(
     with tracker(
         spec,
         study=worker_config.study,
+        study_id=worker_config.study_id,
         protocol=worker_config.protocols[""].model_dump(mode="json"),
         directory=Path(worker_config.tracking_dir),
         mode=worker_config.tracking,

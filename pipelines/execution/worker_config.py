@@ -28,6 +28,7 @@ class WorkerConfig:
     checkpoint_seconds: float = 60.0
     fast: FastPaths = ALL_FAST
     fingerprint: str | None = None  # of the study's data, as the driver has read it
+    study_id: str | None = None  # what study.json says; W&B's runs are called by it
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from pipelines.tracking import workspace as views
 from pipelines.tracking.environment import about_the_server_only
 from pipelines.tracking.mode import resolve_mode
 from pipelines.tracking.rows import tracked_row, tracked_summary
-from pipelines.tracking.run import client_settings, project_name, tracker
+from pipelines.tracking.run import client_settings, project_name, run_id, tracker
 from pipelines.tracking.server import server
 from pipelines.trial_documents import HistoryRow
 
@@ -118,6 +118,7 @@ def _send_run(
     with tracker(
         trial.spec,
         study=report.name,
+        study_id=report.study_state.document.get("id"),
         protocol=report.study_state.document["protocol"],
         directory=folder,
         mode="online",
@@ -130,13 +131,14 @@ def _send_run(
 
 def _send_report_run(report: StudyReport, folder: Path) -> wandb.Run:
     """One row under one id. Without `resume` the run of that id is replaced."""
+    document = report.study_state.document
     with wandb.init(
-        id=f"report-{report.study_state.document['hash'][:16]}",
+        id=run_id(f"report-{document['hash'][:16]}", document.get("id")),
         project=project_name(),
         name=f"{report.name}/report",
         group=report.name,
         job_type=views.REPORT_RUN,
-        config={"study": report.name, "protocol": report.study_state.document["protocol"]},
+        config={"study": report.name, "protocol": document["protocol"]},
         dir=folder,
         mode="online",
         reinit="create_new",

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per trial, under the trial's key, however often it is interrupted.
+"""Weights & Biases: one run per trial of a study, however often it is interrupted.
 
 The ledger is the truth and W&B a view of it, so nothing that goes wrong here decides a trial's
 fate: it costs one line of warning, and the trial goes on unlogged.
@@ -49,6 +49,7 @@ def tracker(
     spec: TrialSpec,
     *,
     study: str,
+    study_id: str | None,
     protocol: Json,
     directory: Path,
     mode: Mode,
@@ -56,15 +57,15 @@ def tracker(
 ) -> Iterator[Tracker]:
     """A trial's W&B run, for the process that runs the trial; finished on leaving, come what may.
 
-    spec: whose key is the run's id. study: its name, by which W&B groups. protocol: shown beside
-    the spec. directory: files go to its folder wandb. history: rows of the checkpoint that the
-    trial resumes from.
+    study: its name, by which W&B groups. study_id: with the spec's key, the run's id. protocol:
+    shown beside the spec. directory: files go to its folder wandb. history: rows of the checkpoint
+    that the trial resumes from.
 
     The run fails if the block is left by an exception. SIGTERM leaves it so too, as
     SystemExit(143), unless the program handles that signal itself: the client needs a moment to
     write down what it has, and plain SIGTERM loses as much as `kill -9` does.
     """
-    tracked = Tracker(spec["key"])
+    tracked = Tracker(spec["key"], run_id(spec["key"], study_id))
     exit_code = 1
     with _sigterm_raises():
         try:
@@ -84,8 +85,8 @@ class Tracker:
     `complete`: nothing that was logged has been lost, or kept back because the server was away.
     """
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, key: str, run_id: str) -> None:
+        self.key, self.run_id = key, run_id
         self.complete = True
         self._run: wandb.Run | None = None
         self._rows = 0  # of the history, logged or skipped: the next row's step
@@ -99,13 +100,13 @@ class Tracker:
                 self.complete = False
                 mode = "offline"
             try:
-                self._run = _init(mode, directory, description)
+                self._run = _init(self.run_id, mode, directory, description)
             except Exception as error:
                 if mode != "online":
                     raise
                 # Or else the client says that the run's id is in use.
                 wandb.teardown()
-                self._run = _init("offline", directory, description)
+                self._run = _init(self.run_id, "offline", directory, description)
                 server.was_missed()
                 self._warn("the server was not reached: it, and what follows, goes offline", error)
         except Exception as error:
@@ -141,7 +142,7 @@ class Tracker:
             self._give_up(error)
 
     def _remove_predecessors(self, current: Path) -> None:
-        runs = {f.parent for f in current.parent.glob(f"offline-run-*/run-{self.key}.wandb")}
+        runs = {f.parent for f in current.parent.glob(f"offline-run-*/run-{self.run_id}.wandb")}
         if predecessors := runs - {current}:
             # Returns when the last row is on disk; `finish` may return before, and then a crash
             # would leave neither the old files nor the whole of the new one.
@@ -194,10 +195,16 @@ def project_name() -> str:
     return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
-def _init(mode: Mode, directory: Path, description: Json) -> wandb.Run:
+def run_id(name: str, study_id: str | None) -> str:
+    """The id of a study's run: two studies of one protocol have trials of the same keys."""
+    return name if study_id is None else f"{name}-{study_id}"
+
+
+def _init(run_id: str, mode: Mode, directory: Path, description: Json) -> wandb.Run:
     with about_the_server_only():
         run = wandb.init(
             **description,
+            id=run_id,
             project=project_name(),
             dir=directory,
             mode=mode,
@@ -215,7 +222,6 @@ def _description(spec: TrialSpec, study: str, protocol: Json) -> Json:
     """What W&B can filter and group runs by."""
     tags = [spec["arm"], spec["role"], f"repeat {spec['repeat']}"]
     return {
-        "id": spec["key"],
         "name": f"{spec['arm']}/{spec['repeat']}.{spec['index']}",
         "group": study,
         "job_type": spec["role"],

@@ -303,7 +303,8 @@ def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
     offline = [*LAUNCH[:3], "offline", *LAUNCH[4:]]
     assert run("launch", study_file(tmp_path), "--storage", storage, *offline) == 0
     wandb.teardown()
-    logged = {one.run.run_id: one for one in offline_runs(storage)}
+    study_id = json.loads((storage / "study.json").read_text())["id"]
+    logged = {one.run.run_id.removesuffix(f"-{study_id}"): one for one in offline_runs(storage)}
     results = trial_results(storage)
     assert set(logged) == set(results)
     for key, result in results.items():

@@ -252,3 +252,9 @@ def test_nothing_is_unpickled_from_storage(tmp_path: Path):
     attempt.save_checkpoint(buffer.getvalue(), 1)
     trial = run(tmp_path, "ce")
     assert trial.state == "failed" and not (tmp_path / "executed").exists()
+
+
+def test_a_worker_that_does_not_see_the_storage_makes_none(tmp_path: Path):
+    with pytest.raises(UserError, match="that exists"):
+        run_attempt(setting(tmp_path / "elsewhere"), SPECS["ce"], 1)
+    assert list(tmp_path.iterdir()) == []

@@ -53,9 +53,10 @@ def server(tmp_path: Path, monkeypatch) -> Iterator[StandIn]:
 
 
 def trials(storage: Path) -> dict[str, list[dict]]:
-    """Rows of the finished trials' histories, by key."""
+    """Rows of the finished trials' histories, by the ids of their runs."""
     ledger, study_state = load_study_state(str(storage))
-    return ledger.histories(study_state.trials.values())
+    histories = ledger.histories(study_state.trials.values())
+    return {f"{key}-{study_state.document['id']}": rows for key, rows in histories.items()}
 
 
 def test_a_study_is_published_whole(storage: Path, server: StandIn):
@@ -69,7 +70,7 @@ def test_a_study_is_published_whole(storage: Path, server: StandIn):
 
 
 def check_runs(storage: Path, server: StandIn) -> None:
-    """Every trial is a run under its key."""
+    """Every trial is a run, called by its key and the study's id."""
     histories = trials(storage)
     assert {key for key in server.runs if not key.startswith("report-")} == set(histories)
     for key, rows in histories.items():
@@ -125,6 +126,15 @@ def test_publishing_again_repeats_nothing(storage: Path, server: StandIn):
     publish(str(storage))
     for key, rows in trials(storage).items():
         assert len(server.runs[key].history) == len(rows) and server.runs[key].rewritten == 0
+
+
+def test_a_study_of_the_first_version_has_runs_called_by_keys_alone(storage: Path, server: StandIn):
+    document = json.loads((storage / "study.json").read_text())
+    del document["id"], document["digest"]
+    (storage / "study.json").write_text(json.dumps(document))
+    publish(str(storage))
+    keys = {folder.name for folder in (storage / "trials").iterdir()}
+    assert set(server.runs) == keys | {f"report-{document['hash'][:16]}"}
 
 
 def test_a_publication_that_crashed_goes_on_with_the_same_command(

@@ -65,9 +65,15 @@ def rows(first: int, last: int) -> list[dict[str, Any]]:
     return [{"epoch": epoch, "val/accuracy": epoch / 10} for epoch in range(first, last + 1)]
 
 
-def tracked(directory: Path, mode: Mode, history=(), spec=SPEC):
+def tracked(directory: Path, mode: Mode, history=(), spec=SPEC, study_id=None):
     return tracker(
-        spec, study="digits", protocol=PROTOCOL, directory=directory, mode=mode, history=history
+        spec,
+        study="digits",
+        study_id=study_id,
+        protocol=PROTOCOL,
+        directory=directory,
+        mode=mode,
+        history=history,
     )
 
 
@@ -118,6 +124,16 @@ def test_runs_one_after_the_other_in_one_process_are_their_own(tmp_path: Path):
         "gce-0": 0.0,
         "gce-1": 1.0,
         "gce-2": 2.0,
+    }
+
+
+def test_two_studies_with_the_same_trials_have_runs_of_their_own(tmp_path: Path, server: StandIn):
+    for study_id in ("a", "b", "a"):
+        with tracked(tmp_path / study_id, "online", rows(1, 1), study_id=study_id) as run:
+            run.log({"epoch": 2})
+    assert {name: len(run.history) for name, run in server.runs.items()} == {
+        f"{KEY}-a": 2,
+        f"{KEY}-b": 2,
     }
 
 
@@ -327,7 +343,7 @@ def test_a_server_that_is_away_is_waited_for_once_and_said_to_be_so_once(
     monkeypatch.setattr(tracking, "INIT_TIMEOUT", 0.5)
     modes, init = [], tracking._init
     monkeypatch.setattr(
-        tracking, "_init", lambda mode, *rest: modes.append(mode) or init(mode, *rest)
+        tracking, "_init", lambda name, mode, *rest: modes.append(mode) or init(name, mode, *rest)
     )
     for number in range(3):
         with tracked(tmp_path, "online", spec=SPEC | {"key": f"gce-{number}"}) as run:
