@@ -182,7 +182,8 @@ def _budget(runs: ArmRuns, search: SearchKind) -> Budget:
     curves, passes = runs.curves(), runs.budget_cost("passes")
     points: list[BudgetPoint] = []
     for b in range(shortest(curves)):
-        at_b = estimate({(repeat, 0): float(curve[b]) for repeat, curve in curves.items()})
+        scores = {(repeat, 0): float(curve[b]) for repeat, curve in curves.items()}
+        at_b = estimate(scores, bounds=METRICS[runs.metric].bounds)
         points.append({"budget": b, "passes": passes[b], **interval_json(at_b)})
     return {"kind": "expected", "incumbents": [], "curve": points}
 

@@ -12,6 +12,7 @@ from pipelines.analysis.record import ArmInfo, Record
 from pipelines.analysis.results_schema import MovedValue, Sensitivity
 from pipelines.analysis.runs import Floats, Runs, repeat_means
 from pipelines.analysis.tunability import knob_gains
+from pipelines.metrics import METRICS
 
 Means = tuple[dict[int, float], dict[int, float]]  # of val and of test, by repeat
 
@@ -43,7 +44,7 @@ def _knob(
             "value": value,
             "factor": _factor(value, default),
             "diverged": sum(r.status == "diverged" for r in records),
-            "test": estimate_json(estimate(test)),
+            "test": estimate_json(estimate(test, bounds=METRICS[runs.metric].bounds)),
         }
         values.append(moved)
     val, test = _grids(means)

@@ -1,7 +1,8 @@
 """Words for numbers: pure functions, so that no sentence says more than its interval does."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import isclose, isnan
 
 from pipelines.analysis.answer_schema import Claim
 from pipelines.metrics import METRICS
@@ -61,6 +62,20 @@ def shown(
         ):
             break
     return texts
+
+
+def with_interval(
+    mean: float, low: float | None, high: float | None, form: Callable[[float], str]
+) -> str:
+    """94.8 ± 1.1; where the ends do not lie evenly, since a bound cuts one off, 99.5 [98.7, 100.0].
+
+    form: how a number is written. Without an interval: 94.8 (too few repeats).
+    """
+    if low is None or high is None or isnan(low):
+        return f"{form(mean)} (too few repeats)"
+    if isclose(high - mean, mean - low, rel_tol=1e-6):
+        return f"{form(mean)} ± {form(high - mean)}"
+    return f"{form(mean)} [{form(low)}, {form(high)}]"
 
 
 def unit(metric: str) -> str:

@@ -64,11 +64,11 @@ def run_launch(
             console,
         )
         return interrupted.status
-    show_report([storage], console)
     _, study_state = load_study_state(storage)
     reasons = failed_arms(study_state)
     for line in reasons:
         print_line(line, console)
+    show_report([storage], console)
     return ALL_FAILED if reasons else 0
 
 

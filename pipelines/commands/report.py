@@ -10,18 +10,22 @@ from pipelines.commands.printing import print_line
 
 
 def show_report(storages: list[str], console: Console) -> None:
-    """Write the report of one or several studies, and show its tables."""
+    """Write the report of one or several studies; show where it is, its table and its answer."""
     from pipelines.report.pages import write_report
-    from pipelines.report.study_report import study_report
-    from pipelines.report.tables import terminal_table
+    from pipelines.report.study_state import load_study_state
+    from pipelines.report.terminal import print_answer
 
     paths = write_report(storages)
-    for storage in storages:
-        console.print(terminal_table(study_report(storage).results))
     folders = [Path(storage) / "wandb" for storage in storages]
     wandb_files = [f"W&B files: {f}" for f in folders if f.is_dir() and any(f.iterdir())]
     for path in [*paths, *wandb_files]:
         print_line(path, console)
+    for storage in storages:
+        _, study_state = load_study_state(storage)
+        console.print()
+        if len(storages) > 1:
+            print_line(study_state.study.name, console)
+        print_answer(study_state.results(), console)
 
 
 def publish_studies(storages: list[str], console: Console) -> None:

@@ -1,11 +1,10 @@
-"""The main table of a report, as text: one wording for terminal, Markdown and page."""
+"""The main table of a report, as text: one wording for Markdown, page and W&B."""
 
 from dataclasses import dataclass
-
-from rich.markup import escape
-from rich.table import Table
+from functools import partial
 
 from pipelines.analysis.results_schema import ArmResults, BreakEvenJson, EstimateJson, Results
+from pipelines.analysis.words import with_interval
 from pipelines.metrics import METRICS
 
 MISSING = "–"
@@ -38,13 +37,19 @@ def number(metric: str, value: float | None, sign: str = "") -> str:
 
 
 def score(metric: str, estimate: EstimateJson) -> str:
-    """A mean and the half-width of its 95 % interval; says so where there is none."""
+    """A mean with its 95 % interval for these test examples; says so where there is none."""
     if estimate["mean"] is None:
         return MISSING
-    mean = number(metric, estimate["mean"])
-    if estimate["high"] is None:
-        return f"{mean} (no interval)"
-    return f"{mean} ± {number(metric, estimate['high'] - estimate['mean'])}"
+    ends = estimate["low"], estimate["high"]
+    return with_interval(estimate["mean"], *ends, partial(number, metric))
+
+
+def new_interval(metric: str, estimate: EstimateJson) -> Cell:
+    """The 95 % interval for new examples of this kind."""
+    low, high = estimate["new_low"], estimate["new_high"]
+    if low is None or high is None:
+        return Cell(MISSING)
+    return Cell(f"[{number(metric, low)}, {number(metric, high)}]", low)
 
 
 def columns(results: Results) -> list[Column]:
@@ -62,13 +67,15 @@ def columns(results: Results) -> list[Column]:
         Column(
             "test",
             f"test {metric}",
-            "mean over repeats of the final runs, with its 95 % interval",
+            "mean over repeats of the final runs, with its 95 % interval for these test examples",
         ),
+        Column("new", "new examples", "the same interval for new examples of this kind"),
         Column("n", "n", "final runs / repeats"),
         Column("labels", "clean labels", "used to train / to select configurations and epochs"),
         Column("default", "default", "test of the published default, retrained alike"),
         Column("break_even", "b*", f"break-even budget in random trials, 95 % interval{against}"),
         Column("dimensions", "tuned", "number of hyperparameters that the search tunes"),
+        Column("steps", "steps", "training steps of one run"),
         Column("ratio", "passes", "example passes of one run, relative to ce"),
         Column("lost", "lost", "trials that diverged / failed"),
     ]
@@ -93,6 +100,8 @@ def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
         "n": Cell(f"{test['n']} / {test['repeats']}", test["n"]),
         "default": Cell(score(metric, default), default["mean"]) if default else Cell(MISSING),
         "break_even": _break_even(name, results),
+        "new": new_interval(metric, test),
+        "steps": Cell(f"{arm['steps']:g}", arm["steps"]) if arm["steps"] else Cell(MISSING),
         "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
         "lost": _pair(trials["diverged"], trials["failed"]),
     }
@@ -135,24 +144,3 @@ def selection_rule(results: Results) -> str:
         f"{selection['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
         "over repeats; with one repeat over its run seeds, and then speaks of that data seed only."
     )
-
-
-def terminal_table(results: Results) -> Table:
-    """The main table for a terminal of 100 columns or more."""
-    shown = [c for c in columns(results) if c.name != "kind"]
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 1), header_style="bold", collapse_padding=True
-    )
-    for column in shown:
-        table.add_column(
-            column.heading,
-            justify="right" if column.numeric else "left",
-            no_wrap=column.name == "arm",
-        )
-    arms = rows(results)
-    for kind in dict.fromkeys(row["kind"].text for row in arms):
-        table.add_row(f"[dim]{escape(kind)}[/dim]")
-        for row in arms:
-            if row["kind"].text == kind:
-                table.add_row(*(escape(row[column.name].text) for column in shown))
-    return table

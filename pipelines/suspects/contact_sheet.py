@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.analysis.intervals import Estimate
+from pipelines.analysis.words import with_interval
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.documents import Json
@@ -97,9 +98,7 @@ def evidence(suspects: Suspects) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    if math.isnan(estimate.high):
-        return f"{estimate.mean:.3f} (no interval)"
-    return f"{estimate.mean:.3f} ± {estimate.high - estimate.mean:.3f}"
+    return with_interval(estimate.mean, estimate.low, estimate.high, "{:.3f}".format)
 
 
 def _data_uri(pixels: NDArray[np.uint8]) -> str:

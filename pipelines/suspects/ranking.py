@@ -155,4 +155,4 @@ def _quality(known: list[KnownLabels]) -> dict[str, Estimate] | None:
         if wrong.any() and not wrong.all():
             for name, value in ranking_quality(scores, wrong).items():
                 values[name][repeat, 0] = value
-    return {name: estimate(runs) for name, runs in values.items()} or None
+    return {name: estimate(runs, bounds=(0.0, 1.0)) for name, runs in values.items()} or None

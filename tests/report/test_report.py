@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from plotly.offline import get_plotlyjs
-from rich.console import Console
 
 from pipelines.errors import UserError
 from pipelines.report.pages import json_script, markdown_cell, page, write_report
 from pipelines.report.study_report import study_report
 from pipelines.report.study_state import load_study_state
-from pipelines.report.tables import columns, rows, score, terminal_table
+from pipelines.report.tables import rows, score
 from pipelines.study.study_file import parse_study
 from tests.conftest import DIGITS, small_study
 from tests.support.synthetic_ledger import completed, large_study, write_study
@@ -82,20 +81,11 @@ def test_break_even_stands_beside_the_arms_it_is_about(finished):
 
 def test_an_estimate_without_interval_says_so():
     estimate = {"mean": 0.5, "low": None, "high": None}
-    assert score("accuracy", estimate) == "50.0 (no interval)"
+    assert score("accuracy", estimate) == "50.0 (too few repeats)"
     assert score("nll", estimate | {"low": 0.25, "high": 0.75}) == "0.500 ± 0.250"
     assert score("accuracy", estimate | {"mean": None}) == "–"
-
-
-def test_the_terminal_s_table_fits_in_100_columns(finished):
-    results = load_study_state(finished)[1].results()
-    output = io.StringIO()
-    Console(width=100, file=output).print(terminal_table(results))
-    lines = output.getvalue().splitlines()
-    for row in rows(results):
-        line = next(line for line in lines if line.startswith(row["arm"].text + " "))
-        shown = (c.name for c in columns(results) if c.name != "kind")
-        assert all(row[name].text in line for name in shown)
+    cut_off = {"mean": 0.995, "low": 0.987, "high": 1.0}
+    assert score("accuracy", cut_off) == "99.5 [98.7, 100.0]"
 
 
 # ---- text is text
@@ -132,7 +122,7 @@ def test_markdown_keeps_cells_and_markup_apart(tmp_path):
     assert markdown_cell("a|b *c*\n<d>") == r"a\|b \*c\* \<d\>"
     write_report(write_study(tmp_path, small_study()))
     lines = [line for line in read(str(tmp_path), "report.md").splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {11}
+    assert {line.count("|") for line in lines} == {13}
     assert len(lines) == 2 + 3
 
 

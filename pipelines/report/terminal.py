@@ -1,0 +1,62 @@
+"""What a launch ends with, in 80 columns: the arms by score, and the answer."""
+
+from __future__ import annotations
+
+from math import inf
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.analysis.estimate_schema import EstimateJson
+from pipelines.analysis.results_schema import Results
+from pipelines.analysis.sentences import interval_told
+from pipelines.metrics import METRICS
+from pipelines.report.tables import MISSING, number, rows
+
+HEADINGS = {"arm": "arm", "score": "test", "labels": "clean labels", "break_even": "b*",
+            "steps": "steps", "ratio": "passes"}  # fmt: skip
+
+
+def print_answer(results: Results, console: Console) -> None:
+    """The table, then the answer: last, since that is what one looks for."""
+    console.print(terminal_table(results))
+    answer = results["answer"]
+    console.print()
+    for line in answer["lines"]:
+        console.print(Text.assemble((line["question"], "bold"), " ", line["text"]))
+    for warning in answer["warnings"]:
+        console.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
+    if answer["basis"]:
+        console.print(Text(answer["basis"], "dim"))
+
+
+def terminal_table(results: Results) -> Table:
+    """The arms, best score first; intervals are those that the answer tells."""
+    metric, epoch = results["metric"], results["selection"]["epoch"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name, heading in HEADINGS.items():
+        title = f"{heading} {METRICS[metric].title}" if name == "score" else heading
+        table.add_column(title, justify="left" if name == "arm" else "right", overflow="fold")
+    tests = {name: arm["test"][epoch] for name, arm in results["arms"].items()}
+    cells = {row["arm"].text: row for row in rows(results)}
+    for name in sorted(tests, key=lambda arm: _rank(tests[arm])):
+        texts = {column: cells[name][column].text for column in HEADINGS if column != "score"}
+        texts |= {"score": _score(metric, tests[name]), "labels": texts["labels"].replace(" ", "")}
+        table.add_row(*(Text(texts[column]) for column in HEADINGS))
+    return table
+
+
+def _rank(estimate: EstimateJson) -> float:
+    return inf if estimate["mean"] is None else -estimate["mean"]
+
+
+def _score(metric: str, estimate: EstimateJson) -> str:
+    """94.8 [93.7, 95.9]."""
+    low, high, _ = interval_told(estimate)
+    mean = number(metric, estimate["mean"])
+    if estimate["mean"] is None:
+        return MISSING
+    if low is None or high is None:
+        return f"{mean} (too few)"
+    return f"{mean} [{number(metric, low)}, {number(metric, high)}]"
