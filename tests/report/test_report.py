@@ -55,7 +55,7 @@ def test_a_storage_without_a_study_is_the_user_s_mistake(tmp_path):
 def test_tables_show_the_numbers_of_results_json(finished):
     results = json.loads(read(finished, "results.json"))
     lines = [line.split("|") for line in read(finished, "report.md").splitlines()]
-    table = {cells[1].strip(): [c.strip() for c in cells] for cells in lines if len(cells) == 12}
+    table = {cells[1].strip(): [c.strip() for c in cells] for cells in lines if len(cells) == 14}
     csv_rows = csv.DictReader(io.StringIO(read(finished, "results.csv")))
     csv_table = {row["arm"]: row for row in csv_rows}
     page_text = html.unescape(re.sub(r"<[^>]*>", "", read(finished, "report.html")))
