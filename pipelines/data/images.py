@@ -85,11 +85,23 @@ def read_pixels(path: Path, header: Header, mode: str, size: tuple[int, int]) ->
     """
     try:
         with Image.open(path, formats=_formats()) as image:
+            if image.format == "PNG":
+                _check_sums(path)
             upright = ImageOps.exif_transpose(image) if header.turned else image
             resized = upright.convert(mode).resize(size, Image.Resampling.BILINEAR)
             return np.asarray(resized).reshape(size[1], size[0], -1).transpose(2, 0, 1)
     except Exception as error:
         raise _unreadable(error) from None
+
+
+def _check_sums(path: Path) -> None:
+    """A PNG's checksums, which Pillow does not look at as it decodes the pixels.
+
+    Raises:
+        Exception: one does not match.
+    """
+    with Image.open(path, formats=("PNG",)) as image:
+        image.verify()
 
 
 @cache

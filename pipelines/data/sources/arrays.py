@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipelines.study.protocol import Data
 NEEDED = {"x", "y"}
 KNOWN = NEEDED | {"x_test", "y_test", "classes"}
 NPY = b"\x93NUMPY"  # how a file of a single array begins
+LOCAL_HEADER, DESCRIPTOR = 30, 24  # bytes before a zip's entry, and at most behind it
 
 
 def _read(data: Data, folder: Path) -> Dataset:
@@ -49,14 +51,15 @@ def _alike(one: NDArray[Any], other: NDArray[Any] | None) -> bool:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file by name."""
-    with path.open("rb") as file:
-        if file.read(len(NPY)) == NPY:
-            raise UserError(
-                f"{path}: is a single array (.npy); needed is an .npz file with x and y: "
-                "numpy.savez('data.npz', x=x, y=y)"
-            )
     try:
+        with path.open("rb") as file:
+            if file.read(len(NPY)) == NPY:
+                raise UserError(
+                    f"{path}: is a single array (.npy); needed is an .npz file with x and y: "
+                    "numpy.savez('data.npz', x=x, y=y)"
+                )
         with zipfile.ZipFile(path) as archive:
+            _check_directory(archive)
             entries = {e.filename.removesuffix(".npy"): e for e in archive.infolist()}
             if not NEEDED <= set(entries) <= KNOWN:
                 raise UserError(
@@ -69,6 +72,30 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     # A damaged or hostile file makes zipfile, zlib and numpy raise whatever they happen to raise.
     except (Exception, MemoryError) as error:
         raise UserError(f"{path}: cannot be read as .npz: {one_line(error)}") from None
+
+
+def _check_directory(archive: zipfile.ZipFile) -> None:
+    """What an archive lists must fill it: else damage to the list might hide an array.
+
+    Raises:
+        ValueError: it does not.
+    """
+    names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two arrays are called {min(twice)!r}")
+    end = 0  # of the last entry, and where the next one begins
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        _refuse_gap(end, entry.header_offset)
+        assert archive.fp is not None
+        archive.fp.seek(entry.header_offset + LOCAL_HEADER - 4)
+        lengths = struct.unpack("<HH", archive.fp.read(4))  # of its name, of what else there is
+        end = entry.header_offset + LOCAL_HEADER + sum(lengths) + entry.compress_size
+    _refuse_gap(end, archive.start_dir)
+
+
+def _refuse_gap(end: int, start: int) -> None:
+    if not 0 <= start - end <= DESCRIPTOR:
+        raise ValueError(f"its directory does not say what its bytes {end:,} to {start:,} are")
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
