@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 SMALLEST = 1e-7  # probabilities are cut off here: one confident mistake must not make nll infinite
 BINS = 15
+DENSE = 100  # classes up to which a confusion is stored as a matrix; above, most of it is zeros
+
+Confusion = list[list[int]] | dict[str, Any]  # as it is stored
 
 
 class Predictions:
@@ -34,26 +37,22 @@ class Predictions:
         self.confidence, self.predicted = self.probabilities.max(dim=1)
 
     @cached_property
-    def confusion(self) -> Tensor:
-        """Counts [K, K]; rows: labels, columns: predictions."""
-        classes = self.probabilities.shape[1]
-        cells = self.labels * classes + self.predicted
-        return cells.bincount(minlength=classes**2).view(classes, classes)
-
-    @cached_property
     def hits(self) -> Tensor:
         """Examples [K] of each class that are predicted as such."""
-        return self.confusion.diag().double()
+        return self._count(self.labels[self.predicted == self.labels]).double()
 
     @cached_property
     def support(self) -> Tensor:
         """Examples [K] of each class."""
-        return self.confusion.sum(1)
+        return self._count(self.labels)
 
     @cached_property
     def calls(self) -> Tensor:
         """Predictions [K] of each class."""
-        return self.confusion.sum(0)
+        return self._count(self.predicted)
+
+    def _count(self, classes: Tensor) -> Tensor:
+        return classes.bincount(minlength=self.probabilities.shape[1])
 
     @cached_property
     def recall(self) -> Tensor:
@@ -165,7 +164,7 @@ def evaluate(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
 
     Beside `METRICS`: ece (expected calibration error of the predicted class, 15 bins of equal
     width, Guo et al., ICML 2017), per_class_accuracy [K] (recall; none where a class does not
-    occur) and confusion [K][K] (rows: labels, columns: predictions).
+    occur) and confusion (see `confusion_matrix`).
     """
     predictions = Predictions(probabilities, labels)
     recall, support = predictions.recall.tolist(), predictions.support.tolist()
@@ -173,8 +172,35 @@ def evaluate(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
         **{name: metric.compute(predictions) for name, metric in METRICS.items()},
         "ece": _calibration_error(predictions),
         "per_class_accuracy": [r if n else None for r, n in zip(recall, support, strict=True)],
-        "confusion": predictions.confusion.tolist(),
+        "confusion": _confusion(predictions),
     }
+
+
+def _confusion(predictions: Predictions) -> Confusion:
+    classes = predictions.probabilities.shape[1]
+    cells = predictions.labels * classes + predictions.predicted
+    if classes <= DENSE:
+        return cells.bincount(minlength=classes**2).view(classes, classes).tolist()
+    cells, counts = cells.unique(return_counts=True)
+    return {
+        "classes": classes,
+        "labels": (cells // classes).tolist(),
+        "predictions": (cells % classes).tolist(),
+        "counts": counts.tolist(),
+    }
+
+
+def confusion_matrix(stored: Confusion) -> NDArray[np.int64]:
+    """Counts [K, K] of test examples; rows: labels, columns: predictions.
+
+    stored: as a result has it: these rows, or of more than `DENSE` classes the cells that are not 0
+    (of each its label, its prediction, its count), of which there are no more than examples.
+    """
+    if isinstance(stored, list):
+        return np.array(stored, np.int64)
+    matrix = np.zeros((stored["classes"], stored["classes"]), np.int64)
+    matrix[stored["labels"], stored["predictions"]] = stored["counts"]
+    return matrix
 
 
 def pack_hits(probabilities: Tensor, labels: Tensor) -> str:

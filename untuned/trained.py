@@ -17,7 +17,10 @@ Source = str | Path | BinaryIO
 def load_model(source: Source) -> Classifier:
     """The trained network in a trial's model.pt, with its normalisation, in eval mode on the CPU.
 
-    It maps stored values x [B, ...] to logits [B, K]; `classes` names them.
+    It maps stored values x [B, ...] to logits [B, K]; `classes` names them. Stored are the features
+    of a table, and of images the bytes from 0 to 255 [B, C, H, W], as integers or as floats on the
+    same scale: an array of PIL's as it is, never one that was divided by 255 or normalised, which
+    the model refuses when it is called.
 
     Args:
         source: the file, an open one, or a trial's directory.

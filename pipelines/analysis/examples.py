@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from pipelines.analysis.record import EpochRule, Record
 from pipelines.analysis.runs import LEVEL, Floats, all_equal
-from pipelines.metrics import METRICS, unpack_hits
+from pipelines.metrics import METRICS, confusion_matrix, unpack_hits
 
 Examples = Mapping[tuple[int, int], Floats]
 """By (repeat, index of the run seed): what each test example [N] adds; the score is their mean."""
@@ -36,7 +36,7 @@ def examples_of(records: Iterable[Record], metric: str, epoch: EpochRule) -> Exa
         if held_out is not None:
             if held_out.correct is None:
                 return None
-            support = np.array(held_out.confusion, dtype=float).sum(axis=1)
+            support = confusion_matrix(held_out.confusion).sum(axis=1).astype(float)
             weights = np.repeat(weigh(support), support.astype(int))
             values = unpack_hits(held_out.correct, weights.size) * weights
         examples[record.repeat, record.index] = values

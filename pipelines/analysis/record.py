@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import RunCounts
 from pipelines.documents import Json
+from pipelines.metrics import Confusion
 from pipelines.trial_documents import Role
 
 EpochRule = Literal["last", "selected"]
@@ -20,11 +21,11 @@ Range = Mapping[str, Any]
 class HeldOut(NamedTuple):
     """What is known of a run's predictions on test, with the weights of one epoch rule.
 
-    confusion [K][K]: rows are labels. correct: which examples were classified right, as
+    confusion: as `pipelines.metrics.confusion_matrix` reads it. correct: which examples were classified right, as
     `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
     """
 
-    confusion: list[list[int]]
+    confusion: Confusion
     correct: str | None
 
 

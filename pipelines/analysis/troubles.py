@@ -12,7 +12,7 @@ from pipelines.analysis.results_schema import ArmResults, Results
 from pipelines.analysis.runs import Floats
 from pipelines.analysis.words import count, shown
 from pipelines.kinds import KINDS
-from pipelines.metrics import METRICS
+from pipelines.metrics import METRICS, confusion_matrix
 
 PLAIN = "ce"  # whose steps and passes are the measure of the others'
 ONE_CLASS = 0.99  # share of the examples that one class must get for predictions to be constant
@@ -74,7 +74,7 @@ def _fell(run: Record) -> bool:
 
 
 def _confusion(run: Record, epoch: EpochRule) -> Floats:
-    return np.array(run.held_out[epoch].confusion, dtype=float)
+    return confusion_matrix(run.held_out[epoch].confusion).astype(float)
 
 
 def is_constant(confusion: Floats) -> bool:

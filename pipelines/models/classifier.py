@@ -23,7 +23,9 @@ from pipelines.study.protocol import Model
 class Classifier(nn.Module):
     """A trained network with its normalisation: stored values x [B, ...] -> logits [B, K].
 
-    `classes` names the K classes.
+    Of images these are bytes, 0 to 255 as decoded: integers, or floats on that same scale (for
+    gradients in them). Floats in [0, 1], or normalised already, would give other predictions
+    without a word, and are refused. Of tables they are the features. `classes` names the K classes.
     """
 
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, classes: list[str]) -> None:
@@ -32,11 +34,30 @@ class Classifier(nn.Module):
         self.mean, self.std = nn.Buffer(mean), nn.Buffer(std)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of stored values; of two networks, those of their mean probabilities."""
+        """Logits of stored values; of two networks, those of their mean probabilities.
+
+        Raises:
+            UserError: x are images on another scale.
+        """
+        if self.mean.dim() == 3 and x.dtype != torch.uint8:
+            self._check_scale(x)
         logits = self.network((x.float() - self.mean) / self.std)
         if isinstance(self.network, Ensemble):
             return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
         return logits
+
+    def _check_scale(self, x: Tensor) -> None:
+        if torch.compiler.is_compiling() or not x.numel():
+            return  # a graph cannot ask for values
+        low, high = (value.item() for value in x.detach().aminmax())
+        stored = 0 <= low <= high <= 255  # false of NaN, too
+        if stored and (high > 1 or high == 0 or self.mean.max() <= 1):
+            return
+        advice = "; were they divided by 255?" * (stored and bool(self.mean.max() > 1))
+        raise UserError(
+            f"images from {low:g} to {high:g} ({str(x.dtype).removeprefix('torch.')}): the model "
+            f"takes them as they are stored, bytes from 0 to 255{advice}"
+        )
 
 
 def load_model(file: str | Path | BinaryIO) -> Classifier:

@@ -91,7 +91,7 @@ class Descent:
         """Stand where the state was taken."""
         if self.adaptive:
             self.adaptive.load(state["adaptive"])
-        self.optimizer.load_state_dict(state)
+        load_optimizer(self.optimizer, state)
 
     def check(self, meta: Meta) -> None:
         """Has the look-ahead a derivative?

@@ -50,7 +50,7 @@ def compare(dataset: Dataset, kind: FileKind, file: Path) -> None:
     that is cut short, and of a kind with checksums. Others hold what their bytes happen to say.
     """
     assert np.isfinite(dataset.x).all() and len(dataset.x) == len(dataset.observed)
-    assert 0 <= dataset.observed.min() and dataset.observed.max() < len(dataset.classes)
+    assert dataset.observed.min() >= 0 and dataset.observed.max() < len(dataset.classes)
     try:
         expected = kind.read(file)
     except Exception:

@@ -213,9 +213,7 @@ def _folder_of_images(path: Path) -> Content | None:
 def _image_kind(suffix: str, kind: str, **options: Any) -> FileKind:
     place = f"set/a/odd.{suffix}"
     content, checksums = _image(kind, **options), kind == "png"
-    return FileKind(
-        content, place, _study_of_images, _folder_of_images, _images_beside, checksums
-    )
+    return FileKind(content, place, _study_of_images, _folder_of_images, _images_beside, checksums)
 
 
 def _npz_kind(**arrays: Any) -> FileKind:

@@ -62,7 +62,17 @@ def removed(share: float, length: int) -> Damage:
 
 
 shares = st.one_of(st.just(0.0), st.just(0.99), st.floats(0, 0.9999))
-RUNS = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\x01", b"\n", b'"', b",", b"\xe9", b"-1"]
+RUNS = [
+    b"\0" * 4,
+    b"\xff" * 4,
+    b"\x7f\xff\xff\xff",
+    b"\0\0\0\x01",
+    b"\n",
+    b'"',
+    b",",
+    b"\xe9",
+    b"-1",
+]
 damages = st.one_of(
     st.builds(truncated, shares),
     st.builds(flipped, shares, st.integers(-64, 64), st.integers(0, 7)),

@@ -11,6 +11,7 @@ from pipelines.analysis.estimate_schema import IntervalJson
 from pipelines.analysis.intervals import t_intervals
 from pipelines.analysis.runs import Floats
 from pipelines.documents import Json
+from pipelines.metrics import confusion_matrix
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import (
     GROUND,
@@ -67,7 +68,7 @@ def _shares(inputs: FigureInputs, arm: str) -> Shares:
     for record in inputs.final_runs(arm):
         result = inputs.study_state.trials[record.key].result
         if result and inputs.epoch in result["held_out"]:
-            matrix = np.array(result["held_out"][inputs.epoch]["confusion"], dtype=float)
+            matrix = confusion_matrix(result["held_out"][inputs.epoch]["confusion"]).astype(float)
             share = 100 * matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
             by_repeat.setdefault(record.repeat, []).append(share)
     return {repeat: np.mean(runs, axis=0) for repeat, runs in by_repeat.items()}
