@@ -21,8 +21,8 @@ Range = Mapping[str, Any]
 class HeldOut(NamedTuple):
     """What is known of a run's predictions on test, with the weights of one epoch rule.
 
-    confusion: as `pipelines.metrics.confusion_matrix` reads it. correct: which examples were classified right, as
-    `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
+    confusion: as `pipelines.metrics.confusion_matrix` reads it. correct: which examples were
+    classified right, as `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
     """
 
     confusion: Confusion

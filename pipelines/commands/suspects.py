@@ -12,9 +12,12 @@ SHOWN = 10  # of the ranking; the rest is in the file
 
 def show_suspects(storage: str, arm: str | None, top: int | None, console: Console) -> None:
     """Write the ranking of suspect labels and show its beginning."""
+    from pipelines.commands.which_study import check_data_is_there
     from pipelines.report.pages import write_report
+    from pipelines.report.study_state import open_study
     from pipelines.suspects.contact_sheet import evidence, write_suspects
 
+    check_data_is_there(open_study(storage)[2], storage)
     suspects, paths = write_suspects(storage, arm, top)
     columns = ("rank", "given", "suggested", "score", "example")
     table = plain_table(*columns, right=("rank", "score"))

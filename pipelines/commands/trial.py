@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from pipelines.commands.printing import format_number
+from pipelines.commands.which_study import check_data_is_there
 from pipelines.data.dataset import preview as first_of
 from pipelines.errors import UserError
 from pipelines.ledger.contents import listings
@@ -26,6 +27,7 @@ def rerun_trial(storage: str, key: str, console: Console) -> int:
 
     ledger, _, study = open_study(storage)
     key = _whole_key(ledger, key)
+    check_data_is_there(study, storage)
     recorded = ledger.trial(key)
     if recorded is None:
         raise UserError(f"storage {storage!r}: spec.json of trial {key!r} is damaged or gone")

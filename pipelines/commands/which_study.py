@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.paths import is_there
+from pipelines.data.sources import source_named
 from pipelines.errors import UserError
 from pipelines.ledger.storage import is_url
 from pipelines.report.study_state import open_study
@@ -65,6 +66,26 @@ def study_named(name: str, request: dict[str, Any] | None = None) -> tuple[Study
         if is_url(storage) or _holds_study(storage):
             return open_study(storage, request)[2], storage
     raise _unknown(name)
+
+
+def check_data_is_there(study: Study, storage: str) -> None:
+    """The files that a study's directory names may have moved since they were launched upon.
+
+    Raises:
+        UserError: one is not there.
+    """
+    data = study.protocol.data
+    files = {"data.labels.file": data.labels, "data.trusted.file": data.trusted}
+    places = {name: labels.file for name, labels in files.items() if labels is not None}
+    if data.path is not None and source_named(data.source).path != "download":
+        places["data.path"] = data.path
+    for name, path in places.items():
+        if not (is_there(path, "file") or is_there(path, "folder")):
+            raise UserError(
+                f"{name} = {str(path)!r}, says {storage}/study.json: it is not there. If it has "
+                f"moved, launch the study with its new path (--storage {storage}): finished trials "
+                "stay, and the new path is written down"
+            )
 
 
 def _holds_study(name: str) -> bool:

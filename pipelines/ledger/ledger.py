@@ -1,6 +1,6 @@
 """One directory per trial is the truth about a study.
 
-    study.json                        the protocol, created once
+    study.json                        the protocol, created once; says where the data are now
     request.json                      what was asked for last
     lease/                            who drives the study (lease.py)
     trials/KEY/spec.json              what to run, created once
@@ -16,10 +16,10 @@
     trials/KEY/result.json            created once
     index/N.jsonl                     copies of finished trials (index.py)
 
-Every file is written atomically and durably, and none but `request.json`, the lease and the index
-is ever written twice. So a process may be killed anywhere, and a worker that outlives its driver
-hurts nobody. Documents carry a digest of their content, and a result those of the files beside it:
-what does not match its digest counts as not written. See docs/ledger.md.
+Every file is written atomically and durably, and none but `request.json`, the lease, the index, and
+`study.json` as data move, is ever written twice. So a process may be killed anywhere, and a worker
+that outlives its driver hurts nobody. Documents carry a digest of their content, and a result those
+of the files beside it: what does not match its digest counts as not written. See docs/ledger.md.
 """
 
 from __future__ import annotations
@@ -90,8 +90,18 @@ class Ledger:
         return read_document(self.storage, "study.json")
 
     def create_study(self, document: Json) -> Json:
-        """Write `study.json` unless it exists; what it holds now."""
-        return create_document(self.storage, "study.json", document) or document
+        """Write `study.json` unless it exists; what it holds now. For the driver.
+
+        Where it exists, and differs in nothing that the protocol's hash knows of, it learns where
+        the data are now: they may have moved, and this launch has read them.
+        """
+        there = create_document(self.storage, "study.json", document)
+        if there is None:
+            return document
+        if there["hash"] == document["hash"] and there["protocol"] != document["protocol"]:
+            there = there | {"protocol": document["protocol"]}
+            self.storage.replace("study.json", encode(there))
+        return there
 
     def request(self) -> Json | None:
         """What the newest launch asked for."""

@@ -77,7 +77,7 @@ def test_a_damaged_file_is_read_as_it_is_or_told_in_one_line(kind, blows, cache)
 
 
 @pytest.mark.slow
-@settings(ATTACK, max_examples=1400)
+@settings(ATTACK, max_examples=1000)
 @damaged_files
 def test_many_damaged_files_are_read_as_they_are_or_told_in_one_line(kind, blows, cache):
     attack(KINDS[kind], blows, cache)

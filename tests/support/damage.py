@@ -72,6 +72,8 @@ RUNS = [
     b",",
     b"\xe9",
     b"-1",
+    b"nan",
+    b"1e999",
 ]
 damages = st.one_of(
     st.builds(truncated, shares),

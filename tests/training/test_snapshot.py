@@ -16,10 +16,8 @@ CPU = torch.device("cpu")
 def test_momentum_stays_with_its_weights_in_another_order_of_memory(channels_last: bool):
     change = {"model.name": "cnn", "model.options": {"width": 4}}
     spec = under(training_spec("ce"), change)
-    taken, other = (
-        FastPaths(channels_last=channels_last),
-        FastPaths(channels_last=not channels_last),
-    )
+    taken = FastPaths(channels_last=channels_last)
+    other = FastPaths(channels_last=not channels_last)
     *_, progress = islice(run_trial(spec, fast=taken), 4)
     snapshot = progress.snapshot()
     run = TrainingRun(spec, CPU, other)
