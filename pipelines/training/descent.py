@@ -16,7 +16,7 @@ from pipelines.study.phases import Meta
 from pipelines.study.protocol import Schedule
 from pipelines.training.adaptive_rate import AdaptiveRate
 from pipelines.training.optimizer import build_optimizer
-from pipelines.training.snapshot import clone
+from pipelines.training.snapshot import clone, load_optimizer
 
 
 class Descent:
