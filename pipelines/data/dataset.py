@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,8 @@ def make_dataset(
 
 
 def _array(origin: str, name: str, values: Any) -> NDArray[Any]:
+    if np.ma.is_masked(values):  # numpy would take what lies under the mask
+        raise UserError(f"{origin}: {name} has masked values: fill them, or leave their rows out")
     try:
         return np.asarray(values)
     except Exception as error:  # whatever a user's own object raises
@@ -178,10 +180,14 @@ def _classes(
     origin: str, labels: NDArray[Any], classes: Iterable[Any] | None
 ) -> tuple[list[str], dict[Any, int]]:
     """Names of the classes, and the position of each by what y calls it: its name or position."""
-    values = np.unique(labels).tolist() if classes is None else list(classes)
+    unordered = isinstance(classes, str | bytes | Mapping | Set)
+    values = np.unique(labels).tolist() if classes is None else _list(origin, "classes", classes)
     names = [str(value) for value in values]
-    if not all(isinstance(value, str | int | float | np.generic) for value in values):
-        raise UserError(f"{origin}: classes must be a list of names, not of {preview(names[:1])}")
+    if unordered or not all(isinstance(v, str | int | float | np.generic) for v in values):
+        given = type(classes).__name__ if unordered else f"of {preview(names[:1])}"
+        raise UserError(f"{origin}: classes must be a list of names, not {given}")
+    if odd := [name for name in names if not _is_text(name)]:  # as of a folder in another encoding
+        raise UserError(f"{origin}: class {odd[0]!r}: is no Unicode text; rename it")
     if not 1 < len(set(names)) == len(names):
         raise UserError(
             f"{origin}: classes are {preview(names)}: needed are two or more, all different"
@@ -217,10 +223,26 @@ def _check_test(origin: str, test: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _check_names(origin: str, names: Iterable[str] | None, n: int) -> list[str]:
-    given = range(n) if names is None else list(names)
+    given = range(n) if names is None else _list(origin, "names", names)
     if len(given) != n:
         raise UserError(f"{origin}: names has {len(given)} entries, x has {n} examples")
     return [str(name) for name in given]
+
+
+def _list(origin: str, name: str, values: Iterable[Any]) -> list[Any]:
+    try:
+        return list(values)
+    except Exception as error:  # whatever a user's own object raises
+        raise UserError(f"{origin}: {name} is no list: {one_line(error)}") from None
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written to a file."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def preview(values: Iterable[Any], most: int = 12) -> str:
