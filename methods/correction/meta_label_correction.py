@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from methods.objective import Batch, Objective, Outputs, PhaseInfo, cross_entropy
-from methods.scalar_loss import Bounded
 
 
 class MetaLabelCorrection(Objective):
@@ -19,8 +18,9 @@ class MetaLabelCorrection(Objective):
     label, and g a network of three layers with tanh, initialised as in the published code; it
     learns from the clean loss. Theirs scales the look-ahead by the optimizer's momentum factor, and
     trains on half of each clean batch; here the look-ahead and the pool are those of the phase.
-    skip: y^c is mixed with the noisy label, whose share is learned, too, from 0.9 on (the paper's
-    setting for Clothing1M); without it the first epochs, when y^c is about uniform, teach nothing.
+    skip: y^c is mixed with the noisy label, by a share that g gives for each example, too (the
+    paper's setting for Clothing1M); without it the first epochs, when y^c is about uniform, teach
+    nothing.
     """
 
     needs_features = True
@@ -30,8 +30,7 @@ class MetaLabelCorrection(Objective):
         for name, value in (("hidden", hidden), ("embedding", embedding)):
             if value < 1:
                 raise ValueError(f"{name} = {value!r} must be at least 1")
-        self.hidden, self.embedding = hidden, embedding
-        self.kept = Bounded("kept", 0.9, 0.0, 1.0, learn=True) if skip else None
+        self.hidden, self.embedding, self.skip = hidden, embedding, skip
 
     def bind(self, info: PhaseInfo) -> None:
         self.embed = nn.Linear(info.classes, self.embedding, bias=False)
@@ -40,7 +39,7 @@ class MetaLabelCorrection(Objective):
             nn.Tanh(),
             nn.Linear(self.hidden, self.hidden),
             nn.Tanh(),
-            nn.Linear(self.hidden, info.classes),
+            nn.Linear(self.hidden, info.classes + self.skip),
         )
         nn.init.xavier_uniform_(self.embed.weight)
         for layer in self.net:
@@ -51,11 +50,10 @@ class MetaLabelCorrection(Objective):
 
     def corrected(self, features: Tensor, y: Tensor) -> Tensor:
         """Label distributions [B, K] from features [B, D] and noisy labels [B, K]."""
-        inputs = torch.cat([features.detach(), self.embed(y)], dim=1)
-        corrected = self.net(inputs).softmax(dim=1)
-        if self.kept is None:
-            return corrected
-        return corrected.lerp(y, torch.as_tensor(self.kept()).to(y))
+        logits = self.net(torch.cat([features.detach(), self.embed(y)], dim=1))
+        if not self.skip:
+            return logits.softmax(dim=1)
+        return logits[:, :-1].softmax(dim=1).lerp(y, logits[:, -1:].sigmoid())
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         assert outputs.features is not None
@@ -66,6 +64,3 @@ class MetaLabelCorrection(Objective):
 
     def meta_parameters(self) -> Sequence[Tensor]:
         return list(self.parameters())
-
-    def learned(self) -> dict[str, Tensor]:
-        return {} if self.kept is None else {"kept": torch.as_tensor(self.kept()).detach()}

@@ -127,13 +127,17 @@ def test_mlc_is_cross_entropy_with_its_corrected_labels():
     torch.testing.assert_close(mlc(outputs, batch), expected)
 
 
-def test_mlcs_skip_starts_at_nine_tenths_of_the_noisy_label():
-    mlc = bound(MetaLabelCorrection())
-    plain = bound(MetaLabelCorrection(skip=False))
-    plain.load_state_dict(mlc.state_dict(), strict=False)
+def test_mlcs_skip_mixes_the_noisy_label_in_by_a_share_for_each_example():
+    mlc, plain = bound(MetaLabelCorrection()), bound(MetaLabelCorrection(skip=False))
+    state = mlc.state_dict()
+    last = {name: state[name][:-1] for name in ("net.4.weight", "net.4.bias")}
+    plain.load_state_dict(state | last)
     features, y = outputs_for(mlc, logits()).features, hard().y
-    expected = 0.9 * y + 0.1 * plain.corrected(features, y)
+    hidden = mlc.net[:4](torch.cat([features, mlc.embed(y)], dim=1))
+    share = (hidden @ state["net.4.weight"][-1] + state["net.4.bias"][-1]).sigmoid()[:, None]
+    expected = share * y + (1 - share) * plain.corrected(features, y)
     torch.testing.assert_close(mlc.corrected(features, y), expected)
+    assert share.std() > 0
 
 
 def test_mlc_learns_from_features_without_moving_them():
