@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import untuned
+from pipelines.study.arms import known_arms, resolve_arm
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -43,6 +44,13 @@ def is_there(name: str) -> bool:
 def test_no_word_of_the_glossary_has_two_meanings():
     words = [word for row in rows("glossary.md") for word in row[0].split(", ")]
     assert {word for word in words if words.count(word) > 1} == set()
+
+
+@pytest.mark.parametrize("name", [n for n in known_arms() if not n.endswith("_plus_meta")])
+def test_every_arm_is_explained_with_its_defaults(name):
+    [row] = [row for row in rows("methods.md") if f"`{name}`" in row[0]]
+    for value in resolve_arm(name, {}).default.values():
+        assert re.search(rf"(?<![\d.]){value:g}(?![\d.])", " ".join(row)), value
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
