@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.options import Options, split_names, with_options
+from pipelines.commands.printing import logged_lines
+from pipelines.commands.screen import screens
 from pipelines.commands.usage import usage_line
 from pipelines.errors import UserError
 
@@ -23,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 #: Files and pipes have no width of their own; tables need this much.
-console = Console(width=None if sys.stdout.isatty() else 110)
+console = Console(width=None if sys.stdout and sys.stdout.isatty() else 110)
 
 
 def _storage(name: str) -> str:
@@ -235,15 +237,16 @@ def arms(study: Annotated[str | None, typer.Argument(help=WHICH)] = None) -> Non
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on standard error and exit status 2."""
-    try:
-        sys.exit(app(standalone_mode=False))
-    except UserError as error:
-        message = str(error)
-    except typer.TyperException as error:
-        message = usage_line(error)
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    """Run the command line; what ends it is one line on standard error, and an exit status."""
+    with screens(), logged_lines(console):
+        try:
+            sys.exit(app(standalone_mode=False))
+        except UserError as error:
+            message, status = str(error), error.status
+        except typer.TyperException as error:
+            message, status = usage_line(error), UserError.status
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def _imports(file: Path, package: str) -> Iterator[str]:
 
     Of `from a import b` both a and a.b, since b may be one.
     """
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -167,7 +167,7 @@ def folder_of(top: str) -> Path | None:
 
 
 def _syntax(file: Path) -> bytes:
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_bytes())
     for node in ast.walk(tree):
         _drop_docstring(node)
     ours = file.is_relative_to(ROOT) and not file.is_relative_to(SENT)
@@ -213,7 +213,7 @@ def _commit() -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -62,7 +62,7 @@ def new_study(
         raise UserError(f"{file}: exists already; choose another name, or remove it")
     seen = survey(path, labels, **options)
     try:
-        with file.open("x") as stream:
+        with file.open("x", encoding="utf-8") as stream:
             stream.write(study_text(file, seen))
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None

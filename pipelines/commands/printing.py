@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich import filesize
@@ -12,6 +15,26 @@ from rich.table import Table
 def print_line(text: str, console: Console) -> None:
     """One line, however long, as it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def logged_lines(console: Console) -> Iterator[None]:
+    """What this program logs is printed meanwhile: standard error is for what ended a command."""
+    handler, logger = _Lines(console), logging.getLogger("pipelines")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_line(self.format(record), self._console)
 
 
 def print_columns(rows: list[list[str]], console: Console) -> None:

@@ -181,7 +181,7 @@ def _refusal(holder: Holder | None) -> UserError:
 def _machine() -> str | None:
     """Identifies where process numbers mean the same; None where that cannot be told (no Linux)."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except FileNotFoundError:
         return None

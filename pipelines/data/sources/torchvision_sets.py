@@ -6,8 +6,10 @@ what they are, and whether pixels come with channels last.
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +41,7 @@ class TorchvisionSet:
         import torchvision.datasets  # slow to import, and most workers need none of it
 
         make = getattr(torchvision.datasets, self.kind)
-        with TemporaryDirectory(dir=folder) as temporary, contextlib.redirect_stdout(sys.stderr):
+        with TemporaryDirectory(dir=folder) as temporary, _downloads_shown():
             root = data.path or temporary
             try:
                 parts = [make(root, download=True, **part) for part in self.parts]
@@ -54,6 +56,17 @@ class TorchvisionSet:
         test = np.arange(len(x)) >= len(labels[0])
         classes = getattr(parts[0], "classes", range(10))  # SVHN's are digits, and it names none
         return make_dataset(data.source, x, np.concatenate(labels), test=test, classes=classes)
+
+
+@contextmanager
+def _downloads_shown() -> Iterator[None]:
+    """Progress bars are for who watches a terminal; standard error is for errors alone."""
+    with ExitStack() as entered:
+        nowhere = entered.enter_context(open(os.devnull, "w", encoding="utf-8"))
+        shown = sys.stdout if sys.stdout.isatty() else nowhere
+        entered.enter_context(redirect_stdout(shown))
+        entered.enter_context(redirect_stderr(shown))
+        yield
 
 
 SETS = {
