@@ -69,7 +69,7 @@ def launch(
     elif not isinstance(study, Study):
         study = load_study(study)
     console = Console(file=io.StringIO() if quiet else None)
-    return open_study(run_study(study, _options(options), console))
+    return open_study(run_study(study, _options(options), console).storage)
 
 
 def _options(given: Mapping[str, Any]) -> Options:

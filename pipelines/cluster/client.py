@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
 from pipelines.cluster.tasks import StopFlag, StopPoller
-from pipelines.errors import UserError
+from pipelines.errors import RayLost
 from pipelines.execution.signals import ShouldStop
 
 Drive = Callable[[Console, ShouldStop], bool]
@@ -62,7 +62,7 @@ def drive_on_head(address: str, drive: Drive, console: Console, stop: ShouldStop
     are passed on. Whatever it returns or raises is returned or raised here.
 
     Raises:
-        UserError: the drive was lost with its process or node.
+        RayLost: the drive was lost with its process or node.
     """
     channel = ray.remote(num_cpus=0)(DriverChannel).options(resources={HEAD: 0.001}).remote()
     there = ray.remote(num_cpus=0, max_retries=0, resources={HEAD: 0.001})(_drive)
@@ -78,9 +78,8 @@ def drive_on_head(address: str, drive: Drive, console: Console, stop: ShouldStop
         raise error.cause from error
     except RayError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"address {address!r}: the drive on the cluster was lost ({reason}); the same "
-            "command goes on from what had finished"
+        raise RayLost(
+            f"address {address!r}: the drive on the cluster was lost ({reason})"
         ) from error
 
 

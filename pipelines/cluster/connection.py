@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -38,8 +38,9 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines import own_modules
-from pipelines.cluster.watchdog import watchdog
-from pipelines.errors import UserError
+from pipelines.cluster.watchdog import Server, server_at
+from pipelines.errors import RayLost, UserError
+from pipelines.execution.machine import ray_folder
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -60,6 +61,7 @@ def connected(address: str | None, modules: Mapping[str, str] = NONE) -> Iterato
 
     Raises:
         UserError: no cluster answers there, or it does not accept this user.
+        RayLost: a Ray on this machine does not start, or its servers died meanwhile.
     """
     quiet()
     if ray.is_initialized():
@@ -77,6 +79,7 @@ def connected(address: str | None, modules: Mapping[str, str] = NONE) -> Iterato
                 logging_level=logging.CRITICAL,
                 runtime_env=_code(address, Path(scratch), modules),
                 include_dashboard=False,
+                _temp_dir=None if address else ray_folder(),
             )
         except AuthenticationError as error:
             raise UserError(
@@ -86,14 +89,14 @@ def connected(address: str | None, modules: Mapping[str, str] = NONE) -> Iterato
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             reason = said[-1 if said[0].endswith(":") else 0]  # else a server's traceback follows
+            if address is None:
+                raise RayLost(f"Ray could not be started here ({reason})") from error
             raise UserError(
                 f"address {address!r}: no Ray cluster can be used there ({reason}); "
                 "`ray status --address HOST:PORT` must work, with the same RAY_AUTH_MODE everywhere"
             ) from error
-        own = nullcontext() if address else watchdog(ray.get_runtime_context().gcs_address)
         try:
-            with own:
-                yield
+            yield
         finally:
             ray.shutdown()
 
@@ -117,6 +120,14 @@ def on_every_node(function: Callable[[A], T], argument: A) -> dict[str, T | str]
             if any(node["NodeID"] == node_id for node in _live_nodes()):
                 answers[names[node_id]] = f"no answer: {str(error).strip().splitlines()[-1]}"
     return answers
+
+
+def servers_here() -> list[Server]:
+    """What this process depends on: Ray's head, and the node that it is connected to."""
+    context = ray.get_runtime_context()
+    nodes = [node for node in ray.nodes() if node["NodeID"] == context.get_node_id()]
+    own = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in nodes]
+    return [server_at(context.gcs_address), *own]
 
 
 def _live_nodes() -> list[dict[str, Any]]:

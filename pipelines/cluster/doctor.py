@@ -6,17 +6,20 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.execution.machine import Json, NodeCheck, examine
+from pipelines.errors import UserError
+from pipelines.execution.machine import Json, NodeCheck, examine, ray_folder
+from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.files import SCRATCH
 from pipelines.ledger.local_storage import missing_folders, remove_empty
 from pipelines.ledger.storage import is_url, open_storage
 from pipelines.provenance import provenance
+from pipelines.tracking.mode import wandb_url
 
 LOW_DISK = 2 * 2**30  # bytes; a study of small models takes less, Ray's own files included
 LOW_MEMORY = 2 * 2**30
@@ -60,7 +63,15 @@ def examine_here(storage: str | None, url: str | None) -> tuple[dict[str, Json],
     """This machine, and its issues."""
     with marked(storage, url) as check:
         nodes = {socket.gethostname(): examine(check)}
-    return nodes, diagnose(nodes, time.time(), time.time())
+    return nodes, _no_room_for_ray() + diagnose(nodes, time.time(), time.time())
+
+
+def _no_room_for_ray() -> list[HealthIssue]:
+    try:
+        ray_folder()
+    except UserError as error:
+        return [HealthIssue("error", socket.gethostname(), "Ray cannot start", str(error))]
+    return []
 
 
 def examine_cluster(
@@ -80,6 +91,22 @@ def examine_cluster(
         if name not in nodes
     ]
     return nodes, silent + diagnose(nodes, asked, time.time())
+
+
+def refuse_unfit(
+    address: str | None, worker_config: WorkerConfig, say: Callable[[str], None]
+) -> None:
+    """`doctor` in short form, before the first trial of a launch; warnings are said in a line each.
+
+    Raises:
+        UserError: a machine is not fit for the study.
+    """
+    examine = examine_here if address is None else examine_cluster
+    _, issues = examine(worker_config.storage, wandb_url(worker_config.tracking))
+    for issue in issues:
+        if issue.level == "error":
+            raise UserError(str(issue).removeprefix("error: "))
+        say(str(issue))
 
 
 def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[HealthIssue]:

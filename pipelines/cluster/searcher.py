@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import Searcher
 
-from pipelines.execution.job_queue import FailureCause, JobQueue, OnEnd
+from pipelines.execution.jobs import FailureCause, Jobs, OnEnd
 from pipelines.execution.signals import ShouldStop
 
 # The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
@@ -28,7 +28,7 @@ class QueueSearcher(Searcher):
     experiment, and is found in `error`: Tune would bury it.
     """
 
-    def __init__(self, queue: JobQueue, gpus: float, on_end: OnEnd, stopping: ShouldStop) -> None:
+    def __init__(self, queue: Jobs, gpus: float, on_end: OnEnd, stopping: ShouldStop) -> None:
         super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
         self._queue, self._gpus = queue, gpus
         self._on_end, self._stopping = on_end, stopping

@@ -14,6 +14,7 @@ from pipelines.cluster.connection import (  # sets Ray's switches; before ray it
     capacity,
     connected,
     quiet,
+    servers_here,
 )
 
 # isort: split
@@ -21,14 +22,15 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipelines.cluster.doctor import refuse_unfit
+from pipelines.cluster.ray_process import RayWork
 from pipelines.cluster.tasks import StopFlag, probe_node
+from pipelines.cluster.watchdog import watchdog
 from pipelines.errors import UserError
-from pipelines.execution.job_queue import JobQueue, OnEnd
-from pipelines.execution.packing import described, pack
-from pipelines.execution.probe import probe_specs
+from pipelines.execution.jobs import Jobs, OnEnd
+from pipelines.execution.packing import ProbeSpecs, described, pack
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
-from pipelines.study.study_file import Study
 
 
 @contextmanager
@@ -43,8 +45,35 @@ def connected_with_tune(address: str | None, modules: Mapping[str, str] = NONE) 
         yield
 
 
+def work_on_ray(
+    work: RayWork, queue: Jobs, on_end: OnEnd, say: Callable[[str], None], stop: ShouldStop
+) -> None:
+    """Connect, look at the machines, settle what a trial takes, and run all that is missing.
+
+    say: is told in a line each what the user should know.
+
+    Raises:
+        UserError: no cluster answers, or a machine is not fit for the study.
+    """
+    with (
+        connected_with_tune(work.address, work.worker_config.modules),
+        watchdog(servers_here()),
+    ):
+        if work.address and not work.nodes_checked:
+            refuse_unfit(work.address, work.worker_config, say)
+        gpus = work.gpus
+        if gpus == "auto":
+            gpus = proposed_gpus(work.probed, work.worker_config, work.cpus, stop, say)
+        if gpus is None or stop():
+            return
+        resources = Resources(work.cpus, gpus, work.concurrent)
+        if work.address is None:  # a cluster may grow
+            refuse_what_never_fits(resources)
+        run_on_ray(queue, work.worker_config, resources, on_end, stop)
+
+
 def run_on_ray(
-    queue: JobQueue,
+    queue: Jobs,
     worker_config: WorkerConfig,
     resources: Resources,
     on_end: OnEnd = lambda trial: None,
@@ -74,7 +103,7 @@ def refuse_what_never_fits(resources: Resources) -> None:
 
 
 def proposed_gpus(
-    study: Study,
+    specs: ProbeSpecs,
     worker_config: WorkerConfig,
     cpus: float,
     stop: ShouldStop,
@@ -82,14 +111,15 @@ def proposed_gpus(
 ) -> float | None:
     """GPUs per trial by a probe on the first GPU that is free; None if asked to stop meanwhile.
 
-    cpus: that a trial takes. say: is told in a line each what was measured, and what could not be.
+    specs: to measure. cpus: that a trial takes. say: is told in a line each what was measured, and
+    what could not be.
 
     Raises:
         UserError: the probe failed, or an arm does not fit on the GPU.
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
     remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
-    probing = remote.remote(probe_specs(study), worker_config)
+    probing = remote.remote(specs, worker_config)
     while not ray.wait([probing], timeout=1.0)[0]:
         if stop():
             ray.cancel(probing, force=True)

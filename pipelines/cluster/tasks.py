@@ -9,9 +9,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines import own_modules
-from pipelines.execution.packing import Probed
+from pipelines.execution.packing import Probed, ProbeSpecs
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.study.training_spec import TrainingSpec
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
 
@@ -68,7 +67,7 @@ class StopPoller:
         return self._answer
 
 
-def probe_node(specs: dict[str, list[TrainingSpec]], worker_config: WorkerConfig) -> Probed:
+def probe_node(specs: ProbeSpecs, worker_config: WorkerConfig) -> Probed:
     """`probe`, in a worker."""
     import torch
 

@@ -10,7 +10,7 @@ from ray import tune
 
 from pipelines.cluster.searcher import FailureCallback, QueueSearcher
 from pipelines.cluster.tasks import ray_trial
-from pipelines.execution.job_queue import JobQueue, OnEnd
+from pipelines.execution.jobs import Jobs, OnEnd
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
 
@@ -18,7 +18,7 @@ GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked 
 
 
 def fit(
-    queue: JobQueue,
+    queue: Jobs,
     worker_config: WorkerConfig,
     resources: Resources,
     on_end: OnEnd,

@@ -1,35 +1,29 @@
-"""Ends a launch whose own Ray was ended from outside.
+"""Ends the process with Ray once a server is gone that it depends on.
 
-Batch systems and `timeout` send SIGTERM to all processes of a job at once. Ray's servers follow it,
-and the driver would wait a minute inside Ray for what is gone, longer than it has. What had
-finished is in the ledger, whenever a driver ends.
+Left alone it would wait a minute inside Ray for what does not come back, where no signal and no
+exception reaches it. The launch is another process, and sees it end (cluster/ray_process.py).
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from rich.console import Console
-
 ASK_SECONDS = 1.0  # between two looks
-STATUS = 128 + signal.SIGTERM
+LOOKS = 2  # in a row at a server that is gone
+STATUS = 1  # nobody looks at it
+
+Server = tuple[str, int]  # host and port
 
 
 @contextmanager
-def watchdog(address: str) -> Iterator[None]:
-    """While entered, this process ends once Ray's server at HOST:PORT is gone.
-
-    It does so in one line, with the exit status of SIGTERM.
-    """
-    host, _, port = address.rpartition(":")
+def watchdog(servers: Sequence[Server]) -> Iterator[None]:
+    """While entered, this process ends once nothing listens at one of `servers` any more."""
     left = Event()
-    server = host.strip("[]"), int(port)  # IPv6 comes in brackets
-    watch = Thread(target=_watch, args=(server, left), daemon=True)
+    watch = Thread(target=_watch, args=(servers, left), daemon=True)
     watch.start()
     try:
         yield
@@ -38,21 +32,21 @@ def watchdog(address: str) -> Iterator[None]:
         watch.join()
 
 
-def _watch(server: tuple[str, int], left: Event) -> None:
+def server_at(address: str) -> Server:
+    """The server at HOST:PORT; IPv6 comes in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _watch(servers: Sequence[Server], left: Event) -> None:
+    looks = 0
     while not left.wait(ASK_SECONDS):
-        if _gone(server):
-            try:
-                screen = Console(stderr=True, soft_wrap=True)
-                screen.show_cursor()  # a progress bar may have hidden it
-                screen.print(
-                    "Stopped: the processes of Ray were ended from outside. What was done is kept; "
-                    "the same command goes on from there."
-                )
-            finally:  # also where nobody reads any more
-                os._exit(STATUS)  # the main thread waits inside Ray, where it cannot be reached
+        looks = looks + 1 if any(map(_gone, servers)) else 0
+        if looks == LOOKS:
+            os._exit(STATUS)
 
 
-def _gone(server: tuple[str, int]) -> bool:
+def _gone(server: Server) -> bool:
     """Nothing listens there any more; a server that is merely slow is not gone."""
     try:
         socket.create_connection(server, timeout=ASK_SECONDS).close()

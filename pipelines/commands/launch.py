@@ -7,20 +7,22 @@ import uuid
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from pipelines import own_modules
-from pipelines.cluster.doctor import examine_cluster, examine_here
+from pipelines.cluster.doctor import refuse_unfit
+from pipelines.cluster.ray_process import RayWork, run_in_process
 from pipelines.commands.options import Options
-from pipelines.commands.outcome import ALL_FAILED, failed_arms
+from pipelines.commands.outcome import given_up, outcome
 from pipelines.commands.printing import print_line
 from pipelines.commands.report import show_report
 from pipelines.commands.which_study import default_storage, study_named
 from pipelines.documents import Json
 from pipelines.errors import Interrupted, UserError
-from pipelines.execution.job_queue import JobQueue, OnEnd
+from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.jobs import OnEnd
 from pipelines.execution.packing import Gpus
 from pipelines.execution.preflight import (
     check,
@@ -31,15 +33,14 @@ from pipelines.execution.preflight import (
 )
 from pipelines.execution.progress import ProgressTable, progress
 from pipelines.execution.signals import ShouldStop, StopSignals
-from pipelines.execution.worker_config import Resources, WorkerConfig
+from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.contents import damage_lines
 from pipelines.ledger.ledger import Ledger
-from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
+from pipelines.ledger.storage import STORAGE_ERRORS, is_url, reason_of
 from pipelines.provenance import provenance
-from pipelines.report.study_state import load_study_state
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study
-from pipelines.tracking.mode import resolve_mode, wandb_url
+from pipelines.tracking.mode import Mode, resolve_mode
 
 SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
 
@@ -56,7 +57,7 @@ def run_launch(
         study, place = rehearsal(study, request), None
     options = replace(options, storage=options.storage or place)
     try:
-        storage = launch(study, options, console)
+        launched = launch(study, options, console)
     except Interrupted as interrupted:
         print_line(
             f"Stopped by {interrupted}; what was done is kept in {storage_of(study, options)}. "
@@ -64,12 +65,10 @@ def run_launch(
             console,
         )
         return interrupted.status
-    _, study_state = load_study_state(storage)
-    reasons = failed_arms(study_state)
-    for line in reasons:
-        print_line(line, console)
-    show_report([storage], console)
-    return ALL_FAILED if reasons else 0
+    status = outcome(launched.storage, console)
+    offline = [launched.tracking_dir] if launched.tracking == "offline" else []
+    show_report([launched.storage], console, offline)
+    return status
 
 
 def rehearsal(study: Study, asked: dict[str, Any]) -> Study:
@@ -88,8 +87,16 @@ def rehearsal(study: Study, asked: dict[str, Any]) -> Study:
     )
 
 
-def launch(study: Study, options: Options, console: Console) -> str:
-    """Run what is missing of a study; its storage.
+class Launched(NamedTuple):
+    """A launch that ended: the study's storage, and how and where its trials were logged to W&B."""
+
+    storage: str
+    tracking: Mode
+    tracking_dir: Path
+
+
+def launch(study: Study, options: Options, console: Console) -> Launched:
+    """Run what is missing of a study.
 
     Everything a user may have got wrong is told before anything is written.
 
@@ -100,7 +107,8 @@ def launch(study: Study, options: Options, console: Console) -> str:
     storage = storage_of(study, options)
     with StopSignals() as signals:
         try:
-            finished = Launch.of(study, options).run(console, signals)
+            checked = Launch.of(study, options)
+            finished = checked.run(console, signals)
         except STORAGE_ERRORS as error:
             raise UserError(
                 f"the launch failed ({reason_of(error)}): what had finished is kept in "
@@ -108,7 +116,13 @@ def launch(study: Study, options: Options, console: Console) -> str:
             ) from error
         if signals.received is not None and not finished:
             raise Interrupted(signals.received)
-    return storage
+    tracking_dir = tracking_folder(study, storage)
+    return Launched(storage, checked.worker_config.tracking, tracking_dir)
+
+
+def tracking_folder(study: Study, storage: str) -> Path:
+    """Below which W&B's files are: beside the trials, or on this machine."""
+    return Path(default_storage(study.name) if is_url(storage) else storage)
 
 
 def storage_of(study: Study, options: Options) -> str:
@@ -145,15 +159,14 @@ class Launch:
         existing = Ledger.open(storage).study()
         document = _document(study, fingerprint, existing)
         refuse_other_protocol(storage, existing, document)
-        tracking_dir = storage if "://" not in storage else default_storage(study.name)
         worker_config = WorkerConfig(
             # Absolute: workers may have another working directory.
-            storage=storage if "://" in storage else str(Path(storage).resolve()),
+            storage=storage if is_url(storage) else str(Path(storage).resolve()),
             study=study.name,
             protocols=study.protocols,
             device=device,
             tracking=mode,
-            tracking_dir=str(Path(tracking_dir).resolve()),
+            tracking_dir=str(tracking_folder(study, storage).resolve()),
             commit=provenance()["commit"],
             checkpoint_seconds=options.checkpoint_seconds,
             fast=options.fast,
@@ -165,15 +178,15 @@ class Launch:
 
     def run(self, console: Console, stop: ShouldStop) -> bool:
         """Run what is missing; whether all has run."""
-        address = self.options.address or ""
-        if not address.startswith("ray://"):
+        address = self.options.address
+        if address is None or not self.options.through_client:
             return self.drive(console, stop)
         from pipelines.cluster.client import drive_on_head  # imports ray, which takes seconds
         from pipelines.cluster.connection import connected
 
         with connected(address, self.worker_config.modules):
             # From here: the head does not know what storage this machine writes its report to.
-            self.check_nodes(console)
+            refuse_unfit(address, self.worker_config, partial(print_line, console=console))
             there = replace(self, nodes_checked=True)
             return drive_on_head(address, there.drive, console, stop)
 
@@ -192,28 +205,20 @@ class Launch:
                 refuse_mixture(queue.trials.values(), self.worker_config)
             ledger.create_study(self.document)
             ledger.write_request(self._request())
-            self._run_queue(queue, console, lambda: stop() or lease.lost)
+
+            def give_up() -> bool:
+                return queue.hopeless and not self.options.keep_going
+
+            self._run_queue(queue, console, lambda: stop() or lease.lost or give_up())
             if lease.lost:
                 raise UserError(
                     f"storage {self.worker_config.storage!r}: another driver has taken the study "
                     "over"
                 )
             queue.write_index()
+            if give_up():
+                print_line(given_up(queue.planner), console)
             return queue.finished
-
-    def check_nodes(self, console: Console) -> None:
-        """`doctor` in short form: an error on any machine ends the launch before its first trial.
-
-        Raises:
-            UserError: there is one.
-        """
-        examine = examine_cluster if self.options.address else examine_here
-        config = self.worker_config
-        _, issues = examine(config.storage, wandb_url(config.tracking))
-        for issue in issues:
-            if issue.level == "error":
-                raise UserError(str(issue).removeprefix("error: "))
-            print_line(str(issue), console)
 
     def _run_queue(self, queue: JobQueue, console: Console, stop: ShouldStop) -> None:
         progress_table = ProgressTable(queue.planner, workers=self._workers())
@@ -232,25 +237,30 @@ class Launch:
     def _run_on_ray(
         self, queue: JobQueue, on_end: OnEnd, console: Console, stop: ShouldStop
     ) -> None:
-        """Connect, look at the machines, settle what a trial takes, and run."""
-        from pipelines.cluster import sweep  # imports ray, which takes seconds
+        """Apart from this process, unless it is one of Ray's: a task on the head of a cluster."""
+        options, say = self.options, partial(print_line, console=console)
+        gpus, probed = gpus_asked(options, self.worker_config.device), {}
+        if gpus == "auto":
+            from pipelines.execution.probe import probe_specs  # loads torch's profiler
 
-        options = self.options
-        with sweep.connected_with_tune(options.address, self.worker_config.modules):
-            if stop():  # asking also takes back the signals that Ray took as it started
-                return
-            if not self.nodes_checked:
-                self.check_nodes(console)
-            cpus, gpus = self._cpus(), gpus_asked(options, self.worker_config.device)
-            if gpus == "auto":
-                say = partial(print_line, console=console)
-                gpus = sweep.proposed_gpus(self.study, self.worker_config, cpus, stop, say)
-            if gpus is None:  # asked to stop meanwhile
-                return
-            resources = Resources(cpus, gpus, options.concurrent)
-            if options.address is None:  # a cluster may grow
-                sweep.refuse_what_never_fits(resources)
-            sweep.run_on_ray(queue, self.worker_config, resources, on_end, stop)
+            probed = probe_specs(self.study)
+        if options.address is None:
+            refuse_unfit(None, self.worker_config, say)
+        work = RayWork(
+            address=options.address,
+            worker_config=self.worker_config,
+            cpus=self._cpus(),
+            gpus=gpus,
+            concurrent=options.concurrent,
+            probed=probed,
+            nodes_checked=self.nodes_checked,
+        )
+        if options.through_client:
+            from pipelines.cluster.sweep import work_on_ray
+
+            work_on_ray(work, queue, on_end, say, stop)
+        else:
+            run_in_process(work, queue, on_end, say, stop)
 
     def _request(self) -> Json:
         study, modules = self.study, dict(self.worker_config.modules)

@@ -56,6 +56,9 @@ class Options:
     takeover: Annotated[
         bool, Option("--takeover", help="replace a driver that hangs, once its lease expired")
     ] = False
+    keep_going: Annotated[
+        bool, Option("--keep-going", help="though the first trials of every arm fail alike")
+    ] = False
     without: Annotated[
         str, Option(help="fast paths to leave out: channels_last,cuda_graph,fused,gather")
     ] = ""
@@ -70,6 +73,11 @@ class Options:
     def fast(self) -> FastPaths:
         """The fast paths that are left."""
         return FastPaths.without(split_names(self.without))
+
+    @property
+    def through_client(self) -> bool:
+        """Whether the cluster is reached by a Ray client alone."""
+        return (self.address or "").startswith("ray://")
 
     @property
     def gpus(self) -> Gpus | None:

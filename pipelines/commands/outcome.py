@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from rich.console import Console
+
+from pipelines.commands.printing import print_line
+from pipelines.execution.early_stop import FAILING_ALIKE
 from pipelines.ledger.record import TrialRecord
-from pipelines.report.study_state import StudyState
+from pipelines.planning.planner import Planner
+from pipelines.report.study_state import FINISHED, StudyState, load_study_state
 
 ALL_FAILED = 3  # exit status of a launch in which all trials of an arm failed
 
 
+def given_up(planner: Planner) -> str:
+    """Why a launch stopped early, and what to do, in a line."""
+    left = planner.planned.total() - planner.done.total()
+    return (
+        f"stopped early: the first {FAILING_ALIKE} trials of every arm failed alike, "
+        f"{left} of {planner.planned.total()} were not run; put it right and launch with "
+        "--retry failed, or insist with --keep-going"
+    )
+
+
+def outcome(storage: str, console: Console) -> int:
+    """A launch's exit status; says in a line each why arms have come to nothing."""
+    _, study_state = load_study_state(storage)
+    reasons = failed_arms(study_state)
+    for line in reasons:
+        print_line(line, console)
+    return ALL_FAILED if reasons else 0
+
+
 def failed_arms(study_state: StudyState) -> list[str]:
-    """For each arm of which all trials failed, a line per class of error."""
+    """For each arm of which all trials that ended failed, a line per class of error."""
     by_arm: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in study_state.trials.values():
-        by_arm[trial.spec["arm"]].append(trial)
+        if trial.state in FINISHED:
+            by_arm[trial.spec["arm"]].append(trial)
     return [
         line
         for arm in study_state.study.arms

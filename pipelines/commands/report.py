@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,17 +10,23 @@ from rich.console import Console
 from pipelines.commands.printing import print_line
 
 
-def show_report(storages: list[str], console: Console) -> None:
-    """Write the report of one or several studies; show where it is, its table and its answer."""
+def show_report(
+    storages: list[str], console: Console, wandb_folders: Sequence[Path] | None = None
+) -> None:
+    """Write the report of one or several studies; show where it is, its table and its answer.
+
+    wandb_folders: in which W&B's files may lie that a server has not got yet; None: the studies'.
+    """
     from pipelines.report.pages import write_report
     from pipelines.report.study_state import load_study_state
     from pipelines.report.terminal import print_answer
 
     paths = write_report(storages)
-    folders = [Path(storage) / "wandb" for storage in storages]
-    wandb_files = [f"W&B files: {f}" for f in folders if f.is_dir() and any(f.iterdir())]
-    for path in [*paths, *wandb_files]:
+    for path in paths:
         print_line(path, console)
+    for folder in map(Path, storages) if wandb_folders is None else wandb_folders:
+        if any(folder.glob("wandb/offline-run*")):
+            print_line(f"W&B files: {folder / 'wandb'}", console)
     for storage in storages:
         _, study_state = load_study_state(storage)
         console.print()

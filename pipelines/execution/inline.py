@@ -1,6 +1,7 @@
 """Runs a study's trials one after the other in this process: for tests, and without Ray."""
 
-from pipelines.execution.job_queue import JobQueue, OnEnd
+from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.jobs import OnEnd
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker import run_attempt
 from pipelines.execution.worker_config import WorkerConfig

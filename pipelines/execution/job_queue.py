@@ -6,20 +6,17 @@ Executors take jobs from it and tell it when they ended.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
-from typing import Literal, NamedTuple
+from collections.abc import Collection
 
+from pipelines.execution.early_stop import EarlyStop
+from pipelines.execution.jobs import FailureCause, Job
 from pipelines.execution.packing import grown
 from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.resume import plan, score_of
 from pipelines.study.study_file import Study
-from pipelines.trial_documents import TrialSpec
 
-OnEnd = Callable[[TrialRecord], None]  # is told of each trial that ended
-#: What an attempt without an outcome was lost with.
-FailureCause = Literal["node", "memory", "worker"]
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
 DEATHS = 5  # of the worker at one trial, without any progress in between; lost nodes do not count
 INDEXED = 500  # trials that end between two additions to the index
@@ -29,14 +26,6 @@ PASSING = ("memory", "data", "time")
 
 class LostAttempt(Exception):
     """An attempt ended without an outcome too often."""
-
-
-class Job(NamedTuple):
-    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
-
-    spec: TrialSpec
-    attempt: int
-    gpus: float
 
 
 class JobQueue:
@@ -58,6 +47,7 @@ class JobQueue:
         again = {k for k, trial in recorded.items() if trial.state in retry or k in damaged}
         self.planner = plan(study, protocol, recorded, again)
         self.trials = {key: trial for key, trial in recorded.items() if key not in again}
+        self._early_stop = EarlyStop(self.planner, self.trials.values())
         self._set_aside = {key for key in again if recorded[key].result is not None}
         self._to_index = list(self.trials.values())
         self._tries: Counter[str] = Counter()
@@ -111,6 +101,7 @@ class JobQueue:
             return None
         self.trials[key] = trial
         self.planner.tell(key, score_of(trial, self.study.protocol))
+        self._early_stop.ended(trial)
         self._to_index.append(trial)
         if len(self._to_index) >= INDEXED:
             self.write_index()
@@ -125,6 +116,7 @@ class JobQueue:
             return False
         self.trials[key] = trial
         self.planner.tell(key, score_of(trial, self.study.protocol))
+        self._early_stop.ended(trial)
         return True
 
     def write_index(self) -> None:
@@ -152,6 +144,11 @@ class JobQueue:
         trial = self.ledger.trial(key)
         assert trial is not None
         return trial
+
+    @property
+    def hopeless(self) -> bool:
+        """Something is left to run, but all that this launch has run failed (early_stop.py)."""
+        return not self.finished and self._early_stop.hopeless
 
     @property
     def finished(self) -> bool:

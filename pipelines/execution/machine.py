@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
 import psutil
-import torch
 
 from pipelines.documents import Json
 from pipelines.errors import UserError
@@ -18,6 +18,10 @@ from pipelines.ledger.storage import STORAGE_ERRORS, open_storage, prove, reason
 from pipelines.provenance import provenance
 
 WANDB_SECONDS = 5.0  # for W&B's server to answer
+FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where there is no other for Ray
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes of a UNIX socket's path
+#: What Ray appends to its folder, at most.
+RAY_SOCKET = "/session_2026-01-01_00-00-00_000000_12345678/sockets/plasma_store"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,28 @@ class NodeCheck:
     storage: str | None = None
     marker: str | None = None
     url: str | None = None
+
+
+def ray_folder() -> str:
+    """Where a Ray of a launch's own keeps its files: as Ray would, unless its sockets had no room.
+
+    Batch systems give each job a temporary directory with a path that is too long for them.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    asked = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or FOLDERS[0]
+    for folder in (os.path.abspath(asked), *FOLDERS):
+        path = f"{folder}/ray"
+        there = path if os.path.exists(path) else folder
+        short = len(os.fsencode(path + RAY_SOCKET)) <= LONGEST_SOCKET
+        if short and os.access(there, os.W_OK | os.X_OK):
+            return path
+    most = LONGEST_SOCKET - len(RAY_SOCKET) - len("/ray")
+    raise UserError(
+        f"temporary directory {asked!r}: Ray needs one whose path has at most {most} characters "
+        "and which can be written: set RAY_TMPDIR"
+    )
 
 
 def examine(check: NodeCheck) -> Json:
@@ -50,6 +76,8 @@ def examine(check: NodeCheck) -> Json:
 
 
 def _devices() -> list[str]:
+    import torch  # takes seconds, which a process that only asks other machines need not spend
+
     devices = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)

@@ -9,9 +9,12 @@ import math
 from dataclasses import dataclass
 from math import ceil
 from statistics import mean
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:  # it loads torch
+    from pipelines.study.training_spec import TrainingSpec
 
 SPARE = 1.15  # fragmentation, and configurations that take more than the default one
 CONTEXT_BYTES = 600 * 2**20  # what CUDA takes for each process beside its tensors
@@ -19,6 +22,8 @@ USABLE = 0.95  # of the device: the rest is the driver's and the desktop's
 GIB = 2**30
 FINEST = 10_000  # parts into which Ray divides a GPU
 Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it
+
+ProbeSpecs = dict[str, "list[TrainingSpec]"]  # what is measured of each arm
 
 
 @dataclass(frozen=True)

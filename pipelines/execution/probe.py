@@ -11,7 +11,7 @@ from itertools import cycle, islice
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from pipelines.execution.packing import Cost, Probed
+from pipelines.execution.packing import Cost, Probed, ProbeSpecs
 from pipelines.models.network import EVALUATION_BATCH
 from pipelines.planning.specs import default_spec
 from pipelines.study.study_file import Study
@@ -23,16 +23,16 @@ WARM_STEPS = WARM_UP + 2  # the last is a replay
 TIMED_STEPS = 10
 
 
-def probe_specs(study: Study) -> dict[str, list[TrainingSpec]]:
+def probe_specs(study: Study) -> ProbeSpecs:
     """By arm: each phase of its default configuration, as a trial of its own."""
-    by_arm = {}
+    by_arm: ProbeSpecs = {}
     for name, arm in study.arms.items():
         spec = default_spec(study, arm)
         by_arm[name] = [replace(spec, phases=(phase,)) for phase in spec.phases]
     return by_arm
 
 
-def probe(specs: dict[str, list[TrainingSpec]], device: torch.device) -> Probed:
+def probe(specs: ProbeSpecs, device: torch.device) -> Probed:
     """What each arm takes in some steps of each of its phases, and the bytes of the GPU.
 
     An arm that fails otherwise than for want of memory is not measured; its trials will fail too.

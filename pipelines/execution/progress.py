@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipelines.execution.job_queue import OnEnd
+from pipelines.execution.jobs import OnEnd
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import score_of

@@ -1,7 +1,7 @@
 """An orderly stop by a signal.
 
-SIGINT comes from Ctrl-C, SIGTERM from SLURM, Kubernetes and `ray job stop`, SIGUSR1 from SLURM's
---signal.
+SIGINT comes from Ctrl-C, SIGTERM from SLURM, Kubernetes and `ray job stop`, SIGHUP from a terminal
+that is closed, SIGUSR1 from SLURM's --signal.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 
 ShouldStop = Callable[[], bool]  # is asked from time to time
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StopSignals:
     """While entered, the first of `SIGNALS` is noted; any further one acts as it did before.
 
+    A SIGHUP that this process ignores is none (`nohup`): it is to outlive its terminal.
     Python gives signals to its main thread alone: in another one there is nothing to note.
     """
 
@@ -26,7 +27,10 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         taken = SIGNALS if current_thread() is main_thread() else ()
-        self._previous = {number: signal.getsignal(number) for number in taken}
+        before = {number: signal.getsignal(number) for number in taken}
+        if before.get(signal.SIGHUP) == signal.SIG_IGN:
+            del before[signal.SIGHUP]
+        self._previous = before
         self._install()
         return self
 

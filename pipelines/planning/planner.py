@@ -149,10 +149,13 @@ class Planner:
         if not planned:
             self.planned_in[search.scenario, search.arm] += count
         scenario, arm = list(self.scenarios).index(search.scenario), [*self.arms].index(search.arm)
+        # What nothing is searched for comes as early as a search: every arm has shown soon whether
+        # it works, and what it takes.
+        urgency = URGENCY[role if self.arms[search.arm].tuned or role != "final" else "search"]
         for index in range(count):
             assignment = Assignment(
                 scenario,
-                URGENCY[role],
+                urgency,
                 index,
                 search.repeat,
                 arm,

@@ -113,7 +113,7 @@ def test_through_the_ray_client_a_lost_drive_is_one_line(nodes: Nodes, tmp_path:
     wait_for_trial(storage, launched)
     os.kill(json.loads(lease(storage).read_text())["pid"], signal.SIGKILL)
     _, err = launched.communicate(timeout=60)
-    assert launched.returncode == 2 and err.count("\n") == 1
+    assert launched.returncode == 4 and err.count("\n") == 1
     assert "the drive on the cluster was lost" in err and "the same command goes on" in err
 
 

@@ -1,5 +1,6 @@
 """A launch on a real Ray: killed, stopped, and gone on with; nothing of it stays behind."""
 
+import json
 import os
 import random
 import signal
@@ -10,76 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.documents import differences
 from pipelines.ledger.ledger import Ledger
-from tests.support.marks import marked_environment, marked_processes
-
-ROOT = Path(__file__).parents[2]
-LAUNCH = [sys.executable, str(ROOT / "run_sweep.py"), "launch", "digits"]
-SMALL = ["--quick", "--arms", "ce,l2rw,finetune", "--repeats", "2", "--seeds", "2"]
-QUICK = [*LAUNCH, *SMALL, "--checkpoint-seconds", "0.2"]
-# After SIGKILL these see within a minute that they are alone: agents, and workers not yet started.
-LATE = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "default_worker.py")
-
-
-def start(storage: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*QUICK, "--storage", str(storage), *options],
-        env=environment | {"HOME": str(storage.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(storage: Path, pattern: str, driver: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not list(storage.glob(pattern)) and driver.poll() is None:
-        assert time.monotonic() < deadline, f"no {pattern} in a minute"
-        time.sleep(0.05)
-
-
-def gone(environment: dict[str, str]) -> bool:
-    """All descendants end within 15 s, apart from the late ones; first of all, what runs trials."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        left = marked_processes(environment).values()
-        if all(any(name in command for name in LATE) for command in left):
-            return True
-        time.sleep(0.2)
-    return False
+from tests.support.launches import ROOT, assert_same_results, gone, start, wait_for
+from tests.support.marks import marked_environment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1], ids=lambda n: n.name
+)
 def test_a_signal_ends_it_within_seconds_in_one_line_and_nothing_is_left(
     tmp_path: Path, number: signal.Signals
 ):
-    """SIGINT as a terminal sends it: to all processes of the group."""
+    """Sent as terminals and `timeout` do: to all processes of the group; Ray is in another one."""
     storage, environment = tmp_path / "study", marked_environment()
     driver = start(storage, environment)
     wait_for(storage, "trials/*/attempts/*/started.json", driver)
-    if number == signal.SIGINT:
-        os.killpg(driver.pid, number)
-    else:
-        driver.send_signal(number)
+    os.killpg(driver.pid, number)
     out, err = driver.communicate(timeout=45)
     assert driver.returncode == 128 + number
     assert err == "" and "The same command goes on" in out.splitlines()[-1]
-    assert gone(environment)
-
-
-@pytest.mark.slow
-def test_sigterm_to_all_processes_at_once_ends_it_within_seconds_too(tmp_path: Path):
-    """As batch systems and `timeout` send it; Ray would let the driver wait for a minute."""
-    storage, environment = tmp_path / "study", marked_environment()
-    driver = start(storage, environment)
-    wait_for(storage, "trials/*/attempts/*/started.json", driver)
-    os.killpg(driver.pid, signal.SIGTERM)
-    _, err = driver.communicate(timeout=20)
-    assert driver.returncode == 128 + signal.SIGTERM
-    assert "the same command goes on" in err.splitlines()[-1]  # Ray may have said something before
+    assert json.loads(next(storage.glob("lease/*.json")).read_text())["expires"] == 0.0
     assert gone(environment)
 
 
@@ -100,11 +52,7 @@ def test_a_driver_killed_at_random_moments_ends_with_the_very_same_results(tmp_p
         last = start(place, environment, "--wandb", "disabled", *options)
         _, err = last.communicate(timeout=120)
         assert (last.returncode, err) == (0, "")
-    actual, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
-    assert actual.keys() == expected.keys()
-    for key, trial in expected.items():
-        result = actual[key].result
-        assert trial.result and result and differences(trial.result, result) == []
+    assert_same_results(storage, whole)
 
 
 @pytest.mark.slow

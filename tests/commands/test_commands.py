@@ -68,6 +68,8 @@ def test_files_of_wandb_are_named_only_where_there_are_any(finished, capsys):
     (finished / "wandb" / "offline-run").mkdir()
     run("report", finished)
     assert "W&B files: " in capsys.readouterr().out
+    run("launch", study_file(finished.parent), "--storage", finished, *LAUNCH)
+    assert "W&B files" not in capsys.readouterr().out  # of another launch: this one has none
     (finished / "wandb" / "offline-run").rmdir()
     (finished / "wandb").rmdir()
 
@@ -237,6 +239,26 @@ def test_another_protocol_in_the_same_directory_is_refused(finished, tmp_path, c
     assert "schedule.epochs is 3 there, 4 here" in capsys.readouterr().err
 
 
+BROKEN = {"about": "b", "kind": "plain", "phases": [{"method": f"{__name__}:Broken"}]}
+
+
+def test_a_study_of_which_all_fails_alike_stops_early_and_goes_on_if_insisted(tmp_path, capsys):
+    request = REQUEST | {"arms": ["broken"], "seeds": 5}
+    path = study_file(tmp_path, arms={"broken": BROKEN}, request=request)
+    storage = tmp_path / "runs"
+    assert run("launch", path, "--storage", storage, *LAUNCH) == 3
+    said, error = capsys.readouterr()
+    assert (
+        "stopped early: the first 3 trials of every arm failed alike, 7 of 10 were not run;" in said
+    )
+    assert "arm 'broken': 3 of 3 trials failed (code): RuntimeError: broken on purpose" in said
+    assert "3 of 10 runs" in said and error == ""
+    assert json.loads((storage / "results.json").read_text())["runs"] == {"done": 3, "planned": 10}
+    assert run("launch", path, "--storage", storage, "--keep-going", *LAUNCH) == 3
+    said = capsys.readouterr().out
+    assert "stopped early" not in said and "10 of 10 trials failed" in said
+
+
 def test_a_broken_method_fails_its_trials_and_no_others(tmp_path, capsys):
     phases = [{"method": "tests.commands.test_commands:Broken"}]
     own = {"broken": {"about": "b", "kind": "plain", "phases": phases}}
@@ -297,11 +319,12 @@ def test_without_a_command_the_default_study_is_launched_with_default_options(mo
     assert run() == 7 and launched == [("digits", {}, Options(), False)]
 
 
-def test_every_trial_is_in_the_wandb_files(tmp_path, monkeypatch):
+def test_every_trial_is_in_the_wandb_files(tmp_path, capsys):
     """Config, history and summary of each trial, read back from what the real client wrote."""
     storage = tmp_path / "runs"
     offline = [*LAUNCH[:3], "offline", *LAUNCH[4:]]
     assert run("launch", study_file(tmp_path), "--storage", storage, *offline) == 0
+    assert f"W&B files: {storage}/wandb\n" in capsys.readouterr().out
     wandb.teardown()
     study_id = json.loads((storage / "study.json").read_text())["id"]
     logged = {one.run.run_id.removesuffix(f"-{study_id}"): one for one in offline_runs(storage)}

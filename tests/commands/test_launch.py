@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import pipelines.commands.launch as module
 import pipelines.execution.worker
-from pipelines.cluster.doctor import HealthIssue
-from pipelines.commands.launch import Launch, Options, gpus_asked, launch
+from pipelines.commands.launch import Options, gpus_asked, launch
 from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
@@ -224,15 +222,3 @@ def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
     ledger = run(tmp_path, gpus_per_trial="auto")
     costs = [trial.result["cost"] for trial in results(ledger).values() if trial.result]
     assert costs and all(cost["gpus"] == 0.0 for cost in costs)
-
-
-def test_an_error_on_any_machine_ends_the_launch_before_its_first_trial(
-    tmp_path: Path, monkeypatch
-):
-    issue = HealthIssue("error", "node 2", "does not see the study's storage", "give another")
-    monkeypatch.setattr(module, "examine_here", lambda storage, url: ({}, [issue]))
-    options = Options(storage=str(tmp_path), wandb="disabled", device="cpu")
-    with pytest.raises(
-        UserError, match=r"\Anode 2: does not see the study's storage: give another"
-    ):
-        Launch.of(STUDY, options).check_nodes(Console(file=io.StringIO()))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.execution.job_queue import DEATHS, TRIES, Job, JobQueue
+from pipelines.execution.job_queue import DEATHS, TRIES, JobQueue
+from pipelines.execution.jobs import Job
 from pipelines.ledger.index import read_index
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study

@@ -19,6 +19,7 @@ from methods.objective import Batch, Outputs
 from pipelines.errors import UserError
 from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.packing import GIB, Cost, Gpus, Probed
+from pipelines.execution.probe import probe_specs
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
 from pipelines.ledger.ledger import Ledger
@@ -108,7 +109,8 @@ def run(
     )
     queue = JobQueue(asked, "a" * 64, ledger)
     with connected_with_tune(None):
-        share = proposed_gpus(asked, worker_config, 1.0, stop, say) if gpus == "auto" else gpus
+        specs = probe_specs(asked)
+        share = proposed_gpus(specs, worker_config, 1.0, stop, say) if gpus == "auto" else gpus
         if share is not None:
             run_on_ray(queue, worker_config, Resources(gpus=share), stop=stop)
     return ledger

@@ -1,0 +1,41 @@
+"""What an executor and a job queue tell each other, in one process or over a line between two.
+
+Imports nothing that takes time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+from pipelines.ledger.record import TrialRecord
+from pipelines.trial_documents import TrialSpec
+
+OnEnd = Callable[[TrialRecord], None]  # is told of each trial that ended
+#: What an attempt without an outcome was lost with.
+FailureCause = Literal["node", "memory", "worker"]
+
+
+class Job(NamedTuple):
+    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
+
+    spec: TrialSpec
+    attempt: int
+    gpus: float
+
+
+class Jobs(Protocol):
+    """What an executor needs of a job queue, near or far."""
+
+    def next(self, gpus: float = 0.0) -> Job | None:
+        """See `JobQueue.next`."""
+        ...
+
+    def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
+        """See `JobQueue.ended`."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """See `JobQueue.finished`."""
+        ...
