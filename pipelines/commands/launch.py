@@ -23,7 +23,6 @@ from pipelines.documents import Json
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.jobs import OnEnd
-from pipelines.execution.packing import Gpus
 from pipelines.execution.preflight import (
     check,
     choose_device,
@@ -239,7 +238,7 @@ class Launch:
     ) -> None:
         """Apart from this process, unless it is one of Ray's: a task on the head of a cluster."""
         options, say = self.options, partial(print_line, console=console)
-        gpus, probed = gpus_asked(options, self.worker_config.device), {}
+        gpus, probed = options.gpus_on(self.worker_config.device), {}
         if gpus == "auto":
             from pipelines.execution.probe import probe_specs  # loads torch's profiler
 
@@ -276,17 +275,6 @@ class Launch:
             return 1
         fit = max(1, int((os.cpu_count() or 1) / self._cpus()))
         return min(fit, self.options.concurrent or fit)
-
-
-def gpus_asked(options: Options, device: str) -> Gpus:
-    """GPUs of a trial; "auto": to be measured.
-
-    Unless asked, one trial at a time has all of a GPU; where there is none, nothing is shared.
-    """
-    asked = options.gpus
-    if asked is None or (asked == "auto" and device == "cpu"):
-        return float(device == "cuda")
-    return asked
 
 
 def _document(study: Study, fingerprint: str, existing: Json | None) -> Json:

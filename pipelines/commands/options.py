@@ -84,6 +84,15 @@ class Options:
         """GPUs per trial; None: as the device has it."""
         return None if self.gpus_per_trial is None else parse_gpus(self.gpus_per_trial)
 
+    def gpus_on(self, device: str) -> Gpus:
+        """GPUs of a trial on a device; "auto": to be measured.
+
+        Unless asked, one trial at a time has all of a GPU; where there is none, nothing is shared.
+        """
+        if self.gpus is None or (self.gpus == "auto" and device == "cpu"):
+            return float(device == "cuda")
+        return self.gpus
+
 
 def split_names(text: str) -> list[str]:
     """Names between commas, with or without spaces."""

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import pipelines.execution.worker
-from pipelines.commands.launch import Options, gpus_asked, launch
+from pipelines.commands.launch import Options, launch
 from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
@@ -215,7 +215,7 @@ def test_a_hanging_driver_is_replaced_only_on_demand_and_once_its_lease_expired(
     ],
 )
 def test_gpus_of_a_trial_unless_asked_for_are_one_where_there_is_one(asked, device: str, gpus):
-    assert gpus_asked(Options(gpus_per_trial=asked), device) == gpus
+    assert Options(gpus_per_trial=asked).gpus_on(device) == gpus
 
 
 def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
