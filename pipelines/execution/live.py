@@ -16,6 +16,7 @@ from pipelines.study.phase_rules import phase_epochs
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.trial_documents import HistoryRow
 
+POINTS = 100  # of a curve, about
 LINES = 20  # of what went wrong; `status` and the report have them all
 
 
@@ -67,6 +68,8 @@ def _running(
     protocol = study_state.study.protocols[spec["scenario"]]
     name = f"val/{protocol.metric}"
     phases = TrainingSpec.of(spec, protocol).phases
+    curve = [[row["epoch"], row[name]] for row in rows if _is_number(row.get(name))]
+    step = 1 + len(curve) // POINTS
     return {
         "key": trial.key,
         "arm": spec["arm"],
@@ -78,7 +81,7 @@ def _running(
         "started": started,
         "epochs": sum(phase_epochs(phase, protocol) for phase in phases),
         "epoch": rows[-1]["epoch"] if rows else 0,
-        "curve": [[row["epoch"], row[name]] for row in rows if _is_number(row.get(name))],
+        "curve": curve[::-step][::-1],  # with the last
     }
 
 

@@ -223,10 +223,11 @@ async def _send(
     head = h11.Response(
         status_code=status.value, reason=status.phrase, headers=list(headers.items())
     )
-    data = (connection.send(head) or b"") + body
     writer.transport.set_write_buffer_limits(0)  # `drain` waits until all of it is taken
-    for start in range(0, len(data), CHUNK):
-        writer.write(data[start : start + CHUNK])
+    writer.write(connection.send(head) or b"")
+    # Of a page that many wait for there is one copy. Nothing is written of an empty body.
+    for start in range(0, max(1, len(body)), CHUNK):
+        writer.write(memoryview(body)[start : start + CHUNK])
         async with asyncio.timeout(CHUNK_SECONDS):  # a TimeoutError is an OSError
             await writer.drain()
 

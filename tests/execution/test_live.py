@@ -62,6 +62,16 @@ def test_a_running_trial_shows_its_curve(tmp_path, shows_at_once):
     assert view["eta"] > 0 and "process" in view["driver"]
 
 
+def test_a_long_curve_is_thinned_and_keeps_its_end(tmp_path, shows_at_once):
+    storage = write_study(tmp_path, STUDY, limit=5)
+    ledger, _ = load_study_state(storage)
+    with ledger.acquire_lease():
+        start(storage, [{"epoch": e, "val/accuracy": 0.5} for e in range(1, 1001)])
+        [trial] = seen(storage)["running"]
+    epochs = [epoch for epoch, _ in trial["curve"]]
+    assert 50 <= len(epochs) <= 100 and epochs[-1] == 1000 and epochs == sorted(epochs)
+
+
 def test_the_time_left_is_spread_over_the_trials_that_run(tmp_path, shows_at_once):
     storage = write_study(tmp_path, STUDY, limit=5)
     ledger, _ = load_study_state(storage)
