@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +24,7 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
     """
     rows = {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
     rows |= {name: row for row, name in enumerate(dataset.names)}
+    number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = {str(number): number for number in range(len(dataset.classes))}
     codes |= {name: number for number, name in enumerate(dataset.classes)}
     given: dict[int, int] = {}
@@ -32,6 +34,8 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
         if row is None:
             example = dataset.names[0]
             raise UserError(f"{origin}: {path!r} names no example; names are like {example!r}")
+        if number[dataset.names[row]] > 1:
+            raise UserError(f"{origin}: {path!r} names {number[dataset.names[row]]} examples")
         if row in given:
             raise UserError(f"{origin}: {path!r} occurs twice")
         if label not in codes:

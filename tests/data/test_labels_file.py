@@ -10,7 +10,9 @@ from PIL import Image
 
 from pipelines.data import loading
 from pipelines.data.dataset import make_dataset
+from pipelines.data.labels_file import read_labels
 from pipelines.data.loading import load_dataset
+from pipelines.errors import UserError
 from pipelines.study.protocol import Data, LabelsFile
 from tests.support.data_files import assert_refused, images, paint, write_labels
 
@@ -33,6 +35,15 @@ def test_a_labels_file_may_name_rows_and_a_class_name_precedes_a_number(tmp_path
     labels = write_labels(tmp_path / "l.csv", [(0, 2), (2, 0)])
     observed = load_dataset(data.model_copy(update={"labels": labels})).observed
     assert observed.tolist() == [1, 1, 0]
+
+
+def test_a_name_that_two_examples_have_is_refused_where_a_line_means_it(tmp_path):
+    dataset = make_dataset("d", np.eye(3), ["a", "b", "a"], names=["first", "second", "first"])
+    fine = write_labels(tmp_path / "fine.csv", [("second", "a")])
+    assert read_labels(fine, dataset) == ([1], [0])
+    labels = write_labels(tmp_path / "l.csv", [("second", "a"), ("first", "b")])
+    with pytest.raises(UserError, match=r"l\.csv, line 3: 'first' names 2 examples"):
+        read_labels(labels, dataset)
 
 
 def test_only_trusted_examples_have_a_known_truth(folder, tmp_path):
