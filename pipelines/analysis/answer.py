@@ -3,7 +3,7 @@
 Arms are chosen by val, never by test: what is reported must not pick itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 
 from pipelines.analysis.answer_schema import (
@@ -49,8 +49,8 @@ USE, TUNE, SELF_TUNE, PROGRESS = (
 def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
     """The answer box of a study; results: all but the answer itself."""
     study = _Study(results, runs)
-    use, tunings, self_tuning = study.use(), study.tunings(), study.self_tuning()
-    tuning = study.main_tuned()
+    use, tunings, tuning = study.use(), study.tunings(), study.main_tuned()
+    self_tuning = study.self_tuning({use["arm"] if use else None, tuning})
     told = next((t["sentence"] for t in tunings if t["arm"] == tuning), "No tuned arm yet.")
     lines: list[Line] = [
         {"question": USE, "text": use["sentence"] if use else "No final run has finished yet."},
@@ -142,8 +142,11 @@ class _Study:
             "sentence": tuning_sentence(self._named(name), gain, won, searches),
         }
 
-    def self_tuning(self) -> SelfTuning | None:
-        """The self-tuning arm against plain cross-entropy, the best control, the best tuned arm."""
+    def self_tuning(self, known: Collection[str | None]) -> SelfTuning | None:
+        """The self-tuning arm against plain cross-entropy, the best control, the best tuned arm.
+
+        known: arms whose full name has been told.
+        """
         ours = self.results["headline"]["untuned"]
         if ours is None:
             return None
@@ -151,16 +154,18 @@ class _Study:
         gaps = [self._gap(ours, o) for o in opponents if o in self.arms]
         gaps = [gap for gap in gaps if gap["mean"] is not None]
         cost = self.arms[ours]["passes"]["ratio_to_ce"]
-        names = [self._opponent(gap["over"]) for gap in gaps]
-        sentence = self_tuning_sentence(self._named(ours), gaps, names, cost_text(cost))
+        names = [self._opponent(gap["over"], known) for gap in gaps]
+        own = ours if ours in known else self._named(ours)
+        sentence = self_tuning_sentence(own, gaps, names, cost_text(cost))
         return {"arm": ours, "gaps": gaps, "cost": cost, "sentence": sentence}
 
     def _best_control(self) -> str | None:
         controls = {n: a for n, a in self.arms.items() if KINDS[a["kind"]].side == "control"}
         return best_arm({name: arm["val"]["mean"] for name, arm in controls.items()})
 
-    def _opponent(self, name: str) -> str:
-        return f"{'tuned ' if self.arms[name]['tuned'] else ''}{self._named(name)}"
+    def _opponent(self, name: str, known: Collection[str | None]) -> str:
+        named = name if name in known else self._named(name)
+        return f"tuned {named} at equal clean labels" if self.arms[name]["tuned"] else named
 
     def _gap(self, arm: str, over: str) -> Gap:
         comparison = compare_arms(self.runs[arm], self.runs[over], self.margin)
@@ -179,7 +184,9 @@ class _Study:
         return self.arms[name]["test"][self.epoch]
 
     def _score(self, name: str) -> str:
-        cost = cost_text(self.arms[name]["passes"]["ratio_to_ce"])
+        passes = self.arms[name]["passes"]
+        run, search, ratio = passes["run"], passes["search"], passes["ratio_to_ce"]
+        cost = cost_text(ratio, ratio * (search + run) / run if ratio and run and search else None)
         return ", ".join(filter(None, [score_text(self.metric, self._test(name)), cost]))
 
     def _named(self, name: str) -> str:

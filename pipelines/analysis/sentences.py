@@ -20,13 +20,13 @@ BESIDE_THE_BEST: dict[Claim, str] = {
     "no interval": TOO_FEW,
 }
 TUNING: dict[Claim, str] = {
-    "better": "Tuning improves {arm}",
-    "as good": "Tuning is not shown to improve {arm}",
-    "slightly worse": "Tuning makes {arm} worse",
-    "worse": "Tuning makes {arm} worse",
-    "far worse": "Tuning makes {arm} worse",
-    "undecided": "Tuning is not shown to improve {arm}",
-    "no interval": "What tuning buys {arm} cannot be told",
+    "better": "Tuning improves {arm} over its default",
+    "as good": "Tuning is not shown to improve {arm} over its default",
+    "slightly worse": "Tuning makes {arm} worse than its default",
+    "worse": "Tuning makes {arm} worse than its default",
+    "far worse": "Tuning makes {arm} worse than its default by more than the margin",
+    "undecided": "Tuning is not shown to improve {arm} over its default",
+    "no interval": "What tuning buys {arm} over its default cannot be told yet",
 }
 AGAINST: dict[Claim, str] = {
     "better": "better than {over}",
@@ -35,7 +35,7 @@ AGAINST: dict[Claim, str] = {
     "worse": "worse than {over}",
     "far worse": "worse than {over} by more than the margin",
     "undecided": "not shown to be better or worse than {over}",
-    "no interval": "not comparable with {over} yet",
+    "no interval": "not yet comparable with {over}",
 }
 
 
@@ -102,9 +102,12 @@ def score_text(metric: str, estimate: EstimateJson) -> str:
     return f"{mean}{mark} [{', '.join(shown(metric, [low, high]))}]"
 
 
-def cost_text(ratio: float | None) -> str:
-    """How often the passes of a plain run."""
-    return "" if ratio is None else f"{ratio:.1f} times the passes of ce"
+def cost_text(run: float | None, with_search: float | None = None) -> str:
+    """How often the passes of a plain run; with_search: of a search and a run together."""
+    if run is None:
+        return ""
+    cost = f"{run:.1f} times the passes of ce"
+    return cost if with_search is None else f"{cost}, {with_search:.0f} times with its search"
 
 
 def use_sentence(
@@ -141,14 +144,15 @@ def tuning_sentence(name: str, gap: Gap, default_won: int, searches: int) -> str
     """What tuning an arm buys over its default."""
     claim = TUNING[gap["claim"]].format(arm=name)
     won = f"its default won {default_won} of {count(searches, 'search')}"
-    return f"{claim} over its default: {gap['text']}; {won}."
+    return f"{claim}: {gap['text']}; {won}."
 
 
 def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], cost: str) -> str:
     """What the self-tuning arm buys over each opponent; titles: theirs."""
     clauses = [
-        f"{AGAINST[gap['claim']].format(over=over)} ({gap['text']})"
+        f"{AGAINST[gap['claim']].format(over=over)}: {gap['text']}"
         for gap, over in zip(gaps, titles, strict=True)
     ]
-    paid = f"; a run costs {cost}" if cost else ""
-    return f"Self-tuning {name} is {', '.join(clauses) or 'compared with nothing'}{paid}."
+    paid = f"A run costs {cost}." if cost else ""
+    told = f"Self-tuning {name} is {'; '.join(clauses) or 'compared with nothing'}. {paid}"
+    return told.rstrip()

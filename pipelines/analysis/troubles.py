@@ -112,9 +112,10 @@ def _starved(arms: Mapping[str, ArmResults]) -> Iterator[Caution]:
         steps = arm["steps"]
         control = KINDS[arm["kind"]].side == "control"
         if control and full and steps is not None and steps < STARVED * full:
+            taken = count(steps, "training step")
             text = (
-                f"{name} takes {count(steps, 'training step')} where {PLAIN} takes {full:g}; it "
-                "may be starved, as no phase with epoch_size: train is."
+                f"{name} takes {taken} where {PLAIN} takes {full:g}, and may be starved; "
+                "epoch_size: train gives a phase as many."
             )
             yield _caution("starved", name, text)
 

@@ -24,11 +24,16 @@ def printed(results: Results, width: int = 80) -> list[str]:
     return output.getvalue().splitlines()
 
 
+def table_of(lines: list[str]) -> list[str]:
+    """The lines above the answer."""
+    return lines[: lines.index("")]
+
+
 def test_it_fits_in_80_columns_with_a_line_for_each_arm(results):
     lines = printed(results)
     assert max(map(len, lines)) <= 80
     for name, arm in results["arms"].items():
-        (line,) = [line for line in lines if line.startswith(f"{name} ")]
+        (line,) = [line for line in table_of(lines) if line.startswith(f"{name} ")]
         assert f"{100 * arm['test']['last']['mean']:.1f} [" in line
 
 
@@ -36,7 +41,7 @@ def test_arms_stand_by_score_and_what_has_none_last(results):
     without = results["arms"]["mw_net"]["test"]["last"] | {"mean": None}
     mw_net = results["arms"]["mw_net"] | {"test": {"last": without, "selected": without}}
     changed = results | {"arms": results["arms"] | {"mw_net": mw_net}}
-    firsts = [line.split(" ")[0] for line in printed(changed)]
+    firsts = [line.split(" ")[0] for line in table_of(printed(changed))]
     order = [name for name in firsts if name in changed["arms"]]
     means = [changed["arms"][name]["test"]["last"]["mean"] for name in order]
     assert order[-1] == "mw_net" and sorted(means[:-1], reverse=True) == means[:-1]
