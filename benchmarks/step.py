@@ -66,7 +66,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         cases, steppers, columns, peaks, held, strict=False
     ):
         how = stepper.phase.meta.model_dump(
-            include={"engine", "lookahead", "graph", "step", "last_layers"}
+            include={"engine", "lookahead", "graph", "step", "last_layers", "horizon"}
         )
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
@@ -118,6 +118,8 @@ def table(records: list[Record]) -> Table:
         ]
         if r.get("last_layers"):
             how.append(f"last {r['last_layers']}")
+        if r.get("horizon", 1) > 1:
+            how.append(f"horizon {r['horizon']}")
         how += [f"without {r['without']}"] if r.get("without") else []
         shown.add_row(
             " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),

@@ -54,6 +54,7 @@ CASES = [
     Case("mw_net", {"engine": "double_backward"}),
     Case("mw_net", {"last_layers": 1}),
     Case("gce_learned"),
+    Case("gce_learned", {"horizon": 2}),
     Case("wd_learned"),
     *(Case("mw_net", {"engine": "double_backward"}, peer) for peer in PEERS),
 ]

@@ -106,9 +106,26 @@ def hypergradient(
     if pull_back is not None:
         direction = pull_back(direction)
         del pull_back  # it holds the step's graph
+    scale = 1.0 if isinstance(step, UpdateRule) else -step
+    return through_step(problem, theta, phi, direction, engine, scale, z)
+
+
+def through_step(
+    problem: Problem,
+    theta: Parameters,
+    phi: Sequence[Tensor],
+    direction: Direction,
+    engine: Engine,
+    scale: Rate = 1.0,
+    z: OutputTensors | None = None,
+) -> list[Tensor]:
+    """scale d/dphi < dL/dtheta, direction >; the direction may be taken apart on the way.
+
+    engine: by which the outputs are differentiated, any but double_backward; z: the outputs at
+    theta where the caller has them.
+    """
     slope = _penalty_along(problem, theta, direction)
     z, zdot = TANGENTS[engine](problem.outputs, theta, direction, z)
-    scale = 1.0 if isinstance(step, UpdateRule) else -step
     return through_the_head(problem.losses, z, zdot, phi, scale, slope)
 
 
@@ -121,11 +138,11 @@ def look_ahead(
     here. Where nothing moves, they are what the caller knows of them.
     """
     if isinstance(step, UpdateRule):
-        grads, outputs = _slopes(problem, theta, z)
+        grads, outputs = slopes(problem, theta, z)
         return linearised(step, theta, dict(zip(theta, grads, strict=True))), outputs
     if not problem.moves:
         return Taken(dict(theta)), z
-    grads, outputs = _slopes(problem, theta, z)
+    grads, outputs = slopes(problem, theta, z)
     rate = step if isinstance(step, Tensor) else grads[0].new_tensor(step)
     left = [*reversed(grads)]
     del grads  # each goes when it has been used: together they are as large as the model
@@ -134,7 +151,7 @@ def look_ahead(
     return Taken(moved), outputs
 
 
-def _slopes(
+def slopes(
     problem: Problem, theta: Parameters, z: OutputTensors | None
 ) -> tuple[list[Tensor], OutputTensors | None]:
     """dL/dtheta, and the outputs at theta."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from pipelines.hypergradient.engines import (
     Step,
     hypergradient,
 )
+from pipelines.hypergradient.horizon import hypergradient_over
 from pipelines.hypergradient.self_check import (
     ModelCalls,
     check_exactness,
@@ -62,9 +63,10 @@ class MetaLearner:
         before: Parameters | None = None,
         taken: Taken | None = None,
         outputs: Outputs | None = None,
+        later: Sequence[Batch] = (),
     ) -> Tensor:
         """One meta step; the norm of the hypergradient. Arguments as of `gradients`."""
-        grads = self.gradients(batch, clean, step, before, taken, outputs)
+        grads = self.gradients(batch, clean, step, before, taken, outputs, later)
         self.objective.meta_step(grads, self.optimizer)
         if self.optimizer:
             self.optimizer.zero_grad(set_to_none=True)
@@ -78,26 +80,35 @@ class MetaLearner:
         before: Parameters | None = None,
         taken: Taken | None = None,
         outputs: Outputs | None = None,
+        later: Sequence[Batch] = (),
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters.
 
         step: of the look-ahead, its rate or its rule; before, taken: the parameters before the step
         that the model has just taken, and that step (alternating); outputs: those of the training
-        batch, where they are known.
+        batch, where they are known; later: batches of the look-ahead's further steps.
         """
         theta = self.theta if before is None else before
         z = None if outputs is None else tensors_of(outputs)
         phi = list(self.objective.meta_parameters())
+        problem = self._problem(batch, clean)
+        if later:
+            further = [self._problem(b, clean, f" {n}") for n, b in enumerate(later, 1)]
+            return hypergradient_over([problem, *further], theta, phi, step, self.meta.engine)
+        return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
+
+    def _problem(self, batch: Batch, clean: Clean, place: str = "") -> Problem:
+        """The bilevel problem of a batch; place: of its step in a look-ahead of several."""
         constants = {name: p.detach() for name, p in self.network.parameters().items()}
-        problem = _problem(
+        return _problem(
             self.network,
             batch.x,
             clean,
             losses=lambda outputs: self.objective(self.network.outputs_of(outputs), batch),
             moves=not self.objective.fresh_each_step,
             penalty=lambda theta: self.objective.penalty(constants | dict(theta)),
+            purpose=f"forward{place}",
         )
-        return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
 
     def check(self, model: nn.Module, x: Tensor) -> None:
         """Does the engine differentiate this model, on a few normalised examples x [B, ...]?
@@ -177,11 +188,12 @@ def _problem(
     losses: Callable[[OutputTensors], Tensor],
     moves: bool,
     penalty: Callable[[Parameters], Tensor | None],
+    purpose: str,
 ) -> Problem:
     """The bilevel problem of one step, under the network's key of that step."""
 
     def outputs(theta: Parameters) -> OutputTensors:
-        network.reseed("forward")  # as the training forward does, so that dropout masks agree
+        network.reseed(purpose)  # as the training forward does, so that dropout masks agree
         return tensors_of(network.forward_with(theta, x))
 
     def clean_loss(theta: Parameters) -> Tensor:

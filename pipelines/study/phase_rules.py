@@ -52,6 +52,11 @@ def check_meta(phase: Phase, protocol: Protocol) -> None:
             "schedule.decay = 'hypergradient': how long a step is depends on the gradient, and so "
             "on what is learned; use lookahead: rollback with step: plain"
         )
+    if meta.horizon > 1 and meta.step == "own" and ":" in schedule.optimizer:
+        raise UserError(
+            f"meta.horizon = {meta.horizon}: several steps of {schedule.optimizer} cannot be "
+            "differentiated; use step: plain, or optimizer sgd or adamw"
+        )
     if meta.lookahead_rate == "momentum" and schedule.optimizer != "sgd":
         raise UserError(
             f"meta.lookahead_rate = 'momentum': optimizer {schedule.optimizer} has no momentum of "
@@ -86,7 +91,8 @@ def check_phase(phase: Phase) -> None:
         UserError: they do not.
     """
     method = bound_method(phase.method, phase.hyperparameters)
-    for field, only in (("every", 1), ("lookahead", "rollback"), ("lookahead_rate", 1)):
+    plain = {"every": 1, "lookahead": "rollback", "lookahead_rate": 1, "horizon": 1}
+    for field, only in plain.items():
         value = getattr(phase.meta, field)
         if method.fresh_each_step and value != only:
             raise UserError(
@@ -113,6 +119,11 @@ def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
         raise UserError(
             "meta.lookahead = 'alternating' takes the look-ahead in the real step, with one graph "
             "and all layers; use graph: recompute, and no last_layers"
+        )
+    if meta.horizon > 1 and (meta.lookahead == "alternating" or meta.graph == "retain"):
+        raise UserError(
+            f"meta.horizon = {meta.horizon} takes steps that are undone, each with a graph of its "
+            "own; use lookahead: rollback, graph: recompute"
         )
     if fresh_each_step and meta.graph == "retain" and meta.engine != "one_sided_difference":
         raise UserError(

@@ -37,6 +37,7 @@ class Meta(Strict):
     lookahead_rate: Annotated[float, Field(gt=0)] | Literal["momentum"] = added(
         1.0, description="of a plain step, in present rates; momentum: 1 / (1 - momentum)"
     )
+    horizon: int = added(1, ge=1, le=100, description="how many steps the look-ahead takes")
     momentum: float = added(0.0, ge=0, lt=1, description="of sgd")
     nesterov: bool = added(False, description="of sgd")
     amsgrad: bool = added(False, description="of adam")

@@ -31,6 +31,10 @@ def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> in
         "one_sided_difference": 1 if known else 2,
         "double_backward": 6,
     }[meta.engine]
+    # Each further step: its look-ahead, and again with a graph that is differentiated.
+    exact = meta.engine == "double_backward"
+    further = (9 if exact else 12) if meta.last_layers is None else (1 if exact else 2)
+    look_ahead += (meta.horizon - 1) * further
     return (look_ahead + engine) * batch + (1 + backward) * clean
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -84,7 +86,10 @@ class PhaseTraining:
         rates = [(self._scheduled(n), n / self.steps) for n in numbers]
         if self.captured_steps:
             self.captured_steps.begin_epoch(self)
-        return epoch_inputs(order, self.steps_per_epoch, key, self.crops, clean, rates, self.device)
+        horizon = self.phase.meta.horizon if self.meta.active else 1
+        return epoch_inputs(
+            order, self.steps_per_epoch, key, self.crops, clean, rates, self.device, horizon
+        )
 
     def rate(self, number: int) -> float:
         """The learning rate of a step of this phase; where it adapts itself, the present one."""
@@ -143,7 +148,9 @@ class PhaseTraining:
         #    3 and 4). The model stays at theta.
         rate = self.descent.rate(step_inputs.rate)
         if meta and not (alternating or retain):
-            self._meta_step(batch, step_inputs, self.descent.look_ahead(self.phase.meta, rate))
+            later = self._later_batches(step_inputs, key)
+            step = self.descent.look_ahead(self.phase.meta, rate)
+            self._meta_step(batch, step_inputs, step, later=later)
         # 3. The training forward, from the same random state as the look-ahead's, so that dropout
         #    masks agree. Where its graph is retained, the look-ahead of 2. goes through it.
         self.network.reseed("forward")
@@ -175,10 +182,11 @@ class PhaseTraining:
         before: Parameters | None = None,
         taken: Taken | None = None,
         outputs: Outputs | None = None,
+        later: Sequence[Batch] = (),
     ) -> None:
         clean = self.clean_batch(step_inputs)
         self.meta.decay(self.descent.rate(step_inputs.rate) / self.schedule.lr)
-        self.sums["meta_norm"] += self.meta.step(batch, clean, step, before, taken, outputs)
+        self.sums["meta_norm"] += self.meta.step(batch, clean, step, before, taken, outputs, later)
         self.sums["meta_steps"] += 1
 
     def _account(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
@@ -226,6 +234,18 @@ class PhaseTraining:
             key=key,
             progress=step_inputs.progress,
         )
+
+    def _later_batches(self, step_inputs: StepInputs, key: Key) -> list[Batch]:
+        """Those of a look-ahead's later steps: what this epoch takes next."""
+        if step_inputs.later_rows is None:
+            return []
+        batches, offsets = [], step_inputs.later_crop_offsets
+        for number, rows in enumerate(step_inputs.later_rows):
+            crops = None if offsets is None else offsets[number]
+            batch = self.batch(replace(step_inputs, rows=rows, crop_offsets=crops), key)
+            model = self.network.without_buffer_updates
+            batches.append(self.objective.before_step(batch, model))
+        return batches
 
     def clean_batch(self, step_inputs: StepInputs) -> Clean:
         """The clean batch of a step, likewise."""

@@ -7,6 +7,7 @@ step waits for a copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ class StepInputs:
     """One step's random choices, and where its phase stands.
 
     rows [B] of the pool, offsets [3, B] of their crops; the same of the clean batch; rate: learning
-    rate; progress: share of the phase that is over, both scalars. None where nothing is cropped, or
-    no clean examples are wanted.
+    rate; progress: share of the phase that is over, both scalars; later_rows [k - 1, B] and offsets
+    [k - 1, 3, B] for a look-ahead of k steps. None where nothing is cropped, or no such examples
+    are wanted.
     """
 
     rows: Tensor
@@ -30,6 +32,8 @@ class StepInputs:
     clean_crop_offsets: Tensor | None
     rate: Tensor
     progress: Tensor
+    later_rows: Tensor | None = None
+    later_crop_offsets: Tensor | None = None
 
 
 def epoch_inputs(
@@ -40,12 +44,13 @@ def epoch_inputs(
     clean: tuple[int, int],
     rates: list[tuple[float, float]],
     device: torch.device,
+    horizon: int = 1,
 ) -> list[StepInputs]:
     """The draws of all steps of an epoch.
 
     order: rows of the pool, split into `steps` batches; key: of the epoch, to which each step adds
     its number; clean: how many of how many clean examples a step takes; rates: learning rate and
-    progress of each step.
+    progress of each step; horizon: how many steps a look-ahead takes.
     """
     take, available = clean
     sizes = [len(rows) for rows in order.tensor_split(steps)]
@@ -65,4 +70,26 @@ def epoch_inputs(
         clean_crop_offsets = torch.stack(draws).to(device)
     rows = order.to(device).split(sizes)
     rate, progress = torch.tensor(rates, dtype=torch.float32).to(device).unbind(1)
-    return list(map(StepInputs, rows, crop_offsets, clean_rows, clean_crop_offsets, rate, progress))
+    columns = (rows, crop_offsets, clean_rows, clean_crop_offsets, rate, progress)
+    if horizon == 1:
+        return list(map(StepInputs, *columns))
+    later_rows = [t.to(device) for t in _later_rows(order, sizes, horizon - 1)]
+    later_crop_offsets = nothing
+    if crops:
+        wanted = zip(sizes, keys, strict=True)
+        draws = [_later_crop_offsets(n, (*k, "augment later"), horizon - 1) for n, k in wanted]
+        later_crop_offsets = [t.to(device) for t in draws]
+    return list(map(StepInputs, *columns, later_rows, later_crop_offsets))
+
+
+def _later_rows(order: Tensor, sizes: list[int], later: int) -> list[Tensor]:
+    """The rows [later, B] that the epoch takes after each step; behind its end, its first ones."""
+    rows = []
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        places = (end + torch.arange(later * size)) % len(order)
+        rows.append(order[places].view(later, size))
+    return rows
+
+
+def _later_crop_offsets(size: int, key: Key, later: int) -> Tensor:
+    return torch.stack([draw_crop_offsets(size, generator(*key, j)) for j in range(later)])

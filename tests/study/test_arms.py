@@ -158,6 +158,10 @@ MISTAKES = [
         "lookahead_rate is of a plain step",
     ),
     (
+        {"phases": [{"method": CE, "meta": {"horizon": 2, "graph": "retain"}}]},
+        "horizon = 2 takes steps that are undone",
+    ),
+    (
         {"phases": [{"method": CE, "meta": {"lookahead_rate": 0}}]},
         "lookahead_rate",
     ),

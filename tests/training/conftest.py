@@ -25,6 +25,7 @@ OPTIONS = [
     {"every": 2},
     {"optimizer": "sgd"},
     {"step": "own"},
+    {"horizon": 2},
     {"lookahead_rate": "momentum", "amsgrad": True, "decay": "schedule"},
 ]
 

@@ -32,6 +32,8 @@ COUNTS = [
     ("mw_net", {"lookahead": "alternating"}, 9),
     ("mw_net", {"lookahead": "alternating", "engine": "one_sided_difference"}, 7),
     ("mw_net", {"last_layers": 1}, 6),
+    ("mw_net", {"horizon": 3}, 12 + 2 * 12),
+    ("mw_net", {"horizon": 3, "engine": "double_backward"}, 15 + 2 * 9),
     ("l2rw", {}, 9),
     ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}, 7),
     ("l2rw", {"last_layers": 1}, 5),
@@ -68,6 +70,7 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
         {"lookahead": "alternating", "engine": "one_sided_difference"},
         {"optimizer": "sgd", "momentum": 0.9, "decay": "schedule"},
         {"amsgrad": True, "lookahead_rate": "momentum", "decay": "schedule"},
+        {"horizon": 3, "step": "own"},
     ],
 )
 def test_every_option_resumes_exactly(meta, study):
@@ -151,3 +154,22 @@ def test_its_rate_falls_as_the_models_does_if_it_is_asked_to(study):
         assert float(found) == pytest.approx(0.01 * float(rate))
         rates.append(float(found))
     assert rates[0] == pytest.approx(0.01) and rates[1] < rates[0]
+
+
+def test_a_look_ahead_of_several_steps_takes_the_batches_that_come_next(study):
+    spec = in_phase(training_spec("gce_learned", study), meta={"horizon": 3})
+    inputs = TrainingRun(spec, torch.device("cpu")).training.epoch_inputs(0)
+    order = torch.cat([step.rows for step in inputs]).repeat(2)
+    for number, step in enumerate(inputs):
+        end = sum(len(before.rows) for before in inputs[: number + 1])
+        assert step.later_rows.flatten().tolist() == order[end : end + 2 * len(step.rows)].tolist()
+
+
+def test_its_meta_step_follows_the_reference(study):
+    found = {
+        engine: float(first_steps(study, engine=engine, horizon=3, step="own").sums["meta_norm"])
+        for engine in ("forward", "double_backward")
+    }
+    assert found["forward"] == pytest.approx(found["double_backward"], rel=1e-4)
+    once = float(first_steps(study, step="own").sums["meta_norm"])
+    assert found["forward"] != pytest.approx(once, rel=1e-2)
