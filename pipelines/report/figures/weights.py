@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pipelines.analysis.intervals import estimate
+from pipelines.analysis.words import with_interval
 from pipelines.documents import Json
 from pipelines.kinds import learns_itself
 from pipelines.report.figures.inputs import FigureInputs, either
@@ -61,10 +62,9 @@ def _panel(
         yaxis=axis("density, %", type="log", dtick=1, exponentformat="none"),
         height=290,
     )
-    auroc = estimate(aurocs)
-    shown = f"{auroc.mean:.3f}" if auroc.n else "not available"
-    if np.isfinite(auroc.low):
-        shown += f" ± {auroc.high - auroc.mean:.3f}"
+    auroc, shown = estimate(aurocs, bounds=(0.0, 1.0)), "not available"
+    if auroc.n:
+        shown = with_interval(auroc.mean, auroc.low, auroc.high, "{:.3f}".format)
     lines = [_steps("clean", clean, *CLEAN), _steps("corrupted", corrupted, *CORRUPTED)]
     return Panel(lines, layout, f"{arm}: AUROC {shown}")
 
