@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pipelines import own_modules
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.models.zoo import MODELS, Shape
 from pipelines.study.protocol import Model
 from pipelines.study.validation import describe
@@ -50,17 +50,26 @@ def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
         return factory(input_shape, classes, **model.options)
     except ValidationError as error:
         raise UserError(f"model.options.{describe(error)}") from None
+    except (RuntimeError, MemoryError) as error:  # more weights than there is memory for
+        raise UserError(f"model.options of {model.name}: {one_line(error)}") from None
 
 
 def _build_own(model: Model, input_shape: Shape, classes: int) -> nn.Module:
     factory = own_modules.load(model.name, "model.name =")
     try:
         inspect.signature(factory).bind(input_shape=input_shape, classes=classes, **model.options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: of what is built in
         raise UserError(
             f"model.options: {model.name} called with input_shape, classes: {error}"
         ) from None
-    network = factory(input_shape=input_shape, classes=classes, **model.options)
+    try:
+        network = factory(input_shape=input_shape, classes=classes, **model.options)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's own code raises
+        raise UserError(
+            f"model.name = {model.name!r}: fails with {type(error).__name__}: {one_line(error)}"
+        ) from error
     if not isinstance(network, nn.Module):
         raise UserError(
             f"model.name = {model.name!r}: must return a torch.nn.Module, "

@@ -208,7 +208,10 @@ def with_absolute_paths(study: Study, base: Path) -> Study:
     data = study.protocol.data
 
     def place(path: Path | None) -> Path | None:
-        return path and (base / path.expanduser()).resolve()
+        try:
+            return path and (base / path.expanduser()).resolve()
+        except (OSError, ValueError, RuntimeError):  # NUL, a circle of links, the home of nobody
+            return path and base / path  # where nothing is, as is told by who looks there
 
     def file(labels: LabelsFile | None) -> LabelsFile | None:
         return labels and labels.model_copy(update={"file": place(labels.file)})

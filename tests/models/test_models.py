@@ -154,3 +154,20 @@ def test_a_wrong_name_or_option_is_refused(name, options, shape, message):
     with pytest.raises(UserError, match=message) as caught:
         build(Model(name=name, options=options), shape, 3)
     assert "\n" not in str(caught.value)
+
+
+def fails(input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    raise KeyError("weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mlp", {"hidden": [10**12]}, "model.options of mlp: .*allocate"),
+        ("builtins:dict", {}, "model.options: builtins:dict called with .*no signature"),
+        (f"{__name__}:fails", {}, "fails': fails with KeyError: 'weights'"),
+    ],
+)
+def test_whatever_a_factory_raises_is_told_in_one_line(name, options, message):
+    with pytest.raises(UserError, match=message):
+        build(Model(name=name, options=options), (1, 8, 8), 5)

@@ -244,3 +244,13 @@ def test_a_study_file_with_bytes_changed_is_read_or_told_in_one_line(data, tmp_p
         load_study(str(path))
     except UserError as error:
         assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["a\0b", "loop", "~nobody_at_all/d", "a" * 5000])
+def test_a_path_that_leads_nowhere_is_for_its_reader_to_tell(path: str, tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    data = {"source": "arrays", "path": path, "labels": {"file": path}}
+    raw = {"protocol": {"data": data}, "request": {"arms": ["ce"]}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    read = load_study(str(tmp_path / "mine.yaml")).protocol.data
+    assert read.path is not None and read.path.is_relative_to(tmp_path)
