@@ -64,7 +64,7 @@ def test_opening_a_storage_does_not_mind_files_that_others_finish_meanwhile(
 def launch(location: str) -> None:
     """What driver and worker do to one trial, from wherever the last launch was killed."""
     ledger = Ledger.open(location)
-    ledger.create_study({"hash": "a"})
+    ledger.create_study({"hash": "a", "protocol": {}})
     ledger.write_request({"trials": 1})
     ledger.add_trial(SPEC)
     if state(ledger) != "completed":
