@@ -4,11 +4,17 @@ import errno
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from pipelines.cluster.doctor import diagnose, examine_here, marked
-from pipelines.execution.machine import NodeCheck, examine
+from pipelines.cluster import doctor
+from pipelines.cluster.doctor import HealthIssue, diagnose, examine_here, marked, refuse_unfit
+from pipelines.errors import UserError
+from pipelines.execution import machine
+from pipelines.execution.machine import NodeCheck, examine, ray_folder
+from pipelines.execution.worker_config import WorkerConfig
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +132,46 @@ def test_a_server_that_answers_with_an_error_is_reachable_and_a_closed_port_is_n
         assert examine(NodeCheck(url=url))["wandb"] is True
         server.shutdown()
     assert examine(NodeCheck(url=url))["wandb"] is False
+
+
+@pytest.mark.parametrize("address", [None, "head:6379"])
+def test_an_error_on_any_machine_ends_a_launch_and_a_warning_is_said(monkeypatch, address):
+    error = HealthIssue("error", "node 2", "has no torch", "install it")
+    warning = HealthIssue("warning", "node 1", "1 GiB free", "make room")
+    name = "examine_here" if address is None else "examine_cluster"
+    monkeypatch.setattr(doctor, name, lambda storage, url: ({}, [warning, error]))
+    config = cast(WorkerConfig, SimpleNamespace(storage="s", tracking="disabled"))
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"\Anode 2: has no torch: install it\Z"):
+        refuse_unfit(address, config, said.append)
+    assert said == ["warning: node 1: 1 GiB free: make room"]
+
+
+def folder_for_ray(monkeypatch, length: int, *, fallbacks: tuple[str, ...] = ("/tmp",)) -> str:
+    """Where Ray goes whose temporary directory has a path of so many characters."""
+    monkeypatch.setattr(machine, "FOLDERS", fallbacks)
+    monkeypatch.setattr(machine.os, "access", lambda path, mode: True)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/" + "t" * (length - 1))
+    return ray_folder()
+
+
+@pytest.mark.parametrize("length", [4, 30, 38, 39, 60, 107, 250])
+def test_rays_sockets_have_room_however_long_the_temporary_directory(monkeypatch, length: int):
+    folder = folder_for_ray(monkeypatch, length)
+    assert folder == ("/" + "t" * (length - 1) if length <= 38 else "/tmp") + "/ray"
+    assert len(folder + machine.RAY_SOCKET) <= 107
+
+
+def test_where_there_is_no_room_for_them_doctor_and_launch_say_what_to_set(monkeypatch):
+    with pytest.raises(UserError, match=r"\Atemporary directory '/t+': .* set RAY_TMPDIR\Z"):
+        folder_for_ray(monkeypatch, 200, fallbacks=())
+    _, found = examine_here(None, None)
+    assert [issue.level for issue in found if "RAY_TMPDIR" in str(issue)] == ["error"]
+
+
+def test_a_folder_that_cannot_be_written_is_passed_over(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(machine, "FOLDERS", ("/t",))
+    monkeypatch.setattr(machine.os, "access", lambda path, mode: path == "/t")
+    monkeypatch.setenv("RAY_TMPDIR", "/s")
+    assert ray_folder() == "/t/ray"
