@@ -130,7 +130,7 @@ def _json(value: Any, **style: Any) -> str:
 
 
 def _inline(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text())
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _environment() -> Environment:
