@@ -8,8 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
+try:
+    import typer
+    from rich.console import Console
+except ModuleNotFoundError as missing:
+    print(
+        f"error: {sys.executable} has no module {missing.name!r}: `make install` sets up a Python "
+        "that has, and .venv/bin/untuned runs with it",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from pipelines.commands.options import Options, split_names, with_options
 from pipelines.commands.printing import logged_lines
