@@ -253,6 +253,13 @@ def main() -> None:
             message, status = str(error), error.status
         except typer.TyperException as error:
             message, status = usage_line(error), UserError.status
+        except Exception as error:
+            from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
+
+            if not isinstance(error, STORAGE_ERRORS):
+                raise
+            message = f"a file or the storage failed: {reason_of(error)}"
+            status = UserError.status
         print(f"error: {message}", file=sys.stderr)
         sys.exit(status)
 

@@ -14,13 +14,17 @@ YOUNGER = ("held_out.correct",)
 DIGEST = "digest"  # a stored document's own
 
 
-def encode(document: Mapping[str, object]) -> bytes:
-    """A document as it is stored: with the digest of its content, by which damage shows."""
-    return json.dumps({**document, DIGEST: digest(document)}, indent=1).encode()
+def encode(document: Mapping[str, object], path: str = "") -> bytes:
+    """A document as it is stored: with a digest of its content, by which damage shows.
+
+    path: where in its ledger, of which the digest is too: so a file in another's place is as
+    damaged as one with a flipped bit.
+    """
+    return json.dumps({**document, DIGEST: _digest(document, path)}, indent=1).encode()
 
 
-def decode(data: bytes | None) -> Json | None:
-    """A stored JSON object; None if it is missing or damaged.
+def decode(data: bytes | None, path: str = "") -> Json | None:
+    """A JSON object that was stored (see `encode`); None if it is missing or damaged.
 
     Documents of version 0.1 have no digest, and are believed as long as they are JSON.
     """
@@ -32,10 +36,14 @@ def decode(data: bytes | None) -> Json | None:
         return None
     if DIGEST in document:
         stored = document.pop(DIGEST)
-        return document if stored == digest(document) else None
+        return document if stored == _digest(document, path) else None
     # The digest was written last: if its very name is damaged, it says that the rest is not.
     name, value = document.popitem()
-    return document if value == digest(document) else document | {name: value}
+    return document if value == _digest(document, path) else document | {name: value}
+
+
+def _digest(document: Mapping[str, object], path: str) -> str:
+    return digest([path, document] if path else document)
 
 
 def lookup(document: Json, address: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines.commands.printing import format_size, print_columns, print_line
-from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import is_url, open_storage
 

@@ -33,7 +33,7 @@ from pipelines.execution.preflight import (
 from pipelines.execution.progress import ProgressTable, progress
 from pipelines.execution.signals import ShouldStop, StopSignals
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import STORAGE_ERRORS, is_url, reason_of
 from pipelines.provenance import provenance

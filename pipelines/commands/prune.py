@@ -8,8 +8,8 @@ from rich.console import Console
 
 from pipelines.analysis.selection import best_run
 from pipelines.commands.printing import format_size, print_line
-from pipelines.documents import encode
 from pipelines.errors import UserError
+from pipelines.ledger.documents import write_document
 from pipelines.ledger.files import File
 from pipelines.ledger.layout import CHECKPOINT, MODEL_FILES, PRUNED
 from pipelines.ledger.record import TrialRecord
@@ -48,7 +48,7 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
     ]
     # Before the models go: one that is missed without this counts as damage.
     for folder in {f.path.rpartition("/")[0] for f in spare if f.path.endswith(MODEL_FILES)}:
-        ledger.storage.replace(f"{folder}/{PRUNED}", encode({"pruned": list(MODEL_FILES)}))
+        write_document(ledger.storage, f"{folder}/{PRUNED}", {"pruned": list(MODEL_FILES)})
     for file in spare:
         ledger.storage.delete(file.path)
     return len(spare), sum(file.size for file in spare)

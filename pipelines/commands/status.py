@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipelines.commands.printing import print_line
 from pipelines.execution.progress import ProgressTable
-from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.lease import Holder
 from pipelines.report.study_state import StudyState, load_study_state
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pipelines.execution.early_stop import EarlyStop
 from pipelines.execution.jobs import FailureCause, Job
 from pipelines.execution.packing import grown
+from pipelines.ledger.damage import RETRY
 from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
@@ -35,21 +36,23 @@ class JobQueue:
     "diverged", or "damaged": a file beside the result is. A trial that runs out of memory on its
     share of a GPU gets twice the share.
 
-    damaged: by key, the files that are gone or not as they were written, as the launch found them.
+    damaged: files that are gone or not as they were written, as the launch found them.
     """
 
     def __init__(
         self, study: Study, protocol: str, ledger: Ledger, retry: Collection[str] = ()
     ) -> None:
         self.study, self.ledger = study, ledger
-        recorded, self.damaged = ledger.contents()
-        damaged = self.damaged if "damaged" in retry else {}
-        again = {k for k, trial in recorded.items() if trial.state in retry or k in damaged}
+        # What is to be restored has first to be found: every file is read.
+        recorded, self.damaged = ledger.contents("all" if "damaged" in retry else "changed")
+        restored = {key for key in recorded if "damaged" in retry and self._to_restore(key)}
+        again = {key for key in recorded if recorded[key].state in retry} | restored
         self.planner = plan(study, protocol, recorded, again)
         self.trials = {key: trial for key, trial in recorded.items() if key not in again}
         self._early_stop = EarlyStop(self.planner, self.trials.values())
         self._set_aside = {key for key in again if recorded[key].result is not None}
-        self._to_index = list(self.trials.values())
+        # The index vouches for the files of its trials.
+        self._to_index = [t for key, t in self.trials.items() if key not in self.damaged]
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
@@ -70,7 +73,7 @@ class JobQueue:
         key = spec["key"]
         if key in self._set_aside:
             self._set_aside.remove(key)
-            self.ledger.set_result_aside(key)
+            self.ledger.set_result_aside(key, self._to_restore(key))
         share = self._grown.get(key, gpus)
         self._jobs[key] = Job(spec, self.ledger.new_attempt(key), share)
         self._tries[key] += 1
@@ -106,6 +109,10 @@ class JobQueue:
         if len(self._to_index) >= INDEXED:
             self.write_index()
         return trial
+
+    def _to_restore(self, key: str) -> list[str]:
+        """Damaged files of a trial that only another attempt makes anew."""
+        return [name for name, remedy in self.damaged.get(key, {}).items() if remedy == RETRY]
 
     def _is_finished(self, key: str) -> bool:
         """Whether a trial has a result after all: its spec was damaged, and is written anew."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from pipelines.documents import Json
 from pipelines.execution.progress import ArmProgress, ProgressTable
-from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.report.study_state import StudyState

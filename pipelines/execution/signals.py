@@ -56,8 +56,11 @@ class StopSignals:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
+        if self.received is None:
+            self.received = number
+            return
+        signal.signal(number, self._previous[signal.Signals(number)])
+        signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -131,19 +131,21 @@ def _made_by(worker_config: WorkerConfig, spec: TrainingSpec) -> Json:
 def _load(attempt: Attempt, here: Json) -> Json | None:
     """The state of the furthest checkpoint; None if there is none.
 
-    None also if its origin is another than `here`: a trial is not a mixture.
+    None also if its origin is another than `here`, or if it is another trial's: a trial is not a
+    mixture.
     """
     newest = attempt.load_newest_checkpoint()
     if newest is None:
         return None
     _, data = newest
     saved = torch.load(io.BytesIO(data), weights_only=True)
-    return None if differing(saved["origin"], here) else saved["state"]
+    own = saved.get("key", attempt.key) == attempt.key  # 0.1 wrote none
+    return saved["state"] if own and not differing(saved["origin"], here) else None
 
 
 def _save(attempt: Attempt, state: Json, here: Json) -> None:
     buffer = io.BytesIO()
-    torch.save({"origin": here, "state": state}, buffer)
+    torch.save({"key": attempt.key, "origin": here, "state": state}, buffer)
     attempt.save_checkpoint(buffer.getvalue(), state["steps"])
 
 

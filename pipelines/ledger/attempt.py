@@ -9,13 +9,16 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pipelines.documents import Json, canonical, differences, encode, sha256
-from pipelines.ledger.documents import create_document
+from pipelines.ledger.documents import create_document, write_document
 from pipelines.ledger.layout import (
     CHECKPOINT,
+    CONFLICT,
     DIGEST_LENGTH,
+    ERROR,
     HISTORY,
     PROGRESS,
     RESULT,
+    TRACEBACK,
     attempt_folder,
     trial_folder,
 )
@@ -85,17 +88,20 @@ class Attempt:
             return
         self._shown = time.monotonic()
         with suppress(*STORAGE_ERRORS):  # nothing depends on it
-            self.storage.replace(f"{self.folder}/{PROGRESS}", encode({"rows": history}))
+            write_document(self.storage, f"{self.folder}/{PROGRESS}", {"rows": history})
 
     def fail(self, error: BaseException, error_class: str) -> None:
         """Record why the attempt ended; `error_class` is the caller's verdict, such as "user".
 
         A `LedgerConflict` is recorded apart: the trial keeps its state, and its result.
         """
-        self.write("traceback.txt", "".join(traceback.format_exception(error)).encode())
+        text = "".join(traceback.format_exception(error)).encode()
         kind, message = type(error).__name__, str(error)
-        name = "conflict.json" if isinstance(error, LedgerConflict) else "error.json"
-        self.write(name, encode({"type": kind, "message": message, "class": error_class}))
+        path = f"{self.folder}/{CONFLICT if isinstance(error, LedgerConflict) else ERROR}"
+        document = {"type": kind, "message": message, "class": error_class}
+        # The document first: a traceback without one has lost it.
+        write_document(self.storage, path, document | {"files": {TRACEBACK: sha256(text)}})
+        self.storage.replace(f"{self.folder}/{TRACEBACK}", text)
 
     def finish(self, result: Mapping[str, object], history: list[HistoryRow]) -> None:
         """Record the trial's result: durable on return.
@@ -106,7 +112,7 @@ class Attempt:
             LedgerConflict: the trial has another result, apart from what differs from run to run.
         """
         # History and model come first: a result is never without them.
-        self.write(HISTORY, encode({"rows": history}))
+        self.write(HISTORY, encode({"rows": history}, f"{self.folder}/{HISTORY}"))
         complete = {**result, "attempt": self.number, "files": self._digests}
         existing = create_document(self.storage, f"{trial_folder(self.key)}/{RESULT}", complete)
         if existing is not None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
-from pipelines.documents import Json, decode, sha256
+from pipelines.documents import Json, decode
+from pipelines.ledger.damage import (
+    AGAIN,
+    ANEW,
+    LOST,
+    RETRY,
+    Check,
+    Damaged,
+    damaged_files,
+    damaged_records,
+    gone,
+)
 from pipelines.ledger.index import Row
 from pipelines.ledger.layout import (
-    HISTORY,
+    CONFLICT,
     KEY,
-    MODEL_FILES,
-    PRUNED,
     RESULT,
     SPEC,
     Files,
     error_name,
-    files_of_result,
     history_path,
     newest_attempt,
     steps_done,
@@ -29,30 +37,16 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import Storage
 from pipelines.trial_documents import TrialResult
 
-Check = Literal["nothing", "changed", "all"]
-
 
 class Contents(NamedTuple):
     """What a ledger holds.
 
-    damaged: by key, the files of its folder that are not as they were written, or that are gone. A
-    damaged spec or result counts as not written.
+    damaged: files that are not as they were written, or that are gone, and what becomes of it. A
+    damaged document counts as not written.
     """
 
     trials: dict[str, TrialRecord]
-    damaged: dict[str, list[str]]
-
-
-def damage_lines(damaged: Mapping[str, list[str]]) -> list[str]:
-    """For people: which files are damaged, and what becomes of it."""
-    rerun = "the next launch runs the trial again"
-    remedies = {SPEC: "the next launch writes it anew", RESULT: rerun}
-    lost = "`launch --retry damaged` runs the trial again"
-    return [
-        f"{key}: {name} is damaged or gone: {remedies.get(name, lost)}"
-        for key, names in damaged.items()
-        for name in names
-    ]
+    damaged: Damaged
 
 
 def listings(storage: Storage, folder: str = "trials") -> dict[str, Files]:
@@ -71,38 +65,45 @@ def read_contents(
     """The trials with these files.
 
     rows: of the index; one counts while spec and result are the very files that it was made from.
-    check: which files beside the results are read to see whether they are damaged: those that have
-    changed since they were indexed, and histories that never were; all, and then the index does not
-    count; or nothing, not even whether they are there.
+    check: which files beside specs, results and newest errors are read to see whether they are
+    damaged: those of results that have changed since they were indexed, and histories that never
+    were; all, and then the index does not count; or nothing, not even whether they are there.
     """
     known = {} if check == "all" else {k: r for k, r in rows.items() if _counts(r, files_by_key)}
     documents = _read(storage, files_by_key, known)
     trials: dict[str, TrialRecord] = {}
-    damaged: dict[str, list[str]] = defaultdict(list)
+    damaged: Damaged = defaultdict(dict)
     for key, files in sorted(files_by_key.items()):
         row, newest = known.get(key), newest_attempt(files)
-        folder = trial_folder(key)
+        folder, error = trial_folder(key), error_name(newest)
         spec: Mapping[str, Any] | None = row.spec if row else documents.get(f"{folder}/{SPEC}")
         result = row.result if row else documents.get(f"{folder}/{RESULT}")
-        for name, document in ((SPEC, spec), (RESULT, result)):
-            if name in files and document is None:
-                damaged[key].append(name)
+        if row is None:
+            for name, remedy in ((SPEC, ANEW), (RESULT, AGAIN), (error, AGAIN)):
+                if name in files and documents[f"{folder}/{name}"] is None:
+                    damaged[key][name] = remedy if name != error or result is None else LOST
         if spec is not None:
             trials[key] = TrialRecord(
                 key=key,
                 spec=current_spec(spec),
                 result=cast(TrialResult | None, result),
-                error=documents.get(f"{folder}/{error_name(newest)}"),
+                error=documents.get(f"{folder}/{error}"),
                 attempts=newest,
-                history_path=history_path(key, files, newest),
-                conflicts=sum(name.endswith("/conflict.json") for name in files),
+                history_path=history_path(key, files, newest, result),
+                conflicts=sum(name.endswith(f"/{CONFLICT}") for name in files),
                 steps=steps_done(files),
                 versions=versions_of(files, result),
             )
     if check != "nothing":
-        for key, name in _damaged_files(storage, files_by_key, rows, trials, check):
-            damaged[key].append(name)
-    return Contents(trials, dict(damaged))
+        for key in sorted({*files_by_key, *rows}):
+            for name, remedy in gone(files_by_key.get(key, {}), rows.get(key)):
+                damaged[key].setdefault(name, remedy)
+        for key, name in damaged_files(storage, files_by_key, rows, trials, check):
+            damaged[key].setdefault(name, RETRY)
+    if check == "all":
+        for key, name, remedy in damaged_records(storage, files_by_key):
+            damaged[key].setdefault(name, remedy)
+    return Contents(trials, {key: names for key, names in damaged.items() if names})
 
 
 def _counts(row: Row, files_by_key: Mapping[str, Files]) -> bool:
@@ -122,43 +123,5 @@ def _read(
         for name in (SPEC, RESULT, error_name(newest_attempt(files)))
         if key not in known and name in files
     ]
-    return dict(zip(paths, map(decode, storage.read_many(paths)), strict=True))
-
-
-def _damaged_files(
-    storage: Storage,
-    files_by_key: Mapping[str, Files],
-    rows: Mapping[str, Row],
-    trials: Mapping[str, TrialRecord],
-    check: Check,
-) -> Iterator[tuple[str, str]]:
-    """Key and name of files that belong to a result, and are gone or not as they were written."""
-    doubtful: list[tuple[str, str, str]] = []
-    for key, trial in trials.items():
-        if trial.result is None:
-            continue
-        files, indexed = files_by_key[key], rows[key].versions if key in rows else {}
-        for name, digest in files_of_result(trial.result).items():
-            if name not in files:
-                if not _pruned(name, files):
-                    yield key, name
-            elif digest is None:  # of version 0.1: a history is its own witness
-                continue
-            elif check == "all" or _changed(name, files, indexed):
-                doubtful.append((key, name, digest))
-    contents = storage.read_many(f"{trial_folder(key)}/{name}" for key, name, _ in doubtful)
-    for (key, name, digest), data in zip(doubtful, contents, strict=True):
-        if data is None or sha256(data) != digest:
-            yield key, name
-
-
-def _pruned(name: str, files: Files) -> bool:
-    """Whether a model is gone since somebody asked for it (`prune --models`)."""
-    folder, _, file = name.rpartition("/")
-    return file in MODEL_FILES and f"{folder}/{PRUNED}" in files
-
-
-def _changed(name: str, files: Files, indexed: Mapping[str, str]) -> bool:
-    if name in indexed:
-        return indexed[name] != files[name].version
-    return name.endswith(HISTORY)  # small; models that are not yet indexed are left to `doctor`
+    contents = storage.read_many(paths)
+    return {path: decode(data, path) for path, data in zip(paths, contents, strict=True)}

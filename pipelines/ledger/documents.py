@@ -10,12 +10,17 @@ from pipelines.ledger.storage import Storage
 
 def read_document(storage: Storage, path: str) -> Json | None:
     """What a document holds; None if it is missing or damaged."""
-    return decode(storage.read(path))
+    return decode(storage.read(path), path)
+
+
+def write_document(storage: Storage, path: str, document: Mapping[str, object]) -> None:
+    """Write a document, whether or not there is one."""
+    storage.replace(path, encode(document, path))
 
 
 def create_document(storage: Storage, path: str, document: Mapping[str, object]) -> Json | None:
     """Write a document once: None if this call wrote it, else what it holds."""
-    data = encode(document)
+    data = encode(document, path)
     if storage.create_once(path, data):
         return None
     existing = read_document(storage, path)

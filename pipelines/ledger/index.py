@@ -28,10 +28,22 @@ class Row(NamedTuple):
     result: Mapping[str, Any]
 
 
-def read_index(storage: Storage) -> dict[str, Row]:
-    """The newest row of each trial; damaged files count as not written."""
+class Index(NamedTuple):
+    """What the index holds: the newest row of each trial, by key.
+
+    damaged: its files that are not as they were written, and count as not written.
+    """
+
+    rows: dict[str, Row]
+    damaged: list[str]
+
+
+def read_index(storage: Storage) -> Index:
+    """All of it."""
     paths = sorted((f.path for f in storage.files(FOLDER)), key=lambda path: (len(path), path))
-    return {row.key: row for data in storage.read_many(paths) for row in _decode(data or b"")}
+    parts = dict(zip(paths, map(_decode, storage.read_many(paths)), strict=True))
+    rows = {row.key: row for part in parts.values() for row in part or ()}
+    return Index(rows, [path for path, part in parts.items() if part is None])
 
 
 def add_to_index(storage: Storage, rows: Iterable[Row]) -> None:
@@ -43,10 +55,10 @@ def add_to_index(storage: Storage, rows: Iterable[Row]) -> None:
         number += 1
 
 
-def _decode(data: bytes) -> list[Row]:
-    digest, _, body = data.partition(b"\n")
+def _decode(data: bytes | None) -> list[Row] | None:
+    digest, _, body = (data or b"").partition(b"\n")
     if digest != sha256(body).encode():
-        return []
+        return None
     return [_row(*json.loads(line)) for line in body.splitlines()]
 
 

@@ -20,6 +20,9 @@ CHECKPOINT = re.compile(
 DIGEST_LENGTH = 16  # hexadecimal digits
 SPEC, RESULT, HISTORY, PRUNED = "spec.json", "result.json", "history.json", "pruned.json"
 STARTED, PROGRESS = "started.json", "progress.json"
+ERROR, CONFLICT, TRACEBACK = "error.json", "conflict.json", "traceback.txt"
+SET_ASIDE = "set-aside.json"
+OUTCOMES = (ERROR, CONFLICT, SET_ASIDE)  # of attempts that the trial's result is not of
 MODEL_FILES = (MODEL, EXAMPLES)
 
 
@@ -46,7 +49,7 @@ def newest_attempt(files: Files) -> int:
 
 def error_name(attempt: int) -> str:
     """Why that attempt failed."""
-    return f"attempts/{attempt}/error.json"
+    return f"attempts/{attempt}/{ERROR}"
 
 
 def steps_done(files: Files) -> int:
@@ -55,9 +58,11 @@ def steps_done(files: Files) -> int:
     return max((int(match["step"]) for match in checkpoints if match), default=0)
 
 
-def history_path(key: str, files: Files, newest: int) -> str | None:
-    """The newest attempt's history; the result follows it, so a finished trial has one."""
-    for number in range(newest, 0, -1):
+def history_path(
+    key: str, files: Files, newest: int, result: Mapping[str, Any] | None
+) -> str | None:
+    """The history of the attempt that came to the result; without one, the newest there is."""
+    for number in [result["attempt"]] if result and "attempt" in result else range(newest, 0, -1):
         if (name := f"attempts/{number}/{HISTORY}") in files:
             return f"{trial_folder(key)}/{name}"
     return None

@@ -8,8 +8,8 @@ A lease is live while its process is alive, if that can be seen from here, and u
 not. Workers need no lease: an attempt writes only its own files (`pipelines/ledger/ledger.py`).
 """
 
-import json
 import os
+import re
 import socket
 import threading
 import time
@@ -20,10 +20,13 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.documents import encode
 from pipelines.errors import UserError
+from pipelines.ledger.documents import read_document, write_document
 from pipelines.ledger.storage import STORAGE_ERRORS, Storage
 
 FOLDER = "lease"
+NAME = re.compile(rf"{FOLDER}/\d{{8}}\.json")
 SAME_START = 2.0  # seconds; two looks at the same process differ by less
 LIFETIME = 60.0  # seconds from one renewal to expiry; must exceed the clocks' difference by far
 
@@ -110,7 +113,7 @@ class Lease:
             self.release()
 
     def _write(self) -> None:
-        self.storage.replace(_path(self.number), json.dumps(asdict(self.holder)).encode())
+        write_document(self.storage, _path(self.number), asdict(self.holder))
 
     def _keep(self) -> None:
         while not self.lost and not self._done.wait(LIFETIME / 4):
@@ -131,18 +134,18 @@ def acquire_lease(storage: Storage, takeover: bool = False) -> Lease:
     if holder is not None and holder.is_live(takeover):
         raise _refusal(holder)
     lease = Lease(storage, newest + 1, Holder.here())
-    data = json.dumps(asdict(lease.holder)).encode()
-    created = storage.create_once(_path(lease.number), data)
+    path = _path(lease.number)
+    created = storage.create_once(path, encode(asdict(lease.holder), path))
     # An object store's retried request may find its own file, so look who is the newest. This also
     # unmasks a number that was already used and deleted when this process was asleep in between.
     newest, holder = _newest(storage)
     if holder != lease.holder:
         if created:
-            storage.delete(_path(lease.number))
+            storage.delete(path)
         raise _refusal(holder)
-    for file in storage.files(FOLDER):
-        if file.path < _path(lease.number):
-            storage.delete(file.path)
+    for older in _paths(storage):
+        if older < path:
+            storage.delete(older)
     return lease
 
 
@@ -152,16 +155,26 @@ def live_holder(storage: Storage) -> Holder | None:
     return holder if holder is not None and holder.is_live() else None
 
 
+def damaged_leases(storage: Storage) -> list[str]:
+    """Paths of those that are not as they were written."""
+    return [path for path in _paths(storage) if read_document(storage, path) is None]
+
+
 def _newest(storage: Storage) -> tuple[int, Holder | None]:
     """Number and content of the newest lease: 0 if there is none, None if it cannot be read."""
-    newest = max((file.path for file in storage.files(FOLDER)), default=None)
+    newest = max(_paths(storage), default=None)
     if newest is None:
         return 0, None
     try:
-        holder = Holder(**json.loads(storage.read(newest) or b""))
-    except (ValueError, TypeError):
+        holder = Holder(**(read_document(storage, newest) or {}))
+    except TypeError:
         holder = None  # damaged: its writer is gone, or will write it again at its next renewal
     return int(Path(newest).stem), holder
+
+
+def _paths(storage: Storage) -> list[str]:
+    """Of all leases; what else lies in their folder is nobody's."""
+    return [file.path for file in storage.files(FOLDER) if NAME.fullmatch(file.path)]
 
 
 def _path(number: int) -> str:

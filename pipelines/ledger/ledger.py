@@ -25,27 +25,31 @@ of the files beside it: what does not match its digest counts as not written. Se
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipelines.documents import Json, decode, encode
 from pipelines.errors import UserError
 from pipelines.ledger.attempt import Attempt
-from pipelines.ledger.contents import Check, Contents, listings, read_contents
-from pipelines.ledger.documents import create_document, read_document
+from pipelines.ledger.contents import Contents, listings, read_contents
+from pipelines.ledger.damage import ANEW, STUDY, Check
+from pipelines.ledger.documents import create_document, read_document, write_document
 from pipelines.ledger.index import Row, add_to_index, read_index
 from pipelines.ledger.layout import (
     PROGRESS,
     RESULT,
+    SET_ASIDE,
     SPEC,
     STARTED,
     attempt_folder,
     newest_attempt,
     trial_folder,
 )
-from pipelines.ledger.lease import Holder, Lease, acquire_lease, live_holder
+from pipelines.ledger.lease import Holder, Lease, acquire_lease, damaged_leases, live_holder
 from pipelines.ledger.record import TrialRecord
 from pipelines.ledger.storage import STORAGE_ERRORS, Storage, open_storage, unusable
 from pipelines.trial_documents import HistoryRow, TrialSpec
+
+STUDY_FILE, REQUEST_FILE = "study.json", "request.json"
 
 
 class Ledger:
@@ -54,6 +58,7 @@ class Ledger:
     def __init__(self, storage: Storage):
         self.storage = storage
         self._indexed: set[str] = set()  # keys of trials whose row counts
+        self._damaged_index: list[str] = []
 
     @staticmethod
     def open(location: str, *, create: bool = True) -> Ledger:
@@ -65,8 +70,14 @@ class Ledger:
         ledger = Ledger(open_storage(location, create=create))
         try:
             missing = not create and ledger.study() is None
+            begun = missing and bool(ledger.storage.files("trials"))
         except STORAGE_ERRORS as error:
             raise unusable(location, error, create=create) from error
+        if begun:
+            raise UserError(
+                f"storage {location!r}: study.json is damaged or gone; launch the study again, "
+                "which writes it anew"
+            )
         if missing:
             raise UserError(f"storage {location!r} holds no study: launch one there first")
         return ledger
@@ -87,7 +98,7 @@ class Ledger:
 
     def study(self) -> Json | None:
         """What `study.json` holds; None before the first launch."""
-        return read_document(self.storage, "study.json")
+        return read_document(self.storage, STUDY_FILE)
 
     def create_study(self, document: Json) -> Json:
         """Write `study.json` unless it exists; what it holds now. For the driver.
@@ -95,21 +106,21 @@ class Ledger:
         Where it exists, and differs in nothing that the protocol's hash knows of, it learns where
         the data are now: they may have moved, and this launch has read them.
         """
-        there = create_document(self.storage, "study.json", document)
+        there = create_document(self.storage, STUDY_FILE, document)
         if there is None:
             return document
         if there["hash"] == document["hash"] and there["protocol"] != document["protocol"]:
             there = there | {"protocol": document["protocol"]}
-            self.storage.replace("study.json", encode(there))
+            write_document(self.storage, STUDY_FILE, there)
         return there
 
     def request(self) -> Json | None:
         """What the newest launch asked for."""
-        return read_document(self.storage, "request.json")
+        return read_document(self.storage, REQUEST_FILE)
 
     def write_request(self, document: Json) -> None:
         """Set what is asked for. For the driver."""
-        self.storage.replace("request.json", encode(document))
+        write_document(self.storage, REQUEST_FILE, document)
 
     # ---- trials
 
@@ -120,14 +131,27 @@ class Ledger:
 
     def contents(self, check: Check = "changed") -> Contents:
         """All trials, by key, in one pass over the storage, and which files are damaged."""
-        rows = read_index(self.storage)
-        contents = read_contents(self.storage, listings(self.storage), rows, check)
+        index, files = read_index(self.storage), listings(self.storage)
+        trials, damaged = read_contents(self.storage, files, index.rows, check)
         self._indexed = {
             key
-            for key, trial in contents.trials.items()
-            if key in rows and rows[key].versions == trial.versions
+            for key, trial in trials.items()
+            if key in index.rows and index.rows[key].versions == trial.versions
         }
-        return contents
+        self._damaged_index = index.damaged
+        if check != "nothing" and (names := [*index.damaged, *self._damaged(bool(files), check)]):
+            damaged[STUDY] = dict.fromkeys(names, ANEW)
+        return Contents(trials, damaged)
+
+    def _damaged(self, begun: bool, check: Check) -> list[str]:
+        """Of the study's own documents; one that has begun has them."""
+        contents = {path: self.storage.read(path) for path in (STUDY_FILE, REQUEST_FILE)}
+        damaged = [
+            path
+            for path, data in contents.items()
+            if (begun or data is not None) and decode(data, path) is None
+        ]
+        return damaged + (damaged_leases(self.storage) if check == "all" else [])
 
     def trials(self) -> dict[str, TrialRecord]:
         """All trials, by key."""
@@ -141,7 +165,7 @@ class Ledger:
     def histories(self, trials: Iterable[TrialRecord]) -> dict[str, list[HistoryRow]]:
         """The rows of those trials that have an intact history, by key."""
         paths = {t.key: t.history_path for t in trials if t.history_path}
-        documents = map(decode, self.storage.read_many(paths.values()))
+        documents = self._documents([*paths.values()])
         return {key: doc["rows"] for key, doc in zip(paths, documents, strict=True) if doc}
 
     def running(
@@ -153,34 +177,40 @@ class Ledger:
         """
         started = [trial for trial in trials if trial.state == "started"]
         folders = [attempt_folder(trial.key, trial.attempts) for trial in started]
-        beginnings = self.storage.read_many(f"{folder}/{STARTED}" for folder in folders)
-        shown = self.storage.read_many(f"{folder}/{PROGRESS}" for folder in folders)
-        for trial, *documents in zip(started, beginnings, shown, strict=True):
-            beginning, progress = map(decode, documents)
+        beginnings = self._documents([f"{folder}/{STARTED}" for folder in folders])
+        shown = self._documents([f"{folder}/{PROGRESS}" for folder in folders])
+        for trial, beginning, progress in zip(started, beginnings, shown, strict=True):
             if beginning is not None and beginning["started"] >= since:
                 yield trial, beginning["started"], progress["rows"] if progress else []
+
+    def _documents(self, paths: Sequence[str]) -> list[Json | None]:
+        return list(map(decode, self.storage.read_many(paths), paths))
 
     def new_attempt(self, key: str) -> int:
         """Number, from 1, of a new attempt at a trial. For the driver: no two share a number."""
         files = listings(self.storage, trial_folder(key)).get(key, {})
         number = newest_attempt(files) + 1
-        started = encode({"started": time.time()})
-        while not self.storage.create_once(f"{attempt_folder(key, number)}/{STARTED}", started):
+        while not self._start(f"{attempt_folder(key, number)}/{STARTED}"):
             number += 1
         return number
 
-    def set_result_aside(self, key: str) -> None:
+    def _start(self, path: str) -> bool:
+        return self.storage.create_once(path, encode({"started": time.time()}, path))
+
+    def set_result_aside(self, key: str, damaged: Iterable[str] = ()) -> None:
         """Move a trial's result to the attempt that made it, so that the trial can run again.
 
-        For the driver.
+        For the driver. damaged: files of the trial that are of no use any more.
         """
         path = f"{trial_folder(key)}/{RESULT}"
         if (result := read_document(self.storage, path)) is not None:
             # First the copy, then the deletion: a driver killed in between does both again.
-            aside = f"{attempt_folder(key, result['attempt'])}/set-aside.json"
-            self.storage.replace(aside, encode(result))
+            aside = f"{attempt_folder(key, result['attempt'])}/{SET_ASIDE}"
+            write_document(self.storage, aside, result)
             self.storage.delete(path)
             self._indexed.discard(key)
+        for name in damaged:
+            self.storage.delete(f"{trial_folder(key)}/{name}")
 
     def attempt(self, key: str, number: int) -> Attempt:
         """A worker's way to write what became of an attempt."""
@@ -188,6 +218,9 @@ class Ledger:
 
     def index(self, trials: Iterable[TrialRecord]) -> None:
         """Add those that are finished, and not yet in it, to the index. For the driver."""
+        for path in self._damaged_index:
+            self.storage.delete(path)
+        self._damaged_index = []
         rows = [
             Row(t.key, t.versions, t.spec, t.result)
             for t in trials

@@ -36,7 +36,7 @@ class LocalStorage:
 
     def create_once(self, path: str, data: bytes) -> bool:
         target = self._target(path)
-        if target.exists():
+        if _is_file(target):
             return False
         with self._written(data) as complete:
             try:
@@ -57,11 +57,16 @@ class LocalStorage:
         _sync_directory(target.parent)
 
     def read(self, path: str) -> bytes | None:
+        try:  # not pathlib, which takes as long as reading
+            descriptor = os.open(f"{self.root}/{path}", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in NO_OWN_FILE:
+                return None
+            raise
         try:
-            with open(f"{self.root}/{path}", "rb") as file:  # pathlib takes as long as reading
-                return file.read()
-        except FileNotFoundError:
-            return None
+            return _read_file(descriptor)
+        finally:
+            os.close(descriptor)
 
     def read_own(self, path: str) -> bytes | None:
         *folders, name = Path(path).parts
@@ -80,10 +85,7 @@ class LocalStorage:
                     raise
                 opened.callback(os.close, descriptor)
             assert descriptor is not None
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read()
+            return _read_file(descriptor)
 
     def read_many(self, paths: Iterable[str]) -> Iterator[bytes | None]:
         return map(self.read, paths)
@@ -94,15 +96,14 @@ class LocalStorage:
             parent = folders.pop()
             try:
                 entries = list(os.scandir(f"{self.root}/{parent}"))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             for entry in entries:
                 path = f"{parent}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
                     continue
-                with suppress(FileNotFoundError):  # somebody has just deleted it
-                    status = entry.stat()
+                if (status := _status_of_file(entry)) is not None:
                     version = f"{status.st_ino}-{status.st_mtime_ns}"
                     files.append(File(path, version, status.st_size))
         return files
@@ -135,6 +136,40 @@ class LocalStorage:
             with suppress(FileNotFoundError):  # others write, and finish, all the time
                 if entry.stat().st_mtime < time.time() - 3600:
                     os.unlink(entry)
+
+
+def _read_file(descriptor: int) -> bytes | None:
+    """All of it; None if it is no plain file: a folder, or a pipe at which one would wait."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return None
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()
+
+
+def _status_of_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None if it is no plain file, or a link to none; or if somebody has just deleted it."""
+    try:
+        status = entry.stat()
+    except OSError as error:
+        if error.errno in NO_OWN_FILE:
+            return None
+        raise
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_file(target: Path) -> bool:
+    """Whether a file is there.
+
+    Raises:
+        OSError: something else is. It is somebody's, and nobody reads it as a file of a study.
+    """
+    try:
+        if stat.S_ISREG(target.stat().st_mode):
+            return True
+    except FileNotFoundError:
+        if not target.is_symlink():
+            return False
+    raise OSError(errno.EEXIST, "what lies there is no file", str(target))
 
 
 def _sync_directory(path: Path) -> None:

@@ -20,6 +20,10 @@ from pipelines.ledger.local_storage import LocalStorage, missing_folders, remove
 from pipelines.ledger.object_storage import ObjectStorage
 
 STORAGE_ERRORS = (OSError, BaseError)
+#: Seconds for which a request to an object store is repeated, once it has been proven to be there.
+PATIENCE = 60.0
+#: Seconds for which a request to an object store is repeated once it is known to be there.
+PATIENCE = 60.0
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 #: An object store's URL with too few slashes, which would be a strange name of a directory.
 ALMOST_URL = re.compile(r"(s3a?|gc?s|az|azure|adl|abfss?|https?|file|memory):", re.IGNORECASE)
@@ -88,7 +92,7 @@ def open_storage(location: str, *, create: bool) -> Storage:
             storage = LocalStorage(Path(location), create=create)
         if create:
             prove(storage)
-        return storage
+        return ObjectStorage(location, PATIENCE) if create and is_url(location) else storage
     except STORAGE_ERRORS as error:
         remove_empty(made)
         raise unusable(location, error, create=create) from error
@@ -127,7 +131,10 @@ def reason_of(error: Exception) -> str:
     text = str(error)
     if any(server in text for server in METADATA_SERVERS):
         return "no credentials for it in the environment, nor by the machine's role"
-    return getattr(error, "strerror", None) or text.strip().partition("\n")[0]
+    if isinstance(error, OSError) and error.strerror:
+        path = error.filename2 or error.filename
+        return f"{error.strerror}: {path}" if path else error.strerror
+    return text.strip().partition("\n")[0]
 
 
 def _refuse_what_is_no_place(location: str) -> None:

@@ -111,6 +111,6 @@ def _saved(file: str | Path | BinaryIO) -> Json:
     if isinstance(file, str | Path):
         with suppress(IndexError, OSError):  # it need not lie in a study's directory
             folder = Path(file).resolve().parents[4]
-            request = decode((folder / "request.json").read_bytes()) or {}
+            request = decode((folder / "request.json").read_bytes(), "request.json") or {}
             own_modules.search(request.get("modules", {}).values())
     return torch.load(file, weights_only=True, map_location="cpu")

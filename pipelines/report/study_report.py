@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.analysis.results_schema import Results
-from pipelines.documents import Json, decode
+from pipelines.documents import Json
+from pipelines.ledger.documents import read_document
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
@@ -111,7 +112,7 @@ class StudyReport:
     @property
     def suspects(self) -> Json | None:
         """What `suspects` has written about the labels, if anybody asked for it."""
-        return decode(self.ledger.storage.read(SUSPECTS_FILE))
+        return read_document(self.ledger.storage, SUSPECTS_FILE)
 
     @property
     def failures(self) -> list[Failure]:

@@ -13,7 +13,7 @@ from pipelines.analysis.results_schema import Results
 from pipelines.analysis.selection import best_arm, best_run, mean_vals
 from pipelines.documents import Json
 from pipelines.errors import UserError
-from pipelines.ledger.contents import damage_lines
+from pipelines.ledger.damage import Damaged, damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
@@ -35,14 +35,14 @@ class StudyState:
     document: the content of study.json.
     trials: by their keys.
     planner: has given every finished trial its roles, as far as the study has come.
-    damaged: by key, files that are gone or not as they were written.
+    damaged: files that are gone or not as they were written, and what becomes of it.
     """
 
     study: Study
     document: Json
     trials: dict[str, TrialRecord]
     planner: Planner
-    damaged: dict[str, list[str]] = field(default_factory=dict)
+    damaged: Damaged = field(default_factory=dict)
 
     @cached_property
     def records_in(self) -> dict[str, list[Record]]:
@@ -213,7 +213,10 @@ def open_study(storage: str, asked: dict[str, Any] | None = None) -> tuple[Ledge
     document, request = ledger.study(), ledger.request()
     assert document is not None
     if request is None:
-        raise UserError(f"storage {storage!r}: request.json is missing; launch the study again")
+        raise UserError(
+            f"storage {storage!r}: request.json is damaged or gone; launch the study again, which "
+            "writes it anew"
+        )
     own_modules.search(request.pop("modules", {}).values())
     raw = {"name": document["name"], "protocol": document["protocol"]} | request
     raw["request"] = raw["request"] | (asked or {})

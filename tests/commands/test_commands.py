@@ -55,8 +55,14 @@ def finished(tmp_path_factory):
     return folder / "runs"
 
 
+def stored(storage, path):
+    """Where a document of a study lies, which its digest knows."""
+    return path.relative_to(storage).as_posix()
+
+
 def trial_results(storage):
-    return {p.parent.name: decode(p.read_bytes()) for p in storage.glob("trials/*/result.json")}
+    files = storage.glob("trials/*/result.json")
+    return {p.parent.name: decode(p.read_bytes(), stored(storage, p)) for p in files}
 
 
 def test_files_of_wandb_are_named_only_where_there_are_any(finished, capsys):
@@ -140,7 +146,7 @@ def test_a_trial_that_differs_from_its_record_is_told(finished, capsys):
     path = finished / "trials" / key / "result.json"
     kept = path.read_text()
     try:
-        path.write_bytes(encode(result | {"passes": 1}))
+        path.write_bytes(encode(result | {"passes": 1}, stored(finished, path)))
         assert run("trial", finished, key) == 1
         assert "differs in passes" in capsys.readouterr().out
     finally:

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,21 @@ def test_a_second_signal_acts_as_it_did_before():
                 os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_of_two_signals_at_once_one_is_noted_and_the_other_ends_the_process_in_silence():
+    script = """
+import os, signal
+from pipelines.execution.signals import StopSignals
+both = (signal.SIGTERM, signal.SIGUSR1)
+with StopSignals():
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode in (-signal.SIGTERM, -signal.SIGUSR1) and done.stderr == b""
 
 
 def test_signals_that_a_library_took_are_taken_back():

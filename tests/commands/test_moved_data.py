@@ -71,10 +71,10 @@ def test_other_data_at_the_new_path_are_refused_and_not_remembered(home, capfd):
 def test_a_study_is_carried_home_from_elsewhere(home):
     """Its directory, and its data, from a cluster: no path of there is on this machine."""
     file = home / "study" / "study.json"
-    document = decode(file.read_bytes())
+    document = decode(file.read_bytes(), "study.json")
     assert document is not None
     document["protocol"]["data"]["path"] = "/scratch/somebody/data.npz"
-    file.write_bytes(encode(document))
+    file.write_bytes(encode(document, "study.json"))
     (home / "runs").mkdir()
     shutil.move(home / "study", home / "runs" / "photos")
     assert launch(home, "new.npz", "--storage", home / "runs" / "photos") == 0

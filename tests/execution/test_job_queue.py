@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.execution.job_queue import DEATHS, TRIES, JobQueue
 from pipelines.execution.jobs import Job
+from pipelines.ledger.damage import AGAIN, RETRY
 from pipelines.ledger.index import read_index
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study
@@ -16,7 +17,10 @@ PROTOCOL = "a" * 64
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(str(tmp_path))
+    ledger = Ledger.open(str(tmp_path))
+    ledger.create_study({"name": "small"})
+    ledger.write_request({"trials": 2})
+    return ledger
 
 
 def queue(ledger: Ledger, study: Study | None = None, **retry) -> JobQueue:
@@ -50,9 +54,9 @@ def test_a_driver_that_is_killed_leaves_an_index_of_all_but_its_last_trials(
 ):
     monkeypatch.setattr("pipelines.execution.job_queue.INDEXED", 4)
     keys = run_all(ledger, queue(ledger))  # no end of launch, where the rest is written
-    assert list(read_index(ledger.storage)) == keys[: len(keys) // 4 * 4]
+    assert list(read_index(ledger.storage).rows) == keys[: len(keys) // 4 * 4]
     queue(ledger).write_index()
-    assert list(read_index(ledger.storage)) == keys
+    assert list(read_index(ledger.storage).rows) == keys
 
 
 def test_a_larger_request_runs_only_what_is_missing(ledger: Ledger):
@@ -234,7 +238,7 @@ def test_a_trial_whose_result_is_damaged_runs_again_and_is_named(ledger: Ledger)
     key = one_trial(ledger, study)
     ledger.storage.replace(f"trials/{key}/result.json", b'{"status": "completed"')
     jobs = queue(ledger, study)
-    assert jobs.damaged == {key: ["result.json"]}
+    assert jobs.damaged == {key: {"result.json": AGAIN}}
     assert run_all(ledger, jobs) == [key]
     assert ledger.contents().damaged == {}
 
@@ -244,9 +248,33 @@ def test_a_trial_with_a_damaged_history_runs_again_only_if_asked_for(ledger: Led
     key = one_trial(ledger, study)
     ledger.storage.delete(f"trials/{key}/attempts/1/history.json")
     jobs = queue(ledger, study)
-    assert jobs.finished and jobs.damaged == {key: ["attempts/1/history.json"]}
+    assert jobs.finished and jobs.damaged == {key: {"attempts/1/history.json": RETRY}}
     assert run_all(ledger, queue(ledger, study, retry=("damaged",))) == [key]
     restored = ledger.trial(key)
     assert restored and restored.result and restored.result["attempt"] == 2
     assert ledger.contents().damaged == {}
     assert ledger.storage.read(f"trials/{key}/attempts/1/set-aside.json")
+
+
+def test_what_is_to_be_restored_is_looked_for_in_every_file(ledger: Ledger):
+    study = small_study(arms=("ce",), repeats=1)
+    job = queue(ledger, study).next()
+    assert job is not None
+    key = job.spec["key"]
+    attempt = ledger.attempt(key, job.attempt)
+    attempt.write("model.pt", b"weights")
+    attempt.finish({"status": "completed", "val": {"last": 0.5, "selected": 0.5}}, [])
+    ledger.storage.replace(f"trials/{key}/attempts/1/model.pt", b"weightz")  # never indexed
+    assert queue(ledger, study).damaged == {}
+    assert run_all(ledger, queue(ledger, study, retry=("damaged",))) == [key]
+    assert ledger.contents("all").damaged == {}
+
+
+def test_the_index_vouches_for_no_damaged_file(ledger: Ledger):
+    study = small_study(arms=("ce",), repeats=1)
+    key = one_trial(ledger, study)
+    ledger.storage.replace(f"trials/{key}/attempts/1/history.json", b"{}")
+    for _ in range(2):
+        jobs = queue(ledger, study)
+        assert jobs.finished and list(jobs.damaged) == [key]
+        jobs.write_index()

@@ -118,6 +118,18 @@ def test_a_checkpoint_of_another_origin_is_not_continued(tmp_path: Path, monkeyp
     assert states == [None]
 
 
+def test_a_checkpoint_of_another_trial_is_not_continued(tmp_path: Path, monkeypatch):
+    """Copied there with its own name, which says that it is whole."""
+    whole = run(tmp_path / "whole", "mw_net")
+    run(tmp_path, "ce", after(4))
+    run(tmp_path, "mw_net", after(2))
+    [folder] = tmp_path.glob("trials/mw_net-0/attempts/1")
+    for file in tmp_path.glob("trials/ce-0/attempts/1/checkpoint-*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    resumed = run(tmp_path, "mw_net")
+    assert whole.result and resumed.result and differences(whole.result, resumed.result) == []
+
+
 def test_a_result_says_what_made_it(tmp_path: Path):
     trial = run(tmp_path, "ce")
     assert trial.result
@@ -185,7 +197,9 @@ def test_a_broken_method_fails_with_its_traceback_and_the_others_go_on(tmp_path:
     states = {t.spec["arm"]: t.state for t in ledger.trials().values()}
     assert states == {"ce": "failed", "mw_net": "completed", "finetune": "completed"}
     [failed] = [t for t in ledger.trials().values() if t.state == "failed"]
-    assert failed.error == {"type": "ValueError", "message": "no such label", "class": "code"}
+    assert failed.error
+    said = {name: failed.error[name] for name in ("type", "message", "class")}
+    assert said == {"type": "ValueError", "message": "no such label", "class": "code"}
     trace = ledger.storage.read(f"trials/{failed.key}/attempts/1/traceback.txt")
     assert trace and b"in broken" in trace
 

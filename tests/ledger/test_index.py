@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelines.ledger.damage import ANEW
 from pipelines.ledger.index import read_index
 from pipelines.ledger.ledger import Ledger
 from tests.ledger.conftest import RESULT, ROWS, started
@@ -44,7 +45,7 @@ def test_the_index_grows_by_what_it_misses(indexed: Ledger, monkeypatch):
     started(indexed, "gce-new").finish(RESULT, ROWS)
     indexed.index(indexed.trials().values())
     expected = indexed.trials()
-    assert [len(row.key) for row in read_index(indexed.storage).values()] == [5, 5, 5, 7]
+    assert [len(row.key) for row in read_index(indexed.storage).rows.values()] == [5, 5, 5, 7]
     assert reads(indexed, monkeypatch) == ["index/1.jsonl", "index/2.jsonl"]
     assert indexed.trials() == expected
 
@@ -83,5 +84,7 @@ def test_a_damaged_index_is_not_used(
     expected = indexed.trials()
     indexed.storage.replace("index/1.jsonl", damage(indexed.storage.read("index/1.jsonl") or b""))
     assert indexed.trials() == expected
+    assert indexed.contents().damaged["study"]["index/1.jsonl"] == ANEW
     indexed.index(indexed.trials().values())
-    assert reads(indexed, monkeypatch) == ["index/1.jsonl", "index/2.jsonl"]
+    assert reads(indexed, monkeypatch) == ["index/1.jsonl"]
+    assert "index/1.jsonl" not in indexed.contents().damaged["study"]

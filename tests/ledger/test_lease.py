@@ -107,6 +107,27 @@ def test_a_damaged_lease_is_free(storage: Storage, damage: bytes):
     assert leases(storage) == ["lease/00000008.json"]
 
 
+def test_a_flipped_bit_does_not_keep_a_lease_for_ever(storage: Storage):
+    """Its time of expiry, say, a thousand years later."""
+    lease = held_by(storage, **elsewhere(expires_in=30))
+    data = storage.read("lease/00000001.json") or b""
+    later = data.replace(b'"expires": 1', b'"expires": 9')
+    assert later != data
+    storage.replace("lease/00000001.json", later)
+    assert live_holder(storage) is None and lease.renew() and live_holder(storage) is not None
+
+
+def test_what_else_lies_beside_the_leases_is_nobodys(storage: Storage):
+    storage.replace("lease/00000009.json~", b"an editor's")
+    storage.replace("lease/notes", b"")
+    acquire_lease(storage)
+    assert sorted(leases(storage)) == [
+        "lease/00000001.json",
+        "lease/00000009.json~",
+        "lease/notes",
+    ]
+
+
 def test_of_many_that_start_at_once_exactly_one_drives(storage: Storage):
     held_by(storage, **elsewhere(expires_in=-1))
 

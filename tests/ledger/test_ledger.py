@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.documents import sha256
 from pipelines.errors import UserError
 from pipelines.ledger.ledger import Ledger
 from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, recorded, started, state
@@ -76,13 +77,14 @@ def test_a_failure_says_what_and_where(ledger: Ledger):
     except ValueError as error:
         attempt.fail(error, "user")
     trial = ledger.trial(KEY)
+    traceback = ledger.storage.read(f"{attempt.folder}/traceback.txt")
+    assert traceback and b"in test_a_failure_says_what_and_where" in traceback
     assert trial and trial.error == {
         "type": "ValueError",
         "message": "invalid literal for int() with base 10: 'seven'",
         "class": "user",
+        "files": {"traceback.txt": sha256(traceback)},
     }
-    traceback = ledger.storage.read(f"{attempt.folder}/traceback.txt")
-    assert traceback and b"in test_a_failure_says_what_and_where" in traceback
 
 
 def test_a_spec_is_written_once(ledger: Ledger):

@@ -308,3 +308,26 @@ def test_an_object_store_that_cannot_be_asked_is_one_line(monkeypatch, s3: dict[
     for create in (True, False):
         with pytest.raises(UserError, match=r"\Astorage 's3://[^\n]*cannot be used[^\n]*\Z"):
             Ledger.open("s3://bucket/a", create=create)
+
+
+OBSTACLES = {
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "link to nothing": lambda path: path.symlink_to("nothing"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "link to a folder": lambda path: path.symlink_to(path.parent),
+}
+
+
+@pytest.mark.parametrize("make", OBSTACLES.values(), ids=OBSTACLES)
+def test_what_is_no_file_is_read_as_none_and_named_where_one_is_to_be(
+    tmp_path: Path, make: Callable[[Path], object]
+):
+    storage = Ledger.open(str(tmp_path)).storage
+    storage.replace("trials/spec.json", b"{}")
+    make(tmp_path / "trials/result.json")
+    assert storage.read("trials/result.json") is None
+    assert [file.path for file in storage.files("trials")] == ["trials/spec.json"]
+    with pytest.raises(OSError) as raised:
+        storage.create_once("trials/result.json", b"{}")
+    assert str(tmp_path / "trials/result.json") in pipelines.ledger.storage.reason_of(raised.value)
