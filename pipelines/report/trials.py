@@ -176,9 +176,9 @@ def _times(value: float | None, factor: float) -> float | None:
 
 
 def _tracked(ledger: Ledger) -> Json | None:
-    """Where W&B has the trials' runs, if the study was published: an address, and their keys."""
+    """Where W&B has the trials' runs, if the study was published: {key} in `url`, their keys."""
     publications = decode(ledger.storage.read(PUBLICATIONS)) or {}
     for publication in publications.values():
-        if "runs_url" in publication:
-            return {"url": publication["runs_url"], "keys": publication["runs"]}
+        if "run_url" in publication:
+            return {"url": publication["run_url"], "keys": publication["runs"]}
     return None

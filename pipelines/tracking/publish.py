@@ -1,7 +1,7 @@
 """Publishes a study to Weights & Biases, from its ledger alone, as often as one likes.
 
 Every finished trial becomes the run of its key: rows that the server has are not sent again. A run
-of job type `report` holds the tables, the page with its figures, and results.json; it, the
+of job type `report` holds the answer, the tables, each figure, the page, and results.json; it, the
 workspace and the report are replaced, not repeated. So it does not matter whether the study was
 logged online, offline, or not at all. What was published where is kept in the study's wandb.json.
 """
@@ -26,6 +26,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.report import tables
 from pipelines.report.pages import markdown, page
 from pipelines.report.study_report import StudyReport, study_report
+from pipelines.report.trials import PUBLICATIONS
 from pipelines.tracking import workspace as views
 from pipelines.tracking.environment import about_the_server_only
 from pipelines.tracking.mode import resolve_mode
@@ -35,7 +36,6 @@ from pipelines.tracking.server import server
 from pipelines.trial_documents import HistoryRow
 
 BUDGET = ("budget", "passes", "mean", "low", "high", "n", "repeats")
-PUBLICATIONS = "wandb.json"
 SAVE_EVERY = 20  # runs; a publication that is interrupted looks at no more of them twice
 
 
@@ -43,6 +43,7 @@ class Publication(TypedDict):
     """What has been published of a study at one server and project."""
 
     runs: list[str]  # keys of the trials that are complete there
+    run_url: NotRequired[str]  # of a trial's run, with {key} for the trial's key
     workspace: NotRequired[str]  # URL
     report_id: NotRequired[str]
     report: NotRequired[str]  # URL
@@ -144,10 +145,45 @@ def _send_report_run(report: StudyReport, folder: Path) -> wandb.Run:
         reinit="create_new",
         settings=client_settings(),
     ) as run:
-        run.log(_tables_and_page(report))
-        run.summary["headline"] = " ".join(report.results["headline"]["sentences"])
+        run.log(_tables_and_page(report) | _figures(report))
+        run.summary.update(_answer(report))
         run.log_artifact(_results_artifact(report))
     return run
+
+
+def _answer(report: StudyReport) -> Json:
+    """The answer, as far as there is one: what is said, and the numbers that it is made of."""
+    answer, runs = report.results["answer"], report.results["runs"]
+    tuning = next((t for t in answer["tunings"] if t["arm"] == answer["tuning"]), None)
+    own = answer["self_tuning"]
+    gaps = ([tuning["gain"]] if tuning else []) + (own["gaps"] if own else [])
+    fields: Json = {
+        "headline": " ".join(report.results["headline"]["sentences"]),
+        "runs/done": runs["done"],
+        "runs/planned": runs["planned"],
+        "warnings": len(answer["warnings"]),
+        "use": answer["use"]["arm"] if answer["use"] else None,
+        "tuning": answer["tuning"],
+        "self_tuning": own["arm"] if own else None,
+    }
+    texts = {line.question: f"{line.short}. {line.text}" for line in report.glance}
+    numbers = {
+        f"{gap['arm']} over {gap['over']}/{end}": gap[end]
+        for gap in gaps
+        for end in ("mean", "low", "high")
+    }
+    return {f"answer/{name}": value for name, value in (fields | texts | numbers).items()}
+
+
+def _figures(report: StudyReport) -> Json:
+    """The panels of each figure's first view, one medium each."""
+    return {
+        name: wandb.Plotly(panel.to_figure())
+        for figure in report.first_figures + report.further_figures
+        for name, panel in zip(
+            views.figure_keys(figure), next(iter(figure.views.values())), strict=True
+        )
+    }
 
 
 def _tables_and_page(report: StudyReport) -> Json:
@@ -185,9 +221,11 @@ def _results_artifact(report: StudyReport) -> wandb.Artifact:
 def _save_views(report: StudyReport, publications: _Publications, run: wandb.Run) -> list[str]:
     """Create or renew workspace and report; their URLs."""
     study = views.LoggedStudy(
-        run.entity, run.project, report.name, report.results, sorted(_logged_keys(report))
-    )
+        run.entity, run.project, report.name, report.results, sorted(_logged_keys(report)),
+        report.first_figures + report.further_figures,
+    )  # fmt: skip
     publication = publications.here
+    publication["run_url"] = _run_url(report, run)
     workspace = _renewed(views.workspace(study), publication.get("workspace"))
     workspace_url = publication["workspace"] = workspace.save().url
     publications.save()  # or an interruption here would leave a second workspace next time
@@ -197,6 +235,12 @@ def _save_views(report: StudyReport, publications: _Publications, run: wandb.Run
     publication["report_id"], publication["report"] = view.id, view.url
     publications.save()
     return [workspace_url, view.url]
+
+
+def _run_url(report: StudyReport, run: wandb.Run) -> str:
+    """Where the runs of a study's trials are, beside the report run; {key} stands for the trial."""
+    beside = (run.url or "").partition("?")[0].rpartition("/")[0]
+    return f"{beside}/{run_id('{key}', report.study_state.document.get('id'))}"
 
 
 def _renewed(workspace: ws.Workspace, url: str | None) -> ws.Workspace:

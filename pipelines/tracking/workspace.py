@@ -6,7 +6,7 @@ report.html tell, with W&B's own panels where W&B can draw them. Pure: nothing i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import wandb_workspaces.workspaces as ws
 from wandb_workspaces.expr import And
 
 from pipelines.analysis.results_schema import Results
+from pipelines.report.figures.plot import Figure
 from pipelines.trial_documents import Role
 
 TABLES = ("arms", "budget")  # logged by the report run
@@ -28,7 +29,8 @@ class LoggedStudy:
     """What workspace and report are made from.
 
     entity, project: where its runs are. name: the group of its runs. results: as in results.json.
-    keys: names of what its runs log, epoch by epoch.
+    keys: names of what its runs log, epoch by epoch. figures: what the report run logs, each by
+    itself.
     """
 
     entity: str
@@ -36,6 +38,7 @@ class LoggedStudy:
     name: str
     results: Results
     keys: Collection[str]
+    figures: Sequence[Figure] = ()
 
     @property
     def tuned(self) -> list[str]:
@@ -122,14 +125,14 @@ def report(study: LoggedStudy, text: str) -> wr.Report:
         entity=study.entity,
         project=study.project,
         title=f"{study.name} report",
-        description=" ".join(study.results["headline"]["sentences"]),
+        description=" ".join(line["text"] for line in study.results["answer"]["lines"]),
         blocks=_blocks(study, text),
         width="fluid",
     )
 
 
 def _blocks(study: LoggedStudy, text: str) -> list[Any]:
-    """Text first; then the report run's tables and page; then W&B's own panels."""
+    """Text first; then the report run's tables, figures and page; then W&B's own panels."""
     blocks: list[Any] = [
         wr.MarkdownBlock(text=text),
         wr.H2("Tables and figures"),
@@ -137,6 +140,10 @@ def _blocks(study: LoggedStudy, text: str) -> list[Any]:
             runsets=[_runset(study, "report", REPORT_RUN)],
             panels=[
                 *(wr.WeavePanelSummaryTable(table_name=name) for name in TABLES),
+                *(
+                    wr.MediaBrowser(title=f.title, media_keys=figure_keys(f), num_columns=1)
+                    for f in study.figures
+                ),
                 wr.MediaBrowser(title="The whole report", media_keys=[PAGE], num_columns=1),
             ],
         ),
@@ -150,6 +157,14 @@ def _blocks(study: LoggedStudy, text: str) -> list[Any]:
         grid = wr.PanelGrid(runsets=[searched], panels=search_panels(study, arm))
         blocks += [wr.H2(f"Search: {arm}"), grid]
     return blocks
+
+
+def figure_keys(figure: Figure) -> list[str]:
+    """Under which names the panels of a figure's first view are logged."""
+    panels = next(iter(figure.views.values()))
+    if len(panels) == 1:
+        return [f"figures/{figure.name}"]
+    return [f"figures/{figure.name}/{number}" for number, _ in enumerate(panels, 1)]
 
 
 def _runset(study: LoggedStudy, name: str, job_type: Role | str, *conditions: Any) -> wr.Runset:

@@ -17,6 +17,9 @@ NAMES = """[...document.querySelectorAll("section[id$=cost] .annotation-text-g")
     return [box.left, box.right, box.top, box.bottom];
 })"""
 
+OWN_AND_COLUMN = """[...document.querySelectorAll("dialog .plot")].map((plot) =>
+    [plot.querySelector(".main-svg").clientWidth, plot.clientWidth])"""
+
 
 @pytest.fixture(scope="module")
 def page(show, finished):
@@ -105,7 +108,7 @@ def test_a_figure_is_saved_as_the_numbers_of_all_its_views(page):
 @needs_browser
 def test_the_table_of_trials_is_filtered_and_sorted(page):
     section = page.locator("section[id$=trials]")
-    section.locator("summary").click()
+    section.locator("details").evaluate("(fold) => { fold.open = true; }")
     rows = section.locator("tbody tr")
     section.locator("select[name$=arm]").select_option("gce")
     section.locator("select[name$=role]").select_option("search")
@@ -123,6 +126,7 @@ def test_the_table_of_trials_is_filtered_and_sorted(page):
 @needs_browser
 def test_a_trial_opens_with_its_curves_configuration_weights_and_files(page):
     section = page.locator("section[id$=trials]")
+    section.locator("details").evaluate("(fold) => { fold.open = true; }")
     section.locator("input").fill("")
     section.locator("select[name$=arm]").select_option("l2rw")
     section.locator("select[name$=role]").select_option("final")
@@ -130,6 +134,9 @@ def test_a_trial_opens_with_its_curves_configuration_weights_and_files(page):
     view = page.locator("dialog.trial")
     view.locator(".plot").nth(2).wait_for()
     assert view.locator("h2").inner_text().startswith("l2rw: final, repeat 0")
+    page.wait_for_selector("dialog .plot >> nth=2 >> .main-svg >> nth=0")
+    widths = page.evaluate(OWN_AND_COLUMN)
+    assert len(widths) == 3 and all(own <= column + 1 for own, column in widths)
     assert "completed" in view.locator("dl").inner_text()
     links = view.locator(".links a").all_text_contents()
     assert links == ["spec.json", "result.json", "history.json", "directory"]

@@ -98,8 +98,8 @@ def test_of_a_huge_study_only_final_runs_have_curves(finished, monkeypatch):
 def test_trials_lead_to_their_runs_in_w_and_b_once_they_are_published(tmp_path):
     storage = write_study(tmp_path, small_study(("ce",)))
     assert trials_for_page(*opened(storage))["tracked"] is None
-    runs = "https://wandb.example/me/untuned/runs"
-    published = {"here": {"runs": ["ce-1"], "runs_url": runs}}
+    runs = "https://wandb.example/me/untuned/runs/{key}-5f"
+    published = {"here": {"runs": ["ce-1"], "run_url": runs}}
     (tmp_path / "wandb.json").write_text(json.dumps(published))
     assert trials_for_page(*opened(storage))["tracked"] == {"url": runs, "keys": ["ce-1"]}
 

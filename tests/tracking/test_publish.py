@@ -13,6 +13,7 @@ from rich.console import Console
 from pipelines.commands.launch import Options, launch
 from pipelines.errors import UserError
 from pipelines.report.study_state import load_study_state
+from pipelines.report.trials import trials_for_page
 from pipelines.tracking import run as tracking
 from pipelines.tracking.publish import publish
 from tests.commands.test_commands import run
@@ -86,7 +87,11 @@ def check_report_run(server: StandIn) -> None:
     """It holds tables, page and results."""
     [report] = [run for key, run in server.runs.items() if key.startswith("report-")]
     assert report.fields["jobType"] == "report" and len(report.history) == 1
-    assert {"arms", "budget", "report", "headline"} <= set(report.summary)
+    assert {"arms", "budget", "report"} <= set(report.summary)
+    answer = {k.removeprefix("answer/"): v for k, v in report.summary.items() if "answer/" in k}
+    assert answer["use"] in ARMS and answer["headline"] and answer["runs/done"] == 4
+    assert "figures/scores" in report.summary  # each figure by itself
+    assert any(name.endswith(".plotly.json") for name in report.files)
     [page] = [data for name, data in report.files.items() if name.endswith(".html")]
     assert b"<!doctype html>" in page[:200].lower()
     by_name = {a.fields["artifactCollectionName"]: a for a in server.artifacts.values()}
@@ -112,6 +117,16 @@ def state(server: StandIn) -> dict:
         "views": {key: view["displayName"] for key, view in server.views.items()},
         "artifacts": {key: sorted(a.files) for key, a in server.artifacts.items()},
     }
+
+
+def test_the_page_leads_to_the_runs_once_they_are_published(storage: Path, server: StandIn):
+    publish(str(storage))
+    ledger, study_state = load_study_state(str(storage))
+    tracked = trials_for_page(ledger, study_state)["tracked"]
+    assert sorted(tracked["keys"]) == sorted(study_state.trials)
+    urls = [tracked["url"].replace("{key}", key) for key in tracked["keys"]]
+    assert all(url.startswith(server.url) for url in urls)
+    assert {url.rpartition("/runs/")[2] for url in urls} <= set(server.runs)
 
 
 def test_publishing_again_repeats_nothing(storage: Path, server: StandIn):
@@ -140,10 +155,10 @@ def test_a_study_of_the_first_version_has_runs_called_by_keys_alone(storage: Pat
 def test_a_publication_that_crashed_goes_on_with_the_same_command(
     storage: Path, server: StandIn, monkeypatch
 ):
-    monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1)
     monkeypatch.setattr("pipelines.tracking.publish.SAVE_EVERY", 1)
     first, *_, last = trials(storage)
     with monkeypatch.context() as patch:
+        patch.setattr(tracking, "FINISH_TIMEOUT", 1)
         patch.setattr("pipelines.tracking.publish._send_report_run", _stop)
         with pytest.raises(KeyboardInterrupt):
             publish(str(storage))

@@ -3,9 +3,11 @@
 import json
 from types import SimpleNamespace
 
+import plotly.graph_objects as go
 import pytest
 from wandb_workspaces.reports.v2 import interface
 
+from pipelines.report.figures.plot import Drawing, Figure, Panel
 from pipelines.tracking.workspace import (
     PAGE,
     TABLES,
@@ -21,7 +23,7 @@ LR = {"kind": "float", "low": 0.01, "high": 1.0, "log": True}
 RESULTS = {
     "metric": "macro_f1",
     "selection": {"epoch": "selected"},
-    "headline": {"sentences": ["l2rw is better than tuned gce.", "It costs 3x."]},
+    "answer": {"lines": [{"question": "?", "text": "Use ce."}, {"question": "?", "text": "Yes."}]},
     "arms": {
         "ce": {"tuned": False, "space": {}},
         "gce": {"tuned": True, "space": {"q": Q}},
@@ -31,7 +33,12 @@ RESULTS = {
 KEYS = ["epoch", "val/macro_f1", "train/loss", "learned/q", "learned/weight_function"]
 
 
-STUDY = LoggedStudy("me", "p", "digits", RESULTS, KEYS)
+PANEL = Panel([], go.Layout())
+FIGURES = [
+    Figure("cost", "Cost against score", Drawing("", {"passes": [PANEL], "seconds": [PANEL]})),
+    Figure("confusion", "Confusion of classes", Drawing("", {"l2rw - gce": [PANEL, PANEL]})),
+]
+STUDY = LoggedStudy("me", "p", "digits", RESULTS, KEYS, FIGURES)
 
 
 def spec(view) -> dict:
@@ -81,7 +88,7 @@ def offline(monkeypatch):
 
 def test_the_report_has_text_tables_page_and_panels(offline):
     view = report(STUDY, "the *answer*")
-    assert view.description == "l2rw is better than tuned gce. It costs 3x."
+    assert view.description == "Use ce. Yes."
     blocks = spec(view)["blocks"]
     assert any(block.get("content") == "the *answer*" for block in blocks)
     grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]
@@ -90,3 +97,5 @@ def test_the_report_has_text_tables_page_and_panels(offline):
     assert filters == "digits" and job_types == ["report", "final", "final", "search", "search"]
     text = json.dumps(grids[0])
     assert all(f'"val": "{name}"' in text for name in TABLES) and f'["{PAGE}"]' in text
+    assert '["figures/cost"]' in text  # each figure by itself
+    assert '["figures/confusion/1", "figures/confusion/2"]' in text

@@ -102,6 +102,7 @@ def _panel(
             data.append(band(x, low, high, gain.arm, style, visible=visible))
         data.append(line(x, mean, gain.arm, style, visible=visible, mode="lines+markers"))
         data += [trace.update(visible=visible) for trace in _b_star(gain, x, style)]
+    ours = gains[0].arm if len(gains) == 1 else "tuned arm"  # a legend names several
     end = max(x[-1] for x in costs.values())
     title = f"tuning cost: {COST_AXES[unit]}"
     margin = inputs.factor * inputs.results["margin"]
@@ -109,7 +110,7 @@ def _panel(
     points = ", points" if metric.in_points else f", {metric.unit}" if metric.unit else ""
     layout = go.Layout(
         xaxis=counts(title, end) if unit == "trials" else axis(title, rangemode="tozero"),
-        yaxis=axis(f"tuned minus {untuned}{points}", zeroline=False),
+        yaxis=axis(f"{ours} minus {untuned}{points}", zeroline=False),
         height=440,
         shapes=[
             level(0, f"as good as {untuned}", GREY, "solid"),

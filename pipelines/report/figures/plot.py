@@ -43,6 +43,15 @@ class Panel:
             "layout": self.layout.to_plotly_json(),
         }
 
+    def to_figure(self) -> go.Figure:
+        """A figure of plotly's own, for where the page's script does not draw it."""
+        figure = go.Figure(list(self.data), self.layout)
+        title = {"text": escape(self.title)} if self.title else None
+        figure.update_layout(title=title, width=None)
+        return figure.for_each_annotation(
+            lambda note: note.update(visible=True, yshift=10), {"name": LABEL}
+        )
+
 
 @dataclass(frozen=True)
 class Drawing:

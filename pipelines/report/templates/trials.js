@@ -115,7 +115,7 @@ function fillView(study, trial) {
   view.querySelector("dl").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   const links = trial.files.map((file) => [file.split("/").pop(), study.link + file]);
   if (location.protocol === "file:") links.push(["directory", `${study.link}${trial.folder}/`]); // nobody else lists one
-  if (study.tracked?.keys.includes(trial.key)) links.push(["W&B run", `${study.tracked.url}/${trial.key}`]);
+  if (study.tracked?.keys.includes(trial.key)) links.push(["W&B run", study.tracked.url.replace("{key}", trial.key)]);
   view.querySelector(".links").replaceChildren(...links.map(([name, href]) => element("a", name, { href })));
 }
 
@@ -132,10 +132,10 @@ async function drawTrial(study, trial) {
   const layout = (title, extra = {}) => ({ xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: title } }, height: 240, ...extra });
   const panels = [{ data: line(trial.vals, "#2f8fcb"), layout: layout(`val ${study.metric}`) }, { data: line(trial.losses, "#dd6b1f"), layout: layout("train loss") }];
   if (trial.weights) panels.push(weightsPanel(study, trial));
-  for (const panel of panels) {
-    const plot = box.appendChild(element("div", "", { className: "plot" }));
-    drawn.set(plot, { title: "", ...panel });
-    await Plotly.newPlot(plot, panel.data, themed(panel.layout), CONFIG);
+  const plots = panels.map(() => box.appendChild(element("div", "", { className: "plot" }))); // first: columns have their width
+  for (const [i, panel] of panels.entries()) {
+    drawn.set(plots[i], { title: "", ...panel });
+    await Plotly.newPlot(plots[i], panel.data, themed(panel.layout), CONFIG);
   }
 }
 
