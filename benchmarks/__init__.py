@@ -1,0 +1,1 @@
+"""What the docs state as measured: each module is a command, `python -m benchmarks.NAME`."""

@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from methods.objective import seed_of
 from pipelines import own_modules
 from pipelines.errors import UserError, one_line
+from pipelines.models.heads import Ensemble
 from pipelines.models.zoo import MODELS, Shape
 from pipelines.study.protocol import Model
 from pipelines.study.validation import describe
@@ -52,6 +54,22 @@ def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
         raise UserError(f"model.options.{describe(error)}") from None
     except (RuntimeError, MemoryError) as error:  # more weights than there is memory for
         raise UserError(f"model.options of {model.name}: {one_line(error)}") from None
+
+
+def build_networks(
+    model: Model, input_shape: Shape, classes: int, networks: int, key: tuple[int | str, ...]
+) -> nn.Module:
+    """One network, or several side by side; each with weights of its own seed, by the key.
+
+    Raises:
+        UserError: as `build`.
+    """
+    members = []
+    for number in range(networks):
+        own = (*key, number) if number else key
+        torch.default_generator.manual_seed(seed_of(*own))
+        members.append(build(model, input_shape, classes))
+    return members[0] if networks == 1 else Ensemble(members)
 
 
 def _build_own(model: Model, input_shape: Shape, classes: int) -> nn.Module:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs, Pool, PoolOutputs, generator
+from methods.objective import Batch, Key, Objective, Outputs, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step, with_penalty
@@ -24,7 +24,7 @@ from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
-from pipelines.training.phase_start import pool_outputs
+from pipelines.training.phase_start import predictor
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
 from pipelines.training.step_inputs import StepInputs, epoch_inputs
@@ -60,6 +60,7 @@ class PhaseTraining:
         self.network = Network(
             model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
         )
+        self.predict = predictor(self.network, task, phase.pool)
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)
         self.theta = self.network.parameters()
@@ -107,7 +108,7 @@ class PhaseTraining:
         seed, phase = self.key
         gen = generator(seed, "order", phase, epoch)
         with torch.no_grad():
-            weights = self.objective.begin_epoch(epoch, self._predict)
+            weights = self.objective.begin_epoch(epoch, self.predict)
         if weights is not None:
             return torch.multinomial(
                 weights.cpu(), self.epoch_size, replacement=True, generator=gen
@@ -115,9 +116,6 @@ class PhaseTraining:
         rounds = math.ceil(self.epoch_size / len(self.pool))
         orders = [torch.randperm(len(self.pool), generator=gen) for _ in range(rounds)]
         return torch.cat(orders)[: self.epoch_size]
-
-    def _predict(self, pool: Pool | None = None) -> PoolOutputs:
-        return pool_outputs(self.network, self.task, pool or self.phase.pool)
 
     def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs
+from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs, Predict
 from pipelines.data.task import Task
 from pipelines.models.heads import feature_width
 from pipelines.models.network import EVALUATION_BATCH, Network
@@ -31,11 +31,15 @@ def phase_info(
     )
 
 
-def pool_outputs(network: Network, task: Task, pool: Pool) -> PoolOutputs:
-    """The network's outputs in eval mode on a pool's examples, each once."""
-    split = task.pool(pool)
-    outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
-    return PoolOutputs(outputs, split.index, split.y, split.trusted)
+def predictor(network: Network, task: Task, own: Pool) -> Predict:
+    """What gives the network's outputs in eval mode on a pool's examples; by default on `own`."""
+
+    def predict(pool: Pool | None = None) -> PoolOutputs:
+        split = task.pool(pool or own)
+        outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
+        return PoolOutputs(outputs, split.index, split.y, split.trusted)
+
+    return predict
 
 
 def learned_path(history: Iterable[HistoryRow], phase: str) -> dict[str, torch.Tensor]:

@@ -9,19 +9,16 @@ step), so a trial that goes on from a snapshot is bit-identical to one that was 
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 
-from methods.objective import Objective, Pool, PoolOutputs, PreviousPhase, seed_of
+from methods.objective import Objective, PreviousPhase, seed_of
 from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
-from pipelines.models.build import build
-from pipelines.models.heads import Ensemble
+from pipelines.models.build import build_networks
 from pipelines.models.network import Network, same_random_state
 from pipelines.study.method_loading import build_method, method_class
 from pipelines.study.phase_rules import phase_epochs
@@ -29,8 +26,9 @@ from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
+from pipelines.training.peak_memory import peak_memory
 from pipelines.training.phase import PhaseTraining
-from pipelines.training.phase_start import learned_path, phase_info, pool_outputs
+from pipelines.training.phase_start import learned_path, phase_info, predictor
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import HistoryRow, Outcome
 
@@ -101,12 +99,9 @@ class TrainingRun:
         """A new model; `start: initial` repeats the weights of the first phase."""
         phase = self.phases[self.phase_index]
         number = 0 if phase.start == "initial" else self.phase_index
-        members = []
-        for member in range(method_class(phase.method).networks):
-            key = ("model", number, member) if member else ("model", number)
-            torch.default_generator.manual_seed(seed_of(self.seed, *key))
-            members.append(build(self.protocol.model, self.task.input_shape, self.classes))
-        model = members[0] if len(members) == 1 else Ensemble(members)
+        shape, networks = self.task.input_shape, method_class(phase.method).networks
+        key = (self.seed, "model", number)
+        model = build_networks(self.protocol.model, shape, self.classes, networks, key)
         return model.to(self.device).train()
 
     def _enter_phase(self, previous: PreviousPhase | None = None) -> None:
@@ -141,11 +136,7 @@ class TrainingRun:
             before.network.autocast,
             before.network.channels_last,
         )
-        own = self.phases[self.phase_index].pool
-
-        def predict(pool: Pool | None = None) -> PoolOutputs:
-            return pool_outputs(network, self.task, pool or own)
-
+        predict = predictor(network, self.task, self.phases[self.phase_index].pool)
         path = learned_path(self.history, before.phase.name)
         self._enter_phase(PreviousPhase(before.objective, predict, path))
         network.close()
@@ -250,7 +241,7 @@ class TrainingRun:
 
     def _cost(self) -> Json:
         self._tick()
-        cost: Json = {"seconds": self.seconds, "peak_memory": self._peak_memory()}
+        cost: Json = {"seconds": self.seconds, "peak_memory": peak_memory(self.device)}
         if self.training.captured_steps:
             reason = self.training.captured_steps.fallback_reason
             cost |= {"steps_replayed": self._replayed(), "not_replayed": reason}
@@ -260,12 +251,6 @@ class TrainingRun:
         """Steps that were replays: of the phases before, and of this one."""
         captured = self.training.captured_steps
         return self.replayed + (captured.replayed if captured else 0)
-
-    def _peak_memory(self) -> int:
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
     def _tick(self) -> None:
         now = time.perf_counter()

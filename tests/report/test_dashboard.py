@@ -19,8 +19,8 @@ from tests.report.browser import PATIENCE, READY, becomes, needs_browser
 from tests.report.conftest import Serve
 from tests.support.synthetic_ledger import completed, write_study
 
-TO_THE_TABLE = "document.querySelector('section[id$=arms]').scrollIntoView({behavior: 'instant'})"
-TOP_OF_TABLE = "Math.round(document.querySelector('table.arms').getBoundingClientRect().top)"
+TO_THE_ARMS = "document.querySelector('section[id$=arms]').scrollIntoView({behavior: 'instant'})"
+TOP_OF_ARMS = "Math.round(document.querySelector('section[id$=arms]').getBoundingClientRect().top)"
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show
     page = show(url + "report")
     page.locator("input[type=search]").first.fill("ce")
     page.locator("table.arms th button", has_text="n").last.click()
-    page.evaluate(TO_THE_TABLE)
-    top = page.evaluate(TOP_OF_TABLE)
+    page.evaluate(TO_THE_ARMS)
+    top = page.evaluate(TOP_OF_ARMS)
     write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
     page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
     page.wait_for_selector(READY, timeout=PATIENCE)
-    becomes(page, TOP_OF_TABLE, top)
+    becomes(page, TOP_OF_ARMS, top)
     assert page.locator("th[aria-sort=ascending]").count() == 1
     assert page.locator("input[type=search]").first.input_value() == "ce"
     assert page.locator("table.arms tbody tr:visible").count() == 2
