@@ -13,7 +13,7 @@ from pipelines.ledger.ledger import Ledger
 
 def finish(place: Path, key: str, passes: int) -> None:
     ledger = Ledger.open(str(place))
-    ledger.create_study({})
+    ledger.create_study({"hash": "0", "protocol": {}})
     ledger.add_trial({"key": key, "arm": "ce"})
     ledger.attempt(key, ledger.new_attempt(key)).finish({"passes": passes}, [])
 

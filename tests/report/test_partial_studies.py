@@ -29,11 +29,15 @@ def test_a_study_that_has_just_begun_has_no_answer_and_no_figure(tmp_path):
     assert all(figure.caption.startswith("Left out: ") for figure in figures_of(storage).values())
 
 
-def test_half_way_the_searches_are_drawn_and_the_final_runs_are_left_out(tmp_path):
-    storage = write_study(tmp_path, small_study(ARMS_OF_ALL_KINDS, trials=4), limit=30)
+def test_half_way_the_searches_are_drawn_and_final_runs_of_untuned_arms_alone(tmp_path):
+    """Those need no search, and come first."""
+    study = small_study(ARMS_OF_ALL_KINDS, trials=4)
+    storage = write_study(tmp_path, study, limit=30)
     write_report(storage)
     assert figures_of(storage)["hyperparameters"].views
-    assert not figures_of(storage)["scores"].views
+    results = json.loads(read(storage, "results.json"))
+    done = {name for name, arm in results["arms"].items() if arm["test"]["last"]["n"]}
+    assert done and not any(study.arm(name).tuned for name in done)
     assert re.search(r"30 of \d+ runs have ended", read(storage, "report.html"))
 
 

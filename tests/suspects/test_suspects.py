@@ -53,7 +53,7 @@ def storage(tmp_path_factory):
     protocol = study.protocol.model_copy(update={"schedule": schedule})
     study = study.model_copy(update={"protocol": protocol})
     options = Options(str(folder / "runs"), "inline", "disabled", "cpu")
-    return launch(study, options, Console(quiet=True))
+    return launch(study, options, Console(quiet=True)).storage
 
 
 @pytest.fixture(scope="module")
