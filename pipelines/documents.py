@@ -26,7 +26,8 @@ def encode(document: Mapping[str, object], path: str = "") -> bytes:
 def decode(data: bytes | None, path: str = "") -> Json | None:
     """A JSON object that was stored (see `encode`); None if it is missing or damaged.
 
-    Documents of version 0.1 have no digest, and are believed as long as they are JSON.
+    Documents of version 0.1 have no digest, and are believed as long as they are JSON; the first
+    digests did not know of places.
     """
     try:
         document = json.loads(data or b"")
@@ -36,7 +37,7 @@ def decode(data: bytes | None, path: str = "") -> Json | None:
         return None
     if DIGEST in document:
         stored = document.pop(DIGEST)
-        return document if stored == _digest(document, path) else None
+        return document if stored in (_digest(document, path), _digest(document, "")) else None
     # The digest was written last: if its very name is damaged, it says that the rest is not.
     name, value = document.popitem()
     return document if value == _digest(document, path) else document | {name: value}

@@ -1,6 +1,6 @@
 """When two results are the same."""
 
-from pipelines.documents import differences
+from pipelines.documents import decode, differences, encode
 
 OLD = {"passes": 3, "held_out": {"score": {"last": 0.5}, "last": {"accuracy": 0.5}}}
 
@@ -27,3 +27,9 @@ def test_the_rest_is_compared_whatever_one_of_them_lacks():
 
 def test_what_differs_from_run_to_run_does_not_count():
     assert differences(OLD | {"cost": 1, "attempt": 1}, OLD | {"cost": 2}) == []
+
+
+def test_a_digest_that_does_not_know_of_places_is_believed_and_another_places_is_not():
+    document = {"key": "ce-1", "passes": 7}
+    assert decode(encode(document), "trials/ce-1/result.json") == document
+    assert decode(encode(document, "trials/ce-2/result.json"), "trials/ce-1/result.json") is None
