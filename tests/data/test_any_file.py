@@ -47,8 +47,9 @@ def compare(dataset: Dataset, kind: FileKind, file: Path) -> None:
     """What is accepted is finite, within its classes, and what another reader says.
 
     That one may find no values: of damaged GIF files torchvision's gives whatever was in memory,
-    each time another. Or it is stricter, and refuses the file. Then nothing is lost of what was in it: of a file
-    that is cut short, and of a kind with checksums. Others hold what their bytes happen to say.
+    each time another. Or it is stricter, and refuses the file. Then nothing is lost of what was in
+    it: of a file that is cut short, and of a kind with checksums. Others hold what their bytes
+    happen to say.
     """
     assert np.isfinite(dataset.x).all() and len(dataset.x) == len(dataset.observed)
     assert dataset.observed.min() >= 0 and dataset.observed.max() < len(dataset.classes)
