@@ -182,12 +182,11 @@ class StudyResults:
         trial = self._state.trials.get(key)
         if trial is None or trial.result is None:
             raise UserError(f"storage {self.storage!r}: no trial {key!r} is finished")
-        path = f"trials/{key}/attempts/{trial.result['attempt']}/{MODEL}"
-        content = self._ledger.storage.read(path)
+        content = self._ledger.artifact(trial, MODEL)
         if content is None:
             raise UserError(
-                f"storage {self.storage!r}: trial {key!r} has no {MODEL}; models are kept of "
-                "completed final and default trials"
+                f"storage {self.storage!r}: trial {key!r} has no {MODEL}, or a damaged one; models "
+                "are kept of completed final and default trials"
             )
         return io.BytesIO(content)
 

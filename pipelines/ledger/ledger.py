@@ -27,7 +27,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipelines.documents import Json, decode, encode
+from pipelines.documents import Json, decode, encode, sha256
 from pipelines.errors import UserError
 from pipelines.ledger.attempt import Attempt
 from pipelines.ledger.contents import Contents, listings, read_contents
@@ -167,6 +167,14 @@ class Ledger:
         paths = {t.key: t.history_path for t in trials if t.history_path}
         documents = self._documents([*paths.values()])
         return {key: doc["rows"] for key, doc in zip(paths, documents, strict=True) if doc}
+
+    def artifact(self, trial: TrialRecord, name: str) -> bytes | None:
+        """A file that a finished trial left beside its result; None if it is missing or damaged."""
+        assert trial.result is not None
+        folder = attempt_folder(trial.key, trial.result["attempt"])
+        data = self.storage.read(f"{folder}/{name}")
+        written = trial.result.get("files", {}).get(name)  # version 0.1 had no digests
+        return None if data is None or written not in (None, sha256(data)) else data
 
     def running(
         self, trials: Iterable[TrialRecord], since: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from methods.objective import Objective, PhaseInfo
 from pipelines import own_modules
 from pipelines.documents import Json, decode
-from pipelines.errors import UserError
+from pipelines.errors import UserError, one_line
 from pipelines.models.build import build
 from pipelines.models.heads import Ensemble, feature_width
 from pipelines.study.method_loading import build_method, importable
@@ -113,4 +114,10 @@ def _saved(file: str | Path | BinaryIO) -> Json:
             folder = Path(file).resolve().parents[4]
             request = decode((folder / "request.json").read_bytes(), "request.json") or {}
             own_modules.search(request.get("modules", {}).values())
-    return torch.load(file, weights_only=True, map_location="cpu")
+    try:
+        return torch.load(file, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        name = repr(str(file)) if isinstance(file, str | Path) else "the file"
+        raise UserError(
+            f"{name} is no trial's model, or a damaged one: {one_line(error)}"
+        ) from None

@@ -10,7 +10,6 @@ from typing import Any
 from pipelines.analysis.record import Range
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.words import count
-from pipelines.ledger.layout import attempt_folder
 from pipelines.ledger.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.report.study_state import StudyState
@@ -147,14 +146,13 @@ def _model(protocol: Protocol, parameters: int | None) -> str:
 
 
 def _parameters(ledger: Ledger, study_state: StudyState) -> int | None:
-    """Numbers in a final run's saved network; None if no final run has left one."""
+    """Numbers in a final run's saved network; None if there is none whole."""
     import torch  # seconds, which `status` does without
 
     for record in study_state.records:
         trial = study_state.trials[record.key]
         if record.role == "final" and trial.result is not None:
-            folder = attempt_folder(trial.key, trial.result["attempt"])
-            saved = ledger.storage.read(f"{folder}/{MODEL}")
+            saved = ledger.artifact(trial, MODEL)
             if saved is not None:
                 weights = torch.load(io.BytesIO(saved), weights_only=True)["weights"]
                 return sum(w.numel() for name, w in weights.items() if not name.endswith(BUFFERS))

@@ -57,14 +57,13 @@ def _predict_repeat(
     train = prepare(study_state.study.protocol, runs[0].data_seed).train
     probabilities, weights = [], []
     for record in runs:
-        result = study_state.trials[record.key].result
-        assert result is not None
-        folder = f"trials/{record.key}/attempts/{result['attempt']}"
-        model, examples = (ledger.storage.read(f"{folder}/{name}") for name in (MODEL, EXAMPLES))
+        trial = study_state.trials[record.key]
+        model, examples = (ledger.artifact(trial, name) for name in (MODEL, EXAMPLES))
         if model is None or examples is None:
             raise UserError(
-                f"{folder}: {MODEL} or {EXAMPLES} is missing; `prune --models` keeps those of each "
-                "arm's best trial alone"
+                f"trial {record.key!r}: {MODEL} or {EXAMPLES} is missing or damaged: `prune "
+                "--models` keeps those of each arm's best trial alone, `launch --retry damaged` "
+                "restores damaged ones"
             )
         probabilities.append(_predict(load_model(io.BytesIO(model)), train))
         weight = torch.load(io.BytesIO(examples), weights_only=True)["weight"].double()

@@ -191,3 +191,14 @@ def test_a_study_without_final_trials_has_no_suspects_yet(storage, tmp_path):
         result.unlink()
     with pytest.raises(UserError, match="no completed final trial"):
         find_suspects(*load_study_state(str(copy)))
+
+
+def test_damaged_models_are_told_in_one_line_and_cost_the_report_nothing(storage, tmp_path, capsys):
+    copy = tmp_path / "runs"
+    shutil.copytree(storage, copy)
+    for model in copy.glob("trials/*/attempts/*/model.pt"):
+        model.write_bytes(bytes(model.stat().st_size))
+    assert run("suspects", str(copy), "--arm", "ce") == 2
+    error = capsys.readouterr().err
+    assert "model.pt or examples.pt is missing or damaged" in error and error.count("\n") == 1
+    assert run("report", str(copy)) == 0

@@ -109,7 +109,7 @@ def test_the_weights_that_a_trial_learned_are_loaded_from_its_study(results):
 
 def test_a_search_trial_has_no_model(results):
     key = next(record.key for record in results.records if record.role == "search")
-    with pytest.raises(untuned.UserError, match=r"has no model\.pt; models are kept of"):
+    with pytest.raises(untuned.UserError, match=r"has no model\.pt, or a damaged one; models"):
         results.load_model(key)
 
 

@@ -130,3 +130,12 @@ def test_two_networks_are_loaded_as_one_that_predicts_their_mean():
     accuracy = (predicted == task.test.y).double().mean().item()
     assert accuracy == pytest.approx(result["held_out"]["last"]["accuracy"], abs=1e-12)
     assert len(state["model"]) == 2 * len(finished(training_spec("ce"))[1]["model"])
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: bytes(len(data))])
+def test_a_damaged_model_is_one_line(damage, meta_weight_net, tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(damage(meta_weight_net[2]))
+    for load in (untuned.load_model, untuned.load_objective):
+        with pytest.raises(untuned.UserError, match=r"model.pt' is no trial's model, or a damaged"):
+            load(path)
