@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -253,6 +254,8 @@ def main() -> None:
             message, status = str(error), error.status
         except typer.TyperException as error:
             message, status = usage_line(error), UserError.status
+        except KeyboardInterrupt:  # a launch that has begun handles it
+            message, status = "interrupted", 128 + signal.SIGINT
         except Exception as error:
             from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 

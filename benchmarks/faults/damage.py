@@ -163,7 +163,9 @@ class Damage:
         """
         names = [self.path]
         if self.key is not None:
-            path = self.path.replace("pruned.json", "model.pt")
+            path = self.path
+            if self.way in GONE:
+                path = path.replace("pruned.json", "model.pt")
             names = [self.key, path.removeprefix(f"trials/{self.key}/")]
         return any(all(name in line for name in names) for line in words.splitlines())
 

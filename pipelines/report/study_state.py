@@ -212,7 +212,7 @@ def open_study(storage: str, asked: dict[str, Any] | None = None) -> tuple[Ledge
     ledger = Ledger.open(storage, create=False)
     document, request = ledger.study(), ledger.request()
     assert document is not None
-    if request is None:
+    if request is None or "request" not in request:  # another file, without a digest, in its place
         raise UserError(
             f"storage {storage!r}: request.json is damaged or gone; launch the study again, which "
             "writes it anew"

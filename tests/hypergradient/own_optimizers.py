@@ -1,10 +1,12 @@
 """Optimizers as users write them: some that can be differentiated, and some that cannot."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch.optim import Optimizer
 
 
-class Own(Optimizer):
+class Own(Optimizer, ABC):
     def __init__(self, params, lr=0.1, rho=0.5):
         super().__init__(params, {"lr": lr, "rho": rho})
 
@@ -15,8 +17,9 @@ class Own(Optimizer):
                 if p.grad is not None:
                     self.move(p, p.grad, group)
 
+    @abstractmethod
     def move(self, p, grad, group):
-        raise NotImplementedError
+        """Change one parameter in place."""
 
 
 class Cubic(Own):
@@ -47,6 +50,9 @@ class Misled(Own):
         p.add_(grad + grad.detach(), alpha=-float(group["lr"]))
 
 
-class Closure(Own):
+class Closure(Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
     def step(self, closure):
         closure()
