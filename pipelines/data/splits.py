@@ -23,7 +23,7 @@ def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> d
 
     meta, val and test come from examples whose true label is known, train is what is left. val is
     drawn before meta, so that neither test nor val changes with the size of meta, and smaller meta
-    sets lie within larger ones.
+    sets lie within larger ones. `splits.meta_classes` says how often meta has each class.
 
     splits: sizes. seed: the study's, draws test. data_seed: draws val and meta.
 
@@ -37,7 +37,8 @@ def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> d
     drawn = {}
     for name, size in (("val", splits.val), ("meta", splits.meta)):
         candidates, rng = np.flatnonzero(free & known), keyed_rng(data_seed, name)
-        drawn[name] = _stratified(dataset, candidates, size, name, rng)
+        equal = name == "meta" and splits.meta_classes == "equal"
+        drawn[name] = _stratified(dataset, candidates, size, name, rng, equal)
         free[drawn[name]] = False
     return {"train": np.flatnonzero(free), "meta": drawn["meta"], "val": drawn["val"], "test": test}
 
@@ -57,11 +58,17 @@ def _test_rows(dataset: Dataset, size: int | None, seed: int) -> Rows:
 
 
 def _stratified(
-    dataset: Dataset, candidates: Rows, size: int, name: str, rng: np.random.Generator
+    dataset: Dataset,
+    candidates: Rows,
+    size: int,
+    name: str,
+    rng: np.random.Generator,
+    equal: bool = False,
 ) -> Rows:
     """A random sample in which classes are as frequent as in the candidates, at least one each.
 
-    name: of the split, for errors.
+    name: of the split, for errors. equal: classes are equally frequent, but for those of which that
+    would be more than half of the candidates: it stays at half, and the others have more.
     """
     truth, classes = dataset.truth[candidates], len(dataset.classes)
     counts = np.bincount(truth, minlength=classes)
@@ -70,15 +77,18 @@ def _stratified(
             f"class {dataset.classes[counts.argmin()]!r}: no example with a known true label "
             f"is left for splits.{name} = {size}"
         )
-    if not classes <= size <= len(candidates):
+    most = np.maximum(counts // 2, 1) if equal else counts
+    if not classes <= size <= most.sum():
+        left = "half of what is left of each class" if equal else "what is left"
         raise UserError(
             f"splits.{name} = {size}: must be between {classes} (one per class) "
-            f"and {len(candidates)} (what is left)"
+            f"and {most.sum()} ({left})"
         )
     # One of each class, then each next place goes to the class that is furthest below its share.
-    sizes, share = np.ones(classes, np.int64), size * counts / len(candidates)
+    sizes = np.ones(classes, np.int64)
+    share = np.full(classes, size / classes) if equal else size * counts / len(candidates)
     while sizes.sum() < size:
-        sizes[(share - sizes).argmax()] += 1
+        sizes[np.where(sizes < most, share - sizes, -np.inf).argmax()] += 1
     return np.sort(candidates[thin(truth, sizes, rng)])
 
 

@@ -90,6 +90,9 @@ class Splits(Strict):
     val: int = Field(default=100, ge=1)
     test: int | None = Field(default=None, ge=1, description="none: the source's own test set")
     val_labels: Literal["clean", "corrupted"] = "clean"
+    meta_classes: Literal["as_is", "equal"] = added(
+        "as_is", description="of meta: as frequent as in the source, or equally often"
+    )
 
 
 class Model(Strict):

@@ -8,6 +8,7 @@ docs/study.md is the reference.
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import product
 from pathlib import Path
@@ -204,12 +205,16 @@ def _check_arms(study: Study) -> None:
 
 
 def with_absolute_paths(study: Study, base: Path) -> Study:
-    """Paths in a study are relative to its file's folder, or to where it is written down."""
+    """Paths in a study are relative to its file's folder, or to where it is written down.
+
+    Raises:
+        UserError: one begins with an environment variable that is not set.
+    """
     data = study.protocol.data
 
     def place(path: Path | None) -> Path | None:
         try:
-            return path and (base / path.expanduser()).resolve()
+            return path and (base / _without_variable(path).expanduser()).resolve()
         except (OSError, ValueError, RuntimeError):  # NUL, a circle of links, the home of nobody
             return path and base / path  # where nothing is, as is told by who looks there
 
@@ -224,3 +229,19 @@ def with_absolute_paths(study: Study, base: Path) -> Study:
         }
     )
     return study.model_copy(update={"protocol": study.protocol.model_copy(update={"data": moved})})
+
+
+def _without_variable(path: Path) -> Path:
+    """A path that may begin with an environment variable: $UNTUNED_DATA/letter.parquet.
+
+    So a study can be handed on, and run wherever its data are.
+    """
+    first, *rest = path.parts or ("",)
+    if not re.fullmatch(r"\$\w+", first):
+        return path
+    if not (value := os.environ.get(first[1:])):
+        raise UserError(
+            f"path {preview(str(path))}: the environment variable {first[1:]} is not set; it must "
+            "name the folder where the data are"
+        )
+    return Path(value, *rest)

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
+BALANCED = "methods.losses.class_balanced:ClassBalanced"
 CE = "methods.losses.cross_entropy:CrossEntropy"
 ELR = "methods.losses.early_learning:EarlyLearning"
 GCE = "methods.losses.generalized_cross_entropy:GeneralizedCrossEntropy"
@@ -55,6 +57,14 @@ LOSSES: dict[str, dict[str, Any]] = {
         "phases": [{"method": FOCAL}],
         "default": {"gamma": 2.0},
         "space": GAMMA,
+    },
+    # Cui et al. 2019: the four values that they tried; 1 is inverse frequency.
+    "ce_balanced": {
+        "about": "class-balanced cross-entropy (Cui et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": BALANCED}],
+        "default": {"beta": 0.9999},
+        "space": {"beta": Choice([0.9, 0.99, 0.999, 0.9999, 1.0])},
     },
     # Zhang & Sabuncu 2018: k = 0.5, first after 40 of 120 epochs, then every 10.
     "gce_truncated": {

@@ -69,6 +69,30 @@ def test_every_class_has_one_example_in_the_smallest_splits():
     assert counts["val"] == [2, 1, 1]
 
 
+def test_an_equal_meta_set_has_all_classes_alike_and_changes_no_other_sample():
+    as_is, equal = (
+        task(splits=Splits(meta=30, val=30, test=120, meta_classes=how))
+        for how in ("as_is", "equal")
+    )
+    assert equal.description["counts"]["meta"] == [10, 10, 10]
+    assert index(equal, "val") == index(as_is, "val")
+    assert index(equal, "test") == index(as_is, "test")
+
+
+def test_an_equal_meta_set_leaves_half_of_a_rare_class_to_train_on():
+    counts = task(splits=Splits(meta=150, val=30, test=120, meta_classes="equal")).description[
+        "counts"
+    ]
+    assert counts["meta"] == [57, 56, 37] and counts["train"][2] == 38
+
+
+def test_equal_meta_sets_lie_within_larger_ones():
+    small, large = (
+        task(splits=Splits(meta=m, val=30, test=120, meta_classes="equal")) for m in (9, 120)
+    )
+    assert index(small, "meta") < index(large, "meta")
+
+
 def test_more_clean_labels_leave_test_and_val_alone_and_extend_meta():
     small, large = (task(splits=Splits(meta=m, val=30, test=120)) for m in (6, 60))
     assert index(small, "val") == index(large, "val")
@@ -114,6 +138,10 @@ def test_only_verified_examples_are_in_meta_val_and_test():
         (Splits(meta=30, val=30), "splits.test: this source has no test set of its own"),
         (Splits(meta=30, val=30, test=601), r"splits.test = 601: must be between 3 .* and 600"),
         (Splits(meta=30, val=200, test=500), r"splits.val = 200: must be between 3 .* and 100"),
+        (
+            Splits(meta=230, val=30, test=120, meta_classes="equal"),
+            r"splits.meta = 230: must be between 3 .* and 224 \(half of what is left of each",
+        ),
         (Splits(meta=2, val=30, test=120), r"splits.meta = 2: must be between 3 \(one per class"),
         (Splits(meta=70, val=30, test=500), r"class 'a': no training example is left of 300"),
         (Splits(meta=96, val=3, test=500), "no training example is left .* splits.meta = 96"),

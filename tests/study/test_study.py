@@ -108,6 +108,19 @@ def test_paths_are_relative_to_the_study_file(tmp_path):
     assert study.name == "mine" and study.protocol.data.path == tmp_path / "images"
 
 
+def test_a_path_may_begin_with_an_environment_variable(tmp_path, monkeypatch):
+    data = {"source": "arrays", "path": "$UNTUNED_DATA/a.npz", "labels": {"file": "a$b.csv"}}
+    raw = {"protocol": {"data": data}, "request": {"arms": ["ce"]}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.setenv("UNTUNED_DATA", str(tmp_path / "there"))
+    found = load_study(str(tmp_path / "mine.yaml")).protocol.data
+    assert found.path == tmp_path / "there" / "a.npz"
+    assert found.labels.file == tmp_path / "a$b.csv"
+    monkeypatch.delenv("UNTUNED_DATA")
+    with pytest.raises(UserError, match=r"'\$UNTUNED_DATA/a.npz': .* UNTUNED_DATA is not set"):
+        load_study(str(tmp_path / "mine.yaml"))
+
+
 def test_a_request_can_be_overridden_the_protocol_cannot():
     study = load_study("digits", {"trials": 1, "arms": ["gce"]})
     assert (study.request.trials, study.request.arms) == (1, ["gce"])
