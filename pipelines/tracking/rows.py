@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.documents import Json
-from pipelines.trial_documents import EDGES, LOSS_GRID, HistoryRow, Outcome
+from pipelines.trial_documents import EDGES, LOSS_GRID, WEIGHT_FUNCTION, HistoryRow, Outcome
 
 LAST_EDGE = 10.0  # drawn as the end of EDGES' last bin, which is open
 SUMMARY = ("status", "selected_epoch", "passes", "weights_auroc")
@@ -27,8 +27,7 @@ def tracked_row(row: HistoryRow) -> TrackedRow:
     edges = {
         "weights/clean": [*EDGES, LAST_EDGE],
         "weights/corrupted": [*EDGES, LAST_EDGE],
-        "learned/weight_function": LOSS_GRID,
-    }
+    } | {name: LOSS_GRID for name in row if name.startswith(WEIGHT_FUNCTION)}
     return {
         name: Histogram(value, edges[name]) if name in edges else value
         for name, value in row.items()

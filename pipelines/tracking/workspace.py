@@ -16,12 +16,11 @@ from wandb_workspaces.expr import And
 
 from pipelines.analysis.results_schema import Results
 from pipelines.report.figures.plot import Figure
-from pipelines.trial_documents import Role
+from pipelines.trial_documents import WEIGHT_FUNCTION, Role
 
 TABLES = ("arms", "budget")  # logged by the report run
 PAGE = "report"  # the whole report.html, logged by the report run
 REPORT_RUN = "report"  # its job type; every other run's is the role of its trial
-WEIGHT_FUNCTION = "learned/weight_function"  # a histogram, no curve
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def _sections(study: LoggedStudy) -> list[ws.Section]:
 
 def curves(study: LoggedStudy) -> dict[str, list[Any]]:
     """Line plots by subject: training, learned hyperparameters, example weights."""
-    learned = [k for k in study.keys if k.startswith("learned/") and k != WEIGHT_FUNCTION]
+    numbers = [k for k in study.keys if not k.startswith(WEIGHT_FUNCTION)]  # those are histograms
+    learned = [k for k in numbers if k.startswith("learned/")]
     weights = ["weights/auroc", "weights/clean_mean", "weights/corrupted_mean", "weights/zero"]
     return {
         "Training": _lines([f"val/{study.results['metric']}", "train/loss", "lr"], study),

@@ -98,7 +98,9 @@ def test_memory_changes_in_place_and_alike_where_a_row_occurs_twice(name):
         assert torch.equal(value, again.state_dict()[key]), key
 
 
-@pytest.mark.parametrize("name", those_but("MetaWeightNet", "EarlyLearning"))  # they detach
+@pytest.mark.parametrize(
+    "name", those_but("MetaWeightNet", "CMWNet", "EarlyLearning")
+)  # they detach
 def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
     objective, soft = build(name), logits(2.0).roll(1, 0).softmax(1)
     for given in (hard(), batch_of(soft)):
@@ -124,6 +126,7 @@ NOT_LINEAR = (
     "LearningToReweight",
     "RandomWeights",
     "MetaWeightNet",
+    "CMWNet",
     "SmallLoss",
     "CoTeaching",
     "MetaLabelCorrection",

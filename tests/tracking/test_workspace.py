@@ -31,6 +31,7 @@ RESULTS = {
     },
 }
 KEYS = ["epoch", "val/macro_f1", "train/loss", "learned/q", "learned/weight_function"]
+KEYS.append("learned/weight_function_2")
 
 
 PANEL = Panel([], go.Layout())
