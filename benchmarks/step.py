@@ -4,7 +4,8 @@
                               [--grow batch,width,classes] [--json FILE]
 
 All steps are those of real trials on random images. In each round every one is timed once, and
-divided by the plain step of that round; shown are medians, and quartiles as the spread. On a CPU
+divided by the plain step of that round; shown are medians, and quartiles as the spread. "Count" is
+the passes by arithmetic, "work" what layers multiply, both of the plain step's. On a CPU
 seconds are the process's own, so that other processes disturb less; on a GPU they are wall time.
 Peak memory is what a step allocates at most beyond what was there before it; "of all" counts what
 a trial holds between its steps too: model, meta-parameters, optimizers' state.
@@ -38,6 +39,7 @@ from benchmarks.timing import (
     Record,
     held_bytes,
     interleaved,
+    multiplications,
     ratios,
     seconds_of,
     warm_up,
@@ -56,14 +58,15 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     trials = {(arm, out): make_trial(shape, arm, device, out) for arm, out in wanted}
     steppers = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in cases]
     works: list[Callable[[], None]] = [*steppers, loader(trials["ce", ()].training)]
+    counted = [multiplications(stepper) for stepper in steppers]  # first: no step is replayed yet
     peaks = [warm_up(work, device) for work in works]
     held = [held_bytes(stepper.training) for stepper in steppers]
     repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
     columns = interleaved(works, repeats, rounds, device)
     common = flat(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
-    for case, stepper, seconds, peak, rest in zip(
-        cases, steppers, columns, peaks, held, strict=False
+    for case, stepper, seconds, peak, rest, multiplied in zip(
+        cases, steppers, columns, peaks, held, counted, strict=False
     ):
         how = stepper.phase.meta.model_dump(
             include={"engine", "lookahead", "graph", "step", "last_layers", "horizon"}
@@ -71,6 +74,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
+        known["multiplications_ratio_to_plain"] = multiplied / counted[0]
         known |= stepper.recording()
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}
         known["allocated_ratio_to_plain"] = (peak + rest) / (peaks[0] + held[0])
@@ -109,7 +113,17 @@ def table(records: list[Record]) -> Table:
         **first
     )
     shown = Table(title=f"{title} {first['options']}", title_justify="left")
-    for column in ("step", "count", "time", "quartiles", "peak", "of all", "seconds", "images/s"):
+    for column in (
+        "step",
+        "count",
+        "work",
+        "time",
+        "quartiles",
+        "peak",
+        "of all",
+        "seconds",
+        "images/s",
+    ):
         shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for r in records:
         usual = Meta().model_dump()
@@ -124,6 +138,7 @@ def table(records: list[Record]) -> Table:
         shown.add_row(
             " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),
             f"{r['count']:.2f}",
+            f"{r['multiplications_ratio_to_plain']:.2f}" if r["count"] else "",
             f"{r['ratio_to_plain']:.3g}",
             f"{r['ratio_low']:.3g}-{r['ratio_high']:.3g}",
             f"{r['peak_ratio_to_plain']:.2f}" if "peak_ratio_to_plain" in r else "",

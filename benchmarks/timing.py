@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from pipelines.training import cuda_graph
 from pipelines.training.phase import PhaseTraining
@@ -70,6 +72,32 @@ def peak_bytes(work: Callable[[], None], device: torch.device) -> int:
         total += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
         highest = max(highest, total)
     return highest
+
+
+class _Multiplications(TorchDispatchMode):
+    """Counts those of layers, by PyTorch's formulas of its operators.
+
+    FlopCounterMode itself also follows modules, and fails where gradients in leaves are asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator."""
+        given = kwargs or {}
+        result = func(*args, **given)
+        formula = flop_registry.get(func.overloadpacket)
+        self.total += formula(*args, **given, out_val=result) if formula else 0
+        return result
+
+
+def multiplications(work: Callable[[], None]) -> int:
+    """Multiplications and additions of layers: what a piece of work costs on any machine."""
+    with _Multiplications() as counter:
+        work()
+    return counter.total
 
 
 def ratios(seconds: tuple[float, ...], plain: tuple[float, ...], batch: int) -> Record:

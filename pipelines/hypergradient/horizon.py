@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.hypergradient.engines import (
+    OutputTensors,
     Problem,
     Step,
     clean_gradient,
@@ -40,12 +41,13 @@ from pipelines.study.phases import Engine
 
 
 class Stored(NamedTuple):
-    """Where a look-ahead step began, and along which gradient it went."""
+    """Where a look-ahead step began, along which gradient it went, and the outputs there."""
 
     problem: Problem
     theta: Parameters
     grads: Parameters
     state: State
+    z: OutputTensors | None
 
 
 def hypergradient_over(
@@ -73,7 +75,7 @@ def hypergradient_over(
             curved, parts = _second_derivatives(begun, along, phi)
             ahead = {name: ahead[name] + curved[name] for name in ahead}
         else:
-            parts = through_step(begun.problem, begun.theta, phi, along, engine)
+            parts = through_step(begun.problem, begun.theta, phi, along, engine, z=begun.z)
         total = [a + b for a, b in zip(total, parts, strict=True)]
     return total
 
@@ -98,9 +100,9 @@ def _look_ahead(
     stored, state = [], _state(step, theta)
     for problem in problems:
         leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
-        found, _ = slopes(problem, leaves, None)
+        found, z = slopes(problem, leaves, None)
         grads = dict(zip(theta, found, strict=True))
-        stored.append(Stored(problem, leaves, grads, state))
+        stored.append(Stored(problem, leaves, grads, state, z))
         with torch.no_grad():
             theta, state = _step(step, leaves, grads, state)
     return stored, theta, state

@@ -17,11 +17,14 @@ from pipelines.study.study_file import Study
 def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> int:
     """Example passes of a meta step on `batch` training and `clean` clean examples.
 
-    A forward counts 1, a backward 2, a forward in forward mode 3. Where only the last layers take
-    part in it, what comes before them is a plain forward, and they themselves are not counted.
+    A forward counts 1, a backward 2, a forward in forward mode 3; of a second derivative what its
+    multiplications are, a mean of fully connected and convolutional networks. Where only the last
+    layers take part in it, what comes before them is a plain forward, and they themselves are not
+    counted.
     """
     backward, tangents = (2, 2) if meta.last_layers is None else (0, 0)
-    taken = fresh_each_step or meta.lookahead == "alternating"
+    exact = meta.engine == "double_backward"
+    taken = fresh_each_step or meta.lookahead == "alternating" or exact
     retained = meta.graph == "retain"
     look_ahead = 0 if taken else backward + (0 if retained else 1)
     known = retained or not fresh_each_step
@@ -29,12 +32,13 @@ def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> in
         "forward": 1 + tangents,
         "finite_difference": 2,
         "one_sided_difference": 1 if known else 2,
-        "double_backward": 6,
+        "double_backward": 6 if meta.last_layers is None else 1,  # with its own look-ahead
     }[meta.engine]
-    # Each further step: its look-ahead, and again with a graph that is differentiated.
-    exact = meta.engine == "double_backward"
-    further = (9 if exact else 12) if meta.last_layers is None else (1 if exact else 2)
-    look_ahead += (meta.horizon - 1) * further
+    later = meta.horizon - 1
+    if meta.last_layers is not None:
+        look_ahead += later if exact else 2 * later
+    else:  # each step's look-ahead, and again with a graph that is differentiated
+        look_ahead += 17 * later // 2 if exact else 12 * later
     return (look_ahead + engine) * batch + (1 + backward) * clean
 
 

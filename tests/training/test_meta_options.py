@@ -33,7 +33,7 @@ COUNTS = [
     ("mw_net", {"lookahead": "alternating", "engine": "one_sided_difference"}, 7),
     ("mw_net", {"last_layers": 1}, 6),
     ("mw_net", {"horizon": 3}, 12 + 2 * 12),
-    ("mw_net", {"horizon": 3, "engine": "double_backward"}, 15 + 2 * 9),
+    ("mw_net", {"horizon": 3, "engine": "double_backward"}, 12 + 17),
     ("l2rw", {}, 9),
     ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}, 7),
     ("l2rw", {"last_layers": 1}, 5),

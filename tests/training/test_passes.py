@@ -1,0 +1,58 @@
+"""Example passes against the multiplications that a step takes, which no load of a machine alters.
+
+As many clean examples as others, as in `benchmarks.step`. A network whose first layer is most of it
+is another matter: that layer's inputs need no gradient.
+"""
+
+import pytest
+import torch
+
+from benchmarks.timing import multiplications
+from pipelines.training.trial import TrainingRun
+from tests.conftest import in_phase, small_study, training_spec, under
+
+EXAMPLES = 99  # a third of those for training
+SPLITS = {"splits.meta": EXAMPLES, "splits.val": 50, "splits.test": 1351}
+STUDY = small_study(["ce", "l2rw", "mw_net", "gce_learned", "sce_learned", "coteaching"])
+MODELS = {
+    "mlp": {"model.name": "mlp", "model.options": {"hidden": [256] * 6}},
+    "cnn": {"model.name": "cnn", "model.options": {"width": 16}},
+}
+ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
+WAYS = [
+    *(("l2rw", {"engine": engine}) for engine in ENGINES),
+    *(("l2rw", {"engine": engine, "last_layers": 1}) for engine in ENGINES),
+    ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}),
+    *(("mw_net", {"engine": engine}) for engine in ENGINES),
+    *(("mw_net", {"engine": engine, "last_layers": 1}) for engine in ENGINES),
+    *(("mw_net", {"engine": engine, "graph": "retain"}) for engine in ENGINES[:3]),
+    *(("mw_net", {"engine": engine, "lookahead": "alternating"}) for engine in ENGINES[:3]),
+    *(("gce_learned", {"engine": engine, "horizon": 2}) for engine in ENGINES),
+    *(("mw_net", {"engine": engine, "horizon": 4}) for engine in ENGINES),
+    *(("mw_net", {"engine": e, "horizon": 3, "last_layers": 1}) for e in ENGINES),
+    ("gce_learned", {"step": "own"}),
+    ("gce_learned", {"step": "own", "horizon": 3}),
+]
+
+
+def one_step(arm, model, **meta):
+    """The passes of a step, and its multiplications."""
+    spec = in_phase(training_spec(arm, STUDY), meta=meta | {"batch_size": EXAMPLES})
+    training = TrainingRun(under(spec, SPLITS | MODELS[model]), torch.device("cpu")).training
+    step_inputs, passes = training.epoch_inputs(0)[0], []
+    found = multiplications(lambda: passes.append(training.step(step_inputs, 0, 0)[1]))
+    return passes[0], found
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    """A network, and the multiplications of a pass by a plain step of it."""
+    passes, found = one_step("ce", request.param)
+    return request.param, found / passes
+
+
+@pytest.mark.parametrize(("arm", "meta"), WAYS, ids=str)
+def test_the_count_of_passes_is_what_a_step_multiplies(arm, meta, model):
+    name, per_pass = model
+    passes, found = one_step(arm, name, **meta)
+    assert 1 / 1.1 < passes * per_pass / found < 1.1
