@@ -82,6 +82,13 @@ class Phase(Strict):
         description="of a pool without the training split: its own size, or that of the training "
         "split, so that the phase takes as many steps as others",
     )
+    ema: float | None = added(
+        None,
+        gt=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is then what is evaluated, "
+        "saved and handed to the next phase",
+    )
     schedule: dict[str, Any] = Field(
         {}, description="entries of the protocol's schedule, overridden"
     )

@@ -30,7 +30,7 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
     best = state["best"] if protocol.epoch == "selected" else None
     phase = spec.phases[best["phase"] if best else state["position"][0]]
     model = {
-        "weights": _on_cpu((best or state)["model"]),
+        "weights": _on_cpu(best["model"] if best else _evaluated(state)),
         "objective": _objective(phase, protocol, task, (best or state)["objective"]),
         "model": protocol.model.model_dump(),
         "networks": method_class(phase.method).networks,
@@ -48,6 +48,12 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
         "weight": state["example_weights"].cpu()[index],
     }
     return {MODEL: _bytes(model), EXAMPLES: _bytes(examples)}
+
+
+def _evaluated(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights that the last evaluation saw: their average, where the phase has one."""
+    average = state["average"]
+    return state["model"] | (average["weights"] if average else {})
 
 
 def _objective(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs, generator
+from methods.objective import Batch, Key, Objective, Outputs
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step, with_penalty
@@ -22,12 +24,14 @@ from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
+from pipelines.training.epoch_choices import EpochChoices
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.passes import meta_passes
 from pipelines.training.phase_start import predictor
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
 from pipelines.training.step_inputs import StepInputs, epoch_inputs
+from pipelines.training.weight_average import WeightAverage
 
 
 class PhaseTraining:
@@ -60,7 +64,11 @@ class PhaseTraining:
         self.network = Network(
             model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
         )
-        self.predict = predictor(self.network, task, phase.pool)
+        self.average = WeightAverage(model, phase.ema) if phase.ema else None
+        #: Inside, the model has the weights that it is judged by.
+        self.as_evaluated = self.average.in_place if self.average else nullcontext
+        self.predict = predictor(self.network, task, phase.pool, self.as_evaluated)
+        self.choices = EpochChoices(objective, self.predict)
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)
         self.theta = self.network.parameters()
@@ -78,11 +86,12 @@ class PhaseTraining:
         self.captured_steps = CapturedSteps(recorder) if recorder else None
 
     def epoch_inputs(self, epoch: int) -> list[StepInputs]:
-        """The random choices of an epoch's batches."""
+        """The random choices of an epoch's batches; what is chosen before it has been."""
         available = len(self.task.meta)
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
-        order = self._order(epoch)
+        seed, number = self.key
+        order = self.choices.order((seed, "order", number, epoch), len(self.pool), self.epoch_size)
         numbers = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
         rates = [(self._scheduled(n), n / self.steps) for n in numbers]
         if self.captured_steps:
@@ -99,23 +108,6 @@ class PhaseTraining:
 
     def _scheduled(self, number: int) -> float:
         return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
-
-    def _order(self, epoch: int) -> Tensor:
-        """Rows of the pool in this epoch's order.
-
-        Drawn without replacement until all have been, or with the method's own weights.
-        """
-        seed, phase = self.key
-        gen = generator(seed, "order", phase, epoch)
-        with torch.no_grad():
-            weights = self.objective.begin_epoch(epoch, self.predict)
-        if weights is not None:
-            return torch.multinomial(
-                weights.cpu(), self.epoch_size, replacement=True, generator=gen
-            )
-        rounds = math.ceil(self.epoch_size / len(self.pool))
-        orders = [torch.randperm(len(self.pool), generator=gen) for _ in range(rounds)]
-        return torch.cat(orders)[: self.epoch_size]
 
     def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""
@@ -168,7 +160,7 @@ class PhaseTraining:
         # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.
         if real is not None and kept is not None:
             self._meta_step(batch, step_inputs, real, *kept, outputs)
-        # 6. Memory of the method, and the sums of the epoch.
+        # 6. Memory of the method, the average of the weights, and the sums of the epoch.
         self._account(outputs, losses, batch)
         return StepOutput([each.logits for each in outputs.each()], logit_grads, batch)
 
@@ -190,6 +182,8 @@ class PhaseTraining:
     def _account(self, outputs: Outputs, losses: Tensor, batch: Batch) -> None:
         with torch.no_grad():
             self.objective.after_step(outputs, losses, batch)
+        if self.average:
+            self.average.after_step()
         self.sums["loss"] += losses.sum()
         self.sums["examples"] += len(losses)
 
@@ -198,6 +192,26 @@ class PhaseTraining:
         clean = min(how.batch_size, len(self.task.meta))
         extra = meta_passes(how, self.objective.fresh_each_step, size, clean) if meta else 0
         return self.objective.networks * (3 * size + extra)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of its state but model and objective."""
+        return {
+            "optimizer": self.descent.state_dict(),
+            "meta_optimizer": self.meta.state_dict(),
+            "sums": self.sums,
+            "choices": self.choices.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where the state was taken. Snapshots of 0.1.0 have neither choices nor average."""
+        self.descent.load_state_dict(state["optimizer"])
+        self.meta.load_state_dict(state["meta_optimizer"])
+        self.sums = state["sums"]
+        if "choices" in state:
+            self.choices.load_state_dict(state["choices"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that a step moves."""
@@ -216,6 +230,8 @@ class PhaseTraining:
         }
         if self.descent.adaptive:
             tensors["rate"] = self.descent.adaptive.tensors()
+        if self.average:
+            tensors["average"] = self.average.tensors()
         for number, optimizer in enumerate(self.optimizers()):
             values = [value for state in optimizer.state.values() for value in state.values()]
             tensors[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]

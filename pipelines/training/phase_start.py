@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -31,12 +32,21 @@ def phase_info(
     )
 
 
-def predictor(network: Network, task: Task, own: Pool) -> Predict:
-    """What gives the network's outputs in eval mode on a pool's examples; by default on `own`."""
+def predictor(
+    network: Network,
+    task: Task,
+    own: Pool,
+    as_evaluated: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Predict:
+    """What gives the network's outputs in eval mode on a pool's examples; by default on `own`.
+
+    as_evaluated: the network has the weights inside that predict.
+    """
 
     def predict(pool: Pool | None = None) -> PoolOutputs:
         split = task.pool(pool or own)
-        outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
+        with as_evaluated():
+            outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))
         return PoolOutputs(outputs, split.index, split.y, split.trusted)
 
     return predict

@@ -128,6 +128,8 @@ class TrainingRun:
         """Go on from a phase to the next one, which may learn from what it leaves."""
         before = self.training
         before.network.close()
+        if before.average:
+            before.average.adopt()
         self.replayed = self._replayed()
         self.phase_index, self.epoch, self.step = self.phase_index + 1, 0, 0
         network = Network(
@@ -169,6 +171,8 @@ class TrainingRun:
 
     def _epoch(self) -> Iterator[Progress]:
         observed = self._number() in observed_epochs(sum(self.lengths))
+        if not self.step:
+            self.training.choices.begin(self.epoch)
         for step_inputs in self.training.epoch_inputs(self.epoch)[self.step :]:
             step_output, passes = self.training.step(step_inputs, self.epoch, self.step)
             if observed:
@@ -204,7 +208,8 @@ class TrainingRun:
             self.diverged = True
             row["train/loss"] = None
         else:
-            row |= self._observe(sums, observed)
+            with self.training.as_evaluated():
+                row |= self._observe(sums, observed)
         self.history.append(row)
         return row
 
@@ -220,13 +225,12 @@ class TrainingRun:
     def result(self) -> Outcome:
         """What the trial came to."""
         last, best = self.history[-1], self.evaluator.best
-        if self.diverged:
-            scores = self.evaluator.worst()
-        else:
-            network = self.training.network
-            scores = self.evaluator.final_scores(
-                last, network, self.objective, self._build_objective
-            )
+        scores = self.evaluator.worst()
+        if not self.diverged:
+            with self.training.as_evaluated():
+                scores = self.evaluator.final_scores(
+                    last, self.training.network, self.objective, self._build_objective
+                )
         return {
             "status": "diverged" if self.diverged else "completed",
             "epochs": len(self.history),
@@ -270,9 +274,6 @@ class TrainingRun:
                 "position": [self.phase_index, self.epoch, self.step],
                 "model": self.model.state_dict(),
                 "objective": self.objective.state_dict(),
-                "optimizer": self.training.descent.state_dict(),
-                "meta_optimizer": self.training.meta.state_dict(),
-                "sums": self.training.sums,
                 "example_weights": self.record.weights,
                 "example_losses": self.record.losses,
                 "best": self.evaluator.best,
@@ -281,6 +282,7 @@ class TrainingRun:
                 "seconds": self.seconds,
                 "diverged": self.diverged,
             }
+            | self.training.state_dict()
         )
 
     def load_state_dict(self, state: State) -> None:
@@ -290,11 +292,9 @@ class TrainingRun:
         self._enter_phase()
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
-        self.training.descent.load_state_dict(state["optimizer"])
-        self.training.meta.load_state_dict(state["meta_optimizer"])
+        self.training.load_state_dict(state)
         self.steps_done = state["steps"]
         self.record.weights, self.record.losses = state["example_weights"], state["example_losses"]
         self.evaluator.best = state["best"]
-        self.training.sums = state["sums"]
         for name in ("history", "passes", "seconds", "diverged"):
             setattr(self, name, state[name])

@@ -25,6 +25,16 @@ ARMS = {
         "knobs": ["schedule.lr"],
         "space": {"schedule.weight_decay": Float(1e-6, 1e-1, log=True)},
     },
+    # Tarvainen & Valpola 2017: 0.999, and 0.99 in the first epochs; they tried up to 0.9999.
+    "ce_ema": {
+        "about": "cross-entropy, predictions by the moving average of its weights (Tarvainen & "
+        "Valpola 2017)",
+        "kind": "tuned loss",
+        "phases": [{"method": CE}],
+        "default": {"ema": 0.999},
+        "knobs": ["schedule.lr", "schedule.weight_decay", "ema"],
+        "space": {"ema": Float(0.9, 0.9999)},
+    },
     # Baydin et al. 2018: their code's beta, and the range that they tried. The rate starts at the
     # schedule's.
     "lr_descent": {

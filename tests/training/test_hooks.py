@@ -164,3 +164,34 @@ def test_a_phase_cannot_go_on_with_networks_that_are_not_there():
         resolve_arm("two", {"two": entry})
     phases[1]["start"] = "initial"
     assert resolve_arm("two", {"two": entry})
+
+
+def test_what_a_method_chose_for_an_epoch_holds_when_the_epoch_is_resumed(study):
+    """It chose with the model of the epoch's beginning, which has moved since."""
+    truncated = (
+        "methods.losses.truncated_generalized_cross_entropy:TruncatedGeneralizedCrossEntropy"
+    )
+    each_epoch = {"k": 0.12, "warmup": 0.0, "every": 1}
+    spec = in_phase(training_spec("ce", study), method=truncated, hyperparameters=each_epoch)
+    rows, result = run_to_end(spec)
+    for steps in range(1, 9):
+        events = list(islice(run_trial(spec), steps))
+        more, again = run_to_end(spec, through_a_file(events[-1].snapshot()))
+        assert [e.row for e in events if e.row] + more == rows
+        assert comparable(again) == comparable(result)
+
+
+class Drawn(Remembering):
+    """Draws examples by how sure the model is of them."""
+
+    def begin_epoch(self, epoch, predict):
+        return predict().outputs.logits.softmax(1).amax(1)
+
+
+def test_the_examples_that_a_method_drew_are_those_of_the_epoch_when_it_is_resumed(study):
+    spec = in_phase(training_spec("ce", study), method=f"{__name__}:Drawn")
+    rows, _ = run_to_end(spec)
+    for steps in (1, 2, 5):
+        events = list(islice(run_trial(spec), steps))
+        more, _ = run_to_end(spec, through_a_file(events[-1].snapshot()))
+        assert [e.row for e in events if e.row] + more == rows

@@ -1,0 +1,47 @@
+"""What is chosen between epochs and holds while one lasts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.objective import Key, Objective, Predict, generator
+
+
+class EpochChoices:
+    """The examples of an epoch: all of a pool in turn, or drawn with a method's own weights.
+
+    An epoch that is resumed has them from its snapshot: the model has moved since it began.
+    """
+
+    def __init__(self, objective: Objective, predict: Predict) -> None:
+        self._objective, self._predict = objective, predict
+        self._weights: Tensor | None = None  # [n] of the pool
+
+    @torch.no_grad()
+    def begin(self, epoch: int) -> None:
+        """Let the method choose, once for each epoch."""
+        self._weights = self._objective.begin_epoch(epoch, self._predict)
+
+    def order(self, key: Key, available: int, size: int) -> Tensor:
+        """Rows [size] of a pool of `available` examples, in the epoch's order.
+
+        Drawn without replacement until all have been, or with the method's own weights.
+        """
+        gen = generator(*key)
+        if self._weights is not None:
+            return torch.multinomial(self._weights.cpu(), size, replacement=True, generator=gen)
+        rounds = math.ceil(size / available)
+        orders = [torch.randperm(available, generator=gen) for _ in range(rounds)]
+        return torch.cat(orders)[:size]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been chosen."""
+        return {"weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where the state was taken."""
+        self._weights = state["weights"]
