@@ -18,7 +18,7 @@ from pipelines.analysis.answer_schema import (
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json
 from pipelines.analysis.estimate_schema import EstimateJson
-from pipelines.analysis.pairs import compare_arms
+from pipelines.analysis.pairs import compare_arms, uses_no_more_labels
 from pipelines.analysis.record import EpochRule
 from pipelines.analysis.results_schema import ArmResults, Results
 from pipelines.analysis.selection import best_arm
@@ -150,7 +150,9 @@ class _Study:
         ours = self.results["headline"]["untuned"]
         if ours is None:
             return None
-        opponents = dict.fromkeys([PLAIN, self._best_control(), self.results["headline"]["tuned"]])
+        opponents = dict.fromkeys(
+            [PLAIN, self._best_control(ours), self.results["headline"]["tuned"]]
+        )
         gaps = [self._gap(ours, o) for o in opponents if o in self.arms]
         gaps = [gap for gap in gaps if gap["mean"] is not None]
         cost = self.arms[ours]["passes"]["ratio_to_ce"]
@@ -159,9 +161,14 @@ class _Study:
         sentence = self_tuning_sentence(own, gaps, names, cost_text(cost))
         return {"arm": ours, "gaps": gaps, "cost": cost, "sentence": sentence}
 
-    def _best_control(self) -> str | None:
-        controls = {n: a for n, a in self.arms.items() if KINDS[a["kind"]].side == "control"}
-        return best_arm({name: arm["val"]["mean"] for name, arm in controls.items()})
+    def _best_control(self, ours: str) -> str | None:
+        controls = {
+            name: arm["val"]["mean"]
+            for name, arm in self.arms.items()
+            if KINDS[arm["kind"]].side == "control"
+            and uses_no_more_labels(self.runs[name], self.runs[ours])
+        }
+        return best_arm(controls)
 
     def _opponent(self, name: str, known: Collection[str | None]) -> str:
         named = name if name in known else self._named(name)

@@ -139,7 +139,10 @@ def adjust(pairs: Sequence[Pair]) -> list[AdjustedPair]:
 
 
 def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[ControlPair]:
-    """Each self-tuning arm minus each control."""
+    """Each self-tuning arm minus each control, a simple use of its clean labels.
+
+    Of an arm that trains on none those controls are left out that do.
+    """
     arms = info["arms"]
     ours = [n for n, a in arms.items() if learns_itself(a["kind"]) and not a["tuned"]]
     controls = [n for n, a in arms.items() if KINDS[a["kind"]].side == "control"]
@@ -150,4 +153,10 @@ def compare_controls(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Contr
             **comparison_json(compare_arms(runs[u], runs[c], info["margin"])),
         }
         for u, c in product(ours, controls)
+        if uses_no_more_labels(runs[c], runs[u])
     ]
+
+
+def uses_no_more_labels(control: ArmRuns, ours: ArmRuns) -> bool:
+    """Whether who can train our arm has the control's kind of labels, too."""
+    return ours.clean_labels()["train"] != 0 or not control.clean_labels()["train"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.objective import Batch, Objective, Outputs, cross_entropy
+from methods.objective import Batch, Objective, Outputs, cross_entropy, expectation
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import (
     OutputTensors,
@@ -29,6 +29,17 @@ from pipelines.models.network import Network, tensors_of
 from pipelines.study.phases import Meta
 
 Clean = tuple[Tensor, Tensor]  # normalised inputs [M, ...], label distributions [M, K]
+
+
+def mean_absolute_error(logits: Tensor, target: Tensor) -> Tensor:
+    """sum_k y_k |e_k - p|_1 = 2 (1 - <y, p>) of logits [B, K], label distribution [B, K]: [B].
+
+    Ghosh, Kumar & Sastry 2017: with symmetric noise its minimum is that of the true labels.
+    """
+    return 2 * (1 - expectation(target, logits.softmax(dim=1)))
+
+
+CLEAN_LOSSES = {"cross_entropy": cross_entropy, "mae": mean_absolute_error}
 
 
 class MetaLearner:
@@ -108,6 +119,7 @@ class MetaLearner:
             moves=not self.objective.fresh_each_step,
             penalty=lambda theta: self.objective.penalty(constants | dict(theta)),
             purpose=f"forward{place}",
+            loss=CLEAN_LOSSES[self.meta.loss],
         )
 
     def check(self, model: nn.Module, x: Tensor) -> None:
@@ -189,6 +201,7 @@ def _problem(
     moves: bool,
     penalty: Callable[[Parameters], Tensor | None],
     purpose: str,
+    loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Problem:
     """The bilevel problem of one step, under the network's key of that step."""
 
@@ -199,7 +212,7 @@ def _problem(
     def clean_loss(theta: Parameters) -> Tensor:
         network.reseed("clean")
         outputs = network.forward_with(theta, clean[0]).each()
-        return torch.stack([cross_entropy(o.logits, clean[1]).mean() for o in outputs]).mean()
+        return torch.stack([loss(o.logits, clean[1]).mean() for o in outputs]).mean()
 
     return Problem(outputs, losses, clean_loss, moves, penalty)
 

@@ -65,12 +65,14 @@ def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:
 def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
     """Clean labels that training uses: trained on, or learned from through the clean loss."""
     splits = protocol.splits
-    meta = any(
-        "meta" in phase.pool or bound_method(phase.method, phase.hyperparameters).meta_learns
-        for phase in phases
-    )
+    meta = any("meta" in phase.pool or _learns_from_meta(phase) for phase in phases)
     val = splits.val_labels == "clean" and any("val" in phase.pool for phase in phases)
     return splits.meta * meta + splits.val * val
+
+
+def _learns_from_meta(phase: Phase) -> bool:
+    learns = bound_method(phase.method, phase.hyperparameters).meta_learns
+    return learns and phase.meta.source == "meta"
 
 
 def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:

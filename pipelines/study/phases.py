@@ -44,12 +44,25 @@ class Meta(Strict):
     decay: Literal["constant", "schedule"] = added(
         "constant", description="schedule: lr falls as the model's learning rate does"
     )
+    source: Literal["meta", "pseudo_clean", "train"] = added(
+        "meta",
+        description="of the clean loss's examples: the meta split, or without clean labels those "
+        "of the training split that the model finds easiest, or all of it",
+    )
+    per_class: int = added(10, ge=1, description="of pseudo_clean: examples of each class")
+    loss: Literal["cross_entropy", "mae"] = added(
+        "cross_entropy", description="the clean loss; mae: 2 (1 - p_y), robust to wrong labels"
+    )
 
     @model_validator(mode="after")
     def _options_of_the_optimizer(self) -> Meta:
         for name, of in (("momentum", "sgd"), ("nesterov", "sgd"), ("amsgrad", "adam")):
             if getattr(self, name) and self.optimizer != of:
                 raise ValueError(f"meta.{name} is an option of {of}, not of {self.optimizer}")
+        if self.per_class != 10 and self.source != "pseudo_clean":
+            raise ValueError(
+                f"meta.per_class is an option of source pseudo_clean, not of {self.source}"
+            )
         if self.nesterov and not self.momentum:
             raise ValueError("meta.nesterov needs meta.momentum > 0")
         if self.lookahead_rate != 1 and (self.step == "own" or self.lookahead == "alternating"):

@@ -9,22 +9,25 @@ import torch
 from torch import Tensor
 
 from methods.objective import Key, Objective, Predict, generator
+from pipelines.training.clean_examples import CleanExamples
 
 
 class EpochChoices:
     """The examples of an epoch: all of a pool in turn, or drawn with a method's own weights.
 
     An epoch that is resumed has them from its snapshot: the model has moved since it began.
+    clean: examples of the clean loss; None: nothing learns from one.
     """
 
-    def __init__(self, objective: Objective, predict: Predict) -> None:
-        self._objective, self._predict = objective, predict
+    def __init__(self, objective: Objective, predict: Predict, clean: CleanExamples | None) -> None:
+        self._objective, self._predict, self._clean = objective, predict, clean
         self._weights: Tensor | None = None  # [n] of the pool
 
     @torch.no_grad()
-    def begin(self, epoch: int) -> None:
-        """Let the method choose, once for each epoch."""
+    def begin(self, epoch: int) -> int:
+        """Choose, once for each epoch; the passes that the choice of clean examples took."""
         self._weights = self._objective.begin_epoch(epoch, self._predict)
+        return self._clean.choose(self._predict) if self._clean else 0
 
     def order(self, key: Key, available: int, size: int) -> Tensor:
         """Rows [size] of a pool of `available` examples, in the epoch's order.
@@ -40,8 +43,11 @@ class EpochChoices:
 
     def state_dict(self) -> dict[str, Any]:
         """What has been chosen."""
-        return {"weights": self._weights}
+        clean = self._clean.state_dict() if self._clean else None
+        return {"weights": self._weights, "clean": clean}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Stand where the state was taken."""
         self._weights = state["weights"]
+        if self._clean:
+            self._clean.load_state_dict(state["clean"])

@@ -12,6 +12,7 @@ from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Schedule
 from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
+from pipelines.training.clean_examples import clean_available
 
 
 def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> int:
@@ -51,14 +52,16 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
         size = epoch_size(phase, task.sizes)
         steps = math.ceil(size / schedule.batch_size)
         epochs = phase_epochs(phase, protocol)
-        extra = _meta_passes(phase, size, steps, len(task.meta))
+        extra = _meta_passes(phase, size, steps, task)
         total += method_class(phase.method).networks * epochs * (3 * size + extra)
     return total
 
 
-def _meta_passes(phase: Phase, size: int, steps: int, meta: int) -> int:
+def _meta_passes(phase: Phase, size: int, steps: int, task: Task) -> int:
+    """Of an epoch: its meta steps, and the choice of its clean examples."""
     method = bound_method(phase.method, phase.hyperparameters)
     if not method.meta_learns:
         return 0
-    clean = min(phase.meta.batch_size, meta) * steps
-    return meta_passes(phase.meta, method.fresh_each_step, size, clean) // phase.meta.every
+    clean = min(phase.meta.batch_size, clean_available(phase.meta, task)) * steps
+    chosen = len(task.train) if phase.meta.source == "pseudo_clean" else 0
+    return meta_passes(phase.meta, method.fresh_each_step, size, clean) // phase.meta.every + chosen

@@ -22,6 +22,7 @@ from pipelines.study.phase_rules import check_meta, epoch_size, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather
+from pipelines.training.clean_examples import CleanExamples
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
 from pipelines.training.epoch_choices import EpochChoices
@@ -68,7 +69,7 @@ class PhaseTraining:
         #: Inside, the model has the weights that it is judged by.
         self.as_evaluated = self.average.in_place if self.average else nullcontext
         self.predict = predictor(self.network, task, phase.pool, self.as_evaluated)
-        self.choices = EpochChoices(objective, self.predict)
+        self.clean = CleanExamples(phase.meta, task)
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)
         self.theta = self.network.parameters()
@@ -80,6 +81,9 @@ class PhaseTraining:
         self.descent = Descent(self.schedule, self.network, objective, fast.fused)
         self.optimizer = self.descent.optimizer
         self.meta = MetaLearner(objective, self.network, phase.meta, fast.fused)
+        self.choices = EpochChoices(
+            objective, self.predict, self.clean if self.meta.active else None
+        )
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
         recorder = recorder_for(self.device) if fast.cuda_graph else None
@@ -87,7 +91,7 @@ class PhaseTraining:
 
     def epoch_inputs(self, epoch: int) -> list[StepInputs]:
         """The random choices of an epoch's batches; what is chosen before it has been."""
-        available = len(self.task.meta)
+        available = self.clean.number
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
         seed, number = self.key
@@ -189,7 +193,7 @@ class PhaseTraining:
 
     def _passes(self, size: int, meta: bool) -> int:
         how = self.phase.meta
-        clean = min(how.batch_size, len(self.task.meta))
+        clean = min(how.batch_size, self.clean.number)
         extra = meta_passes(how, self.objective.fresh_each_step, size, clean) if meta else 0
         return self.objective.networks * (3 * size + extra)
 
@@ -264,9 +268,8 @@ class PhaseTraining:
     def clean_batch(self, step_inputs: StepInputs) -> Clean:
         """The clean batch of a step, likewise."""
         assert step_inputs.clean_rows is not None
-        return self._examples(
-            self.task.meta, step_inputs.clean_rows, step_inputs.clean_crop_offsets
-        )
+        rows = self.clean.rows(step_inputs.clean_rows)
+        return self._examples(self.clean.split, rows, step_inputs.clean_crop_offsets)
 
     def _examples(
         self, split: Split, rows: Tensor, crop_offsets: Tensor | None

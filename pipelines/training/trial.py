@@ -172,7 +172,7 @@ class TrainingRun:
     def _epoch(self) -> Iterator[Progress]:
         observed = self._number() in observed_epochs(sum(self.lengths))
         if not self.step:
-            self.training.choices.begin(self.epoch)
+            self.passes += self.training.choices.begin(self.epoch)
         for step_inputs in self.training.epoch_inputs(self.epoch)[self.step :]:
             step_output, passes = self.training.step(step_inputs, self.epoch, self.step)
             if observed:

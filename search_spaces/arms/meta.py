@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from search_spaces.arms.losses import FOCAL, GCE, SCE
+from search_spaces.arms.losses import CE, FOCAL, GCE, SCE
 
+MW_NET = "methods.meta.meta_weight_net:MetaWeightNet"
 CMW_NET = "methods.meta.cmw_net:CMWNet"
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -18,7 +19,7 @@ ARMS: dict[str, dict[str, Any]] = {
         "kind": "meta-learned weights",
         "phases": [
             {
-                "method": "methods.meta.meta_weight_net:MetaWeightNet",
+                "method": MW_NET,
                 "meta": {"lr": 1e-3, "weight_decay": 1e-4},
             }
         ],
@@ -35,6 +36,46 @@ ARMS: dict[str, dict[str, Any]] = {
             }
         ],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "clusters"],
+    },
+    # Warm-up of 10 of 300 epochs, ema 0.997, ten examples of a class: the authors', on CIFAR-10.
+    "cmw_net_pseudo": {
+        "about": "CMW-Net without clean labels: those training examples count as clean that it "
+        "finds easiest (Shu et al. 2023)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {"name": "warm_up", "method": CE, "epochs": 1 / 30, "schedule": {"decay": "constant"}},
+            {
+                "name": "weighted",
+                "method": CMW_NET,
+                "epochs": 29 / 30,
+                "ema": 0.997,
+                "meta": {
+                    "lr": 1e-3,
+                    "weight_decay": 1e-4,
+                    "source": "pseudo_clean",
+                    "per_class": 10,
+                },
+            },
+        ],
+        "knobs": [
+            "schedule.lr",
+            "schedule.weight_decay",
+            "weighted.meta.lr",
+            "weighted.meta.per_class",
+        ],
+    },
+    # Theirs sets 1,000 noisy examples apart for the clean loss.
+    "mw_net_mae": {
+        "about": "Meta-Weight-Net without clean labels: mean absolute error on the noisy ones "
+        "(Ghosh & Lan 2021)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {
+                "method": MW_NET,
+                "meta": {"lr": 1e-3, "weight_decay": 1e-4, "source": "train", "loss": "mae"},
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
     },
     "gce_learned": {
         "about": "GCE whose q learns itself from the clean loss (Shu et al. 2020)",

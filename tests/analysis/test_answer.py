@@ -66,6 +66,21 @@ def test_self_tuning_is_set_against_plain_cross_entropy_a_control_and_the_best_t
     assert "at equal clean labels" in sentence and "3.0 times the passes of ce" in sentence
 
 
+def test_an_arm_without_clean_labels_is_set_against_arms_without_them():
+    """Who can train it has none to fine-tune on."""
+    free = SyntheticArm("free", "meta-learned weights", 0.93, clean_train=0)
+    noise = SyntheticArm("random", "control", 0.89, clean_train=0)
+    tuned = SyntheticArm("gce", "tuned loss", 0.91, tuned=True, clean_train=0)
+    richer = SyntheticArm("gce_all", "tuned loss", 0.95, tuned=True)
+    results = summarise(*synthetic_study([CE, FINETUNE, noise, tuned, richer, free]))
+    headline, told = results["headline"], results["answer"]["self_tuning"]
+    assert (headline["untuned"], headline["tuned"]) == ("free", "gce")
+    assert told is not None
+    assert [gap["over"] for gap in told["gaps"]] == ["ce", "random", "gce"]
+    assert [(p["untuned"], p["control"]) for p in results["controls"]] == [("free", "random")]
+    assert "free uses 0 clean labels to train" in " ".join(headline["sentences"])
+
+
 def test_plain_cross_entropy_that_beats_both_arms_of_the_headline_is_told_of():
     """A study at 15 % noise had it above both, and did not say so."""
     arms = [replace(arm, peak=0.96) if arm.name == "ce" else arm for arm in ARMS]

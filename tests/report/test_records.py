@@ -64,6 +64,14 @@ def test_corrupted_val_labels_are_not_clean_labels():
     assert clean_labels(protocol, study.arm("clean_only_all").resolve({})) == 50
 
 
+@pytest.mark.parametrize(
+    ("arm", "labels"), [("mw_net", 50), ("cmw_net", 50), ("cmw_net_pseudo", 0), ("mw_net_mae", 0)]
+)
+def test_who_learns_from_training_examples_alone_uses_no_clean_labels(arm, labels):
+    study = small_study([arm])
+    assert clean_labels(study.protocol, study.arm(arm).resolve({})) == labels
+
+
 def test_an_arm_without_val_has_none(study_state):
     assert all(math.isnan(r.val) for r in study_state.records if r.arm == "clean_only_all")
 
