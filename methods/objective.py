@@ -16,6 +16,8 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from methods.threat import Threat
+
 Key = tuple[int | str, ...]
 Pool = Literal["train", "train+meta", "meta", "meta+val"]
 
@@ -62,6 +64,8 @@ class Batch:
     x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the
     data set; trusted [B] whether the example came from the clean pool; key names the step, and is
     the source of all randomness; progress in [0, 1) of the phase, a scalar on the device.
+    augment: the same stored examples augmented anew by the protocol, [B, ...], drawn under the
+    step's key and a number; None where the protocol augments nothing.
     """
 
     x: Tensor
@@ -70,6 +74,7 @@ class Batch:
     trusted: Tensor
     key: Key
     progress: Tensor
+    augment: Callable[[int], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class PhaseInfo:
     """What a method may know before its phase starts.
 
     rows: N; classes: K; labels [N]: as observed, -1 outside of the pool; counts [K]: in the pool;
-    features: D, the width of the model's features; epochs: of the phase.
+    features: D, the width of the model's features; epochs: of the phase; threat: what the
+    protocol's attack may do to an input, where there is one.
     """
 
     rows: int
@@ -86,6 +92,7 @@ class PhaseInfo:
     counts: Tensor
     features: int = 0
     epochs: int = 1
+    threat: Threat | None = None
 
 
 class PoolOutputs(NamedTuple):
@@ -131,6 +138,8 @@ class Objective(nn.Module, ABC):
     needs_features: ClassVar[bool] = False
     #: How many networks it trains side by side: with 2, outputs have `other`.
     networks: ClassVar[int] = 1
+    #: Whether it trains against the attack of the protocol, which therefore must have one.
+    needs_threat: ClassVar[bool] = False
     # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
     # moves nothing (L2RW).
     fresh_each_step: ClassVar[bool] = False
@@ -182,6 +191,14 @@ class Objective(nn.Module, ABC):
         again. Without gradient.
         """
 
+    @property
+    def extra_passes(self) -> int:
+        """Passes that `before_step` takes of each example.
+
+        A forward counts 1, and so does a backward that ends at the inputs.
+        """
+        return 0
+
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
         """Called before an epoch, without gradient; may return sampling weights [n] for the pool.
 
@@ -192,7 +209,8 @@ class Objective(nn.Module, ABC):
     def before_step(self, batch: Batch, model: ModelCall) -> Batch:
         """Fresh per-step weights, mixup, relabelling.
 
-        `model` is differentiable and leaves no trace in BatchNorm.
+        `model` is differentiable and leaves no trace in BatchNorm; its dropout masks are those of
+        the training forward.
         """
         return batch
 

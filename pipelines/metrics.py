@@ -72,6 +72,7 @@ class Metric:
         number of classes where it depends on that.
     example_weights: where the metric is a mean over examples of whether each was classified right,
         the weights [K] in it of an example of each class, from the numbers [K] of examples.
+    attacked: whether it is of predictions on inputs that the protocol's attack has perturbed.
     """
 
     label: str
@@ -80,6 +81,7 @@ class Metric:
     worst: float | Callable[[int], float]
     higher_is_better: bool = True
     example_weights: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    attacked: bool = False
 
     def score(self, value: float) -> float:
         """A value of the metric as something to maximise."""
@@ -156,20 +158,33 @@ METRICS = {
     "nll": Metric(
         "log-likelihood", "nats", _nll, worst=-math.log(SMALLEST), higher_is_better=False
     ),
+    "robust_accuracy": Metric(
+        "robust accuracy", "%", _accuracy, worst=0.0, example_weights=np.ones_like, attacked=True
+    ),
 }
 
 
-def evaluate(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
+def evaluate(
+    probabilities: Tensor, labels: Tensor, attacked: Tensor | None = None
+) -> dict[str, Any]:
     """All metrics of probabilities [n, K] against labels [n], as plain numbers; n >= 1.
+
+    attacked: probabilities on perturbed inputs; without them, the metrics of these are left out.
 
     Beside `METRICS`: ece (expected calibration error of the predicted class, 15 bins of equal
     width, Guo et al., ICML 2017), per_class_accuracy [K] (recall; none where a class does not
     occur) and confusion (see `confusion_matrix`).
     """
     predictions = Predictions(probabilities, labels)
+    perturbed = None if attacked is None else Predictions(attacked, labels)
+    values = {
+        name: metric.compute(of)
+        for name, metric in METRICS.items()
+        if (of := perturbed if metric.attacked else predictions)
+    }
     recall, support = predictions.recall.tolist(), predictions.support.tolist()
     return {
-        **{name: metric.compute(predictions) for name, metric in METRICS.items()},
+        **values,
         "ece": _calibration_error(predictions),
         "per_class_accuracy": [r if n else None for r, n in zip(recall, support, strict=True)],
         "confusion": _confusion(predictions),

@@ -25,6 +25,10 @@ DIGITS = {
 }
 
 
+ATTACK = {"epsilon": 2 / 255, "steps": 2}
+TRAINED_AGAINST_IT = {"pgd_training", "fgsm_training"}
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """A trial sets the number of threads; no test depends on what the last one left."""
@@ -33,9 +37,13 @@ def _one_thread():
 
 
 def small_study(arms=("ce", "gce", "l2rw"), **request) -> Study:
-    """Digits, cut down to about 300 training examples and three epochs."""
+    """Digits, cut down to about 300 training examples and three epochs.
+
+    With an attack where an arm trains against it.
+    """
+    protocol = DIGITS | ({"attack": ATTACK} if TRAINED_AGAINST_IT & {*arms} else {})
     wanted = {"arms": list(arms), "trials": 2, "repeats": 2, "seeds": 1} | request
-    return parse_study({"name": "small", "protocol": DIGITS, "request": wanted}, "small")
+    return parse_study({"name": "small", "protocol": protocol, "request": wanted}, "small")
 
 
 def training_spec(arm: str, study: Study | None = None, **config) -> TrainingSpec:

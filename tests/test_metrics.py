@@ -67,12 +67,21 @@ def test_perfect_and_hopeless_predictions():
 
 
 def test_scores_rise_with_quality_and_nothing_is_worse_than_a_diverged_run():
-    good, bad = (evaluate(torch.eye(3).roll(k, 0), torch.arange(3)) for k in (0, 1))
+    ps = [torch.eye(3).roll(k, 0) for k in (0, 1)]
+    good, bad = (evaluate(p, torch.arange(3), attacked=p) for p in ps)
     for name, metric in METRICS.items():
         best, worst = metric.score(good[name]), metric.score(bad[name])
         assert best > worst >= metric.worst_score(classes=3) - 1e-12
     assert METRICS["accuracy"].worst_score(classes=3) == 0
     assert METRICS["nll"].worst_score(classes=3) == math.log(1e-7)
+
+
+def test_robust_accuracy_is_of_attacked_inputs_and_left_out_without_them():
+    p, y = sample(50, 10, 1, 3)
+    assert "robust_accuracy" not in evaluate(p, y)
+    found = evaluate(p, y, attacked=torch.eye(10)[y].roll(1, 1))
+    assert found["robust_accuracy"] == 0
+    assert {n: v for n, v in found.items() if n != "robust_accuracy"} == evaluate(p, y)
 
 
 def test_result_is_plain_json_and_repeatable():

@@ -120,7 +120,11 @@ class Network:
         )
 
     def without_buffer_updates(self, x: Tensor) -> Outputs:
-        """A differentiable training forward that leaves BatchNorm's statistics as they are."""
+        """A differentiable training forward that leaves BatchNorm's statistics as they are.
+
+        With the dropout masks of this step's own forward.
+        """
+        self.reseed("forward")
         return self.forward_with(self.parameters(), x)
 
     @torch.no_grad()

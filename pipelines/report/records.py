@@ -10,7 +10,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import bound_method
-from pipelines.study.phase_rules import total_steps
+from pipelines.study.phase_rules import selects, total_steps
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 
@@ -78,6 +78,5 @@ def _learns_from_meta(phase: Phase) -> bool:
 def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:
     """Clean labels that choose a configuration or an epoch."""
     splits = protocol.splits
-    selects = arm.tuned or protocol.epoch == "selected"
-    held_out = all("val" not in phase.pool for phase in phases)
-    return splits.val if selects and held_out and splits.val_labels == "clean" else 0
+    chooses = arm.tuned or protocol.epoch == "selected"
+    return splits.val if chooses and selects(phases) and splits.val_labels == "clean" else 0

@@ -32,12 +32,14 @@ def phase_epochs(phase: Phase, protocol: Protocol) -> int:
     return max(1, round(phase.epochs * protocol.schedule.epochs))
 
 
-def check_meta(phase: Phase, protocol: Protocol) -> None:
-    """Is a phase's way to meta-learn right under that protocol?
+def check_under(phase: Phase, protocol: Protocol) -> None:
+    """Are a phase's method, and its way to meta-learn, right under that protocol?
 
     Raises:
-        UserError: it is not.
+        UserError: one is not.
     """
+    if method_class(phase.method).needs_threat and protocol.attack is None:
+        raise UserError(f"{phase.method} trains against the protocol's attack, and it has none")
     meta = phase.meta
     if meta.engine.endswith("_difference") and protocol.precision == "bfloat16":
         raise UserError(
@@ -67,6 +69,11 @@ def check_meta(phase: Phase, protocol: Protocol) -> None:
             f"meta.step = 'own' with clip = {clip} needs all layers: the norm that is clipped is "
             "theirs; use no last_layers, or step: plain"
         )
+
+
+def selects(phases: Sequence[Phase]) -> bool:
+    """Whether val is there to select by; else it has been trained on."""
+    return all("val" not in phase.pool for phase in phases)
 
 
 def check_sequence(phases: list[Phase]) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
@@ -165,6 +171,26 @@ class Schedule(Strict):
         return self
 
 
+class Attack(Strict):
+    """What inputs are perturbed with for `robust_accuracy`; the same for all arms.
+
+    Lengths are in ranges of a pixel for images (their bytes over 255), in standard deviations of
+    the feature for tables.
+    """
+
+    name: Literal["pgd"] = added("pgd", description="projected gradient ascent")
+    norm: Literal["linf", "l2"] = added("linf", description="of the ball around an input")
+    epsilon: float = added(..., ge=0, description="radius of the ball")
+    step: float | None = added(None, gt=0, description="none: a quarter of epsilon")
+    steps: int = added(10, ge=1, le=10_000)
+    start: Literal["random", "zero"] = added("random", description="where in the ball it starts")
+
+    @property
+    def stride(self) -> float:
+        """The length of a step."""
+        return self.epsilon / 4 if self.step is None else self.step
+
+
 class Protocol(Strict):
     """Everything that makes two trials comparable. Hashed into every key."""
 
@@ -175,12 +201,20 @@ class Protocol(Strict):
     augment: Literal["none", "crop_flip"] = "none"
     model: Model = Model()
     schedule: Schedule = Schedule()
+    attack: Attack | None = added(None, description="none: inputs are as they are")
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
     epoch: Literal["last", "selected"] = "last"
     search: Literal["random", "tpe"] = "random"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("metric")
+    @classmethod
+    def _can_be_measured(cls, metric: str, info: ValidationInfo) -> str:
+        if METRICS[metric].attacked and info.data.get("attack", ...) is None:
+            raise ValueError("is of attacked inputs: give the protocol an attack")
+        return metric
 
 
 def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, field_validator
 from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.study.arms import Arm, resolve_arm
-from pipelines.study.phase_rules import check_meta
+from pipelines.study.phase_rules import check_under
 from pipelines.study.protocol import LabelsFile, Protocol, with_changes
 from pipelines.study.validation import Strict, describe, preview
 from pipelines.study.yaml_file import parse_yaml
@@ -191,7 +191,7 @@ def _check_arms(study: Study) -> None:
         for config in study.arm(name).extreme_configs():
             try:
                 for phase in study.arm(name).resolve(config):
-                    check_meta(phase, protocol)
+                    check_under(phase, protocol)
             except UserError as error:
                 tried = "".join(f" at {key} = {value!r}" for key, value in config.items())
                 raise UserError(f"arm {name!r}{tried}: {error}") from None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from torch import Tensor
 
 from methods.objective import Objective
 from pipelines.data.task import Split, Task
 from pipelines.metrics import METRICS, evaluate, pack_hits
 from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.study.phase_rules import selects
+from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol
+from pipelines.training.attack import ProtocolAttack
+from pipelines.training.passes import attack_passes
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import FinalScores, Scores
 
@@ -18,12 +21,19 @@ from pipelines.trial_documents import FinalScores, Scores
 class Evaluator:
     """Evaluates, and keeps the weights of the epoch that is best on val.
 
-    selects: whether val is there to select by, or has been trained on.
+    It selects unless a phase trains on val.
     """
 
-    def __init__(self, task: Task, metric: str, selects: bool) -> None:
-        self.task, self.metric, self.selects = task, metric, selects
+    def __init__(self, task: Task, protocol: Protocol, phases: Sequence[Phase]) -> None:
+        self.task, self.metric, self.selects = task, protocol.metric, selects(phases)
+        self.attack = ProtocolAttack(protocol, task) if protocol.attack else None
         self.best: dict[str, Any] | None = None
+
+    def passes(self, networks: int) -> int:
+        """Example passes that the end of an epoch takes."""
+        if self.attack is None or not self.selects:
+            return 0
+        return attack_passes(self.attack.attack, networks, len(self.task.val))
 
     def epoch(
         self, network: Network, objective: Objective, number: int, phase: int
@@ -31,7 +41,7 @@ class Evaluator:
         """Metrics on val for a row of the history; empty where nothing selects by them."""
         if not self.selects:
             return {}
-        metrics = self._metrics(network, objective, self.task.val)
+        metrics = self._measured(network, objective, "val")[0]
         value = self._score(metrics)
         if self.best is None or value > self.best["score"]:
             self.best = {
@@ -70,31 +80,34 @@ class Evaluator:
     def _held_out(
         self, network: Network, objective: Objective, rebuild: Callable[[int], Objective]
     ) -> dict[str, Any]:
-        last, correct = self._tested(network, objective)
+        last, correct = self._measured(network, objective, "test")
         selected, correct_selected = last, correct
         if self.best is not None:
             chosen = rebuild(self.best["phase"])
             chosen.load_state_dict(self.best["objective"])
             final = clone(network.model.state_dict())
             network.model.load_state_dict(self.best["model"])
-            selected, correct_selected = self._tested(network, chosen)
+            selected, correct_selected = self._measured(network, chosen, "test")
             network.model.load_state_dict(final)
         scores = {"last": self._score(last), "selected": self._score(selected)}
         hits = {"last": correct, "selected": correct_selected}
         return {"score": scores, "last": last, "selected": selected, "correct": hits}
 
-    def _tested(self, network: Network, objective: Objective) -> tuple[dict[str, Any], str]:
-        """Metrics on test, and which of its examples are classified right."""
-        probabilities = self._probabilities(network, objective, self.task.test)
-        labels = self.task.test.y
-        return evaluate(probabilities, labels), pack_hits(probabilities, labels)
+    def _measured(
+        self, network: Network, objective: Objective, name: str
+    ) -> tuple[dict[str, Any], str]:
+        """Metrics on a split of that name, and which of its examples count as right by the metric.
 
-    def _metrics(self, network: Network, objective: Objective, split: Split) -> dict[str, Any]:
-        return evaluate(self._probabilities(network, objective, split), split.y)
-
-    def _probabilities(self, network: Network, objective: Objective, split: Split) -> Tensor:
+        They are packed as `pack_hits` does.
+        """
+        split: Split = getattr(self.task, name)
         outputs = network.evaluate(map(self.task.normalise, split.x.split(EVALUATION_BATCH)))
-        return objective.predict(outputs)
+        clean = scored = objective.predict(outputs)
+        attacked = None
+        if self.attack is not None:
+            attacked = objective.predict(self.attack.outputs(network, split, name))
+            scored = attacked if METRICS[self.metric].attacked else clean
+        return evaluate(clean, split.y, attacked), pack_hits(scored, split.y)
 
     def _score(self, metrics: dict[str, Any]) -> float:
         return METRICS[self.metric].score(metrics[self.metric])

@@ -6,10 +6,10 @@ import math
 
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import bound_method, method_class
-from pipelines.study.phase_rules import epoch_size, phase_epochs
+from pipelines.study.method_loading import bound_method
+from pipelines.study.phase_rules import epoch_size, phase_epochs, selects
 from pipelines.study.phases import Meta, Phase
-from pipelines.study.protocol import Schedule
+from pipelines.study.protocol import Attack, Schedule
 from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
 from pipelines.training.clean_examples import clean_available
@@ -43,17 +43,30 @@ def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> in
     return (look_ahead + engine) * batch + (1 + backward) * clean
 
 
+def attack_passes(attack: Attack | None, networks: int, val: int) -> int:
+    """Example passes of the protocol's attack on `val` examples, at the end of an epoch.
+
+    Each step is a forward, and a backward that ends at the inputs and counts as much. What is no
+    gradient is not counted, as in all of evaluation; nor is test, which decides nothing.
+    """
+    return 0 if attack is None else networks * attack.steps * 2 * val
+
+
 def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> int:
     """Example passes of one trial: forward 1, backward 2, forward mode 3."""
     protocol = study.protocol
-    total = 0
-    for phase in arm.resolve(config):
+    total, phases = 0, arm.resolve(config)
+    for phase in phases:
         schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
         size = epoch_size(phase, task.sizes)
         steps = math.ceil(size / schedule.batch_size)
         epochs = phase_epochs(phase, protocol)
         extra = _meta_passes(phase, size, steps, task)
-        total += method_class(phase.method).networks * epochs * (3 * size + extra)
+        method = bound_method(phase.method, phase.hyperparameters)
+        plain = (3 + method.extra_passes) * size
+        total += method.networks * epochs * (plain + extra)
+        if selects(phases):
+            total += epochs * attack_passes(protocol.attack, method.networks, len(task.val))
     return total
 
 

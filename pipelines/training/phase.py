@@ -6,22 +6,23 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs
+from methods.objective import Batch, Key, Objective, Outputs, generator
 from pipelines.data.task import Split, Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step, with_penalty
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
 from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
-from pipelines.study.phase_rules import check_meta, epoch_size, phase_schedule
+from pipelines.study.phase_rules import check_under, epoch_size, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
-from pipelines.training.augmentation import crop_flip, crop_flip_gather
+from pipelines.training.augmentation import crop_flip, crop_flip_gather, draw_crop_offsets
 from pipelines.training.clean_examples import CleanExamples
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
@@ -56,7 +57,7 @@ class PhaseTraining:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
         self.crops = protocol.augment == "crop_flip"
         self.crop_flip = crop_flip_gather if fast.gather else crop_flip
-        check_meta(phase, protocol)  # of this very configuration
+        check_under(phase, protocol)  # of this very configuration
         self.schedule = phase_schedule(phase, protocol)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
         self.epoch_size = epoch_size(phase, task.sizes)
@@ -195,7 +196,7 @@ class PhaseTraining:
         how = self.phase.meta
         clean = min(how.batch_size, self.clean.number)
         extra = meta_passes(how, self.objective.fresh_each_step, size, clean) if meta else 0
-        return self.objective.networks * (3 * size + extra)
+        return self.objective.networks * ((3 + self.objective.extra_passes) * size + extra)
 
     def state_dict(self) -> dict[str, Any]:
         """All of its state but model and objective."""
@@ -251,7 +252,12 @@ class PhaseTraining:
             trusted=self.pool.trusted[step_inputs.rows],
             key=key,
             progress=step_inputs.progress,
+            augment=partial(self._augmented, step_inputs.rows, key) if self.crops else None,
         )
+
+    def _augmented(self, rows: Tensor, key: Key, number: int) -> Tensor:
+        gen = generator(*key, "augment again", number)
+        return self._examples(self.pool, rows, draw_crop_offsets(len(rows), gen).to(rows))[0]
 
     def _later_batches(self, step_inputs: StepInputs, key: Key) -> list[Batch]:
         """Those of a look-ahead's later steps: what this epoch takes next."""

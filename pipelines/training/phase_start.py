@@ -11,14 +11,17 @@ from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs, Predict
 from pipelines.data.task import Task
 from pipelines.models.heads import feature_width
 from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.study.phase_rules import phase_epochs
 from pipelines.study.phases import Phase
+from pipelines.study.protocol import Protocol
+from pipelines.training.attack import threat_of
 from pipelines.trial_documents import HistoryRow
 
 
 def phase_info(
-    objective: Objective, phase: Phase, task: Task, model: torch.nn.Module, epochs: int
+    objective: Objective, phase: Phase, protocol: Protocol, task: Task, model: torch.nn.Module
 ) -> PhaseInfo:
-    """What the objective of a phase of that many epochs may know."""
+    """What the objective of a phase may know."""
     pool = task.pool(phase.pool)
     labels = torch.full((task.description["examples"],), -1, device=pool.y.device)
     labels[pool.index] = pool.y
@@ -28,7 +31,8 @@ def phase_info(
         labels=labels,
         counts=torch.bincount(pool.y, minlength=len(task.classes)),
         features=feature_width(model) if objective.needs_features else 0,
-        epochs=epochs,
+        epochs=phase_epochs(phase, protocol),
+        threat=threat_of(protocol, task),
     )
 
 

@@ -82,8 +82,7 @@ class TrainingRun:
         self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
         self.lengths = [phase_epochs(phase, self.protocol) for phase in self.phases]
-        selects = all(phase.pool != "meta+val" for phase in self.phases)
-        self.evaluator = Evaluator(self.task, self.protocol.metric, selects)
+        self.evaluator = Evaluator(self.task, self.protocol, self.phases)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
         self.history: list[dict[str, Any]] = []
         self.passes = self.replayed = 0
@@ -148,7 +147,7 @@ class TrainingRun:
         torch.default_generator.manual_seed(seed_of(self.seed, "objective", index))
         phase = self.phases[index]
         objective = build_method(phase.method, phase.hyperparameters).to(self.device)
-        objective.bind(phase_info(objective, phase, self.task, self.model, self.lengths[index]))
+        objective.bind(phase_info(objective, phase, self.protocol, self.task, self.model))
         return objective
 
     def _check_engine(self) -> None:
@@ -202,7 +201,6 @@ class TrainingRun:
             "phase": self.training.phase.name,
             "lr": self.training.rate((self.epoch + 1) * self.training.steps_per_epoch - 1),
             "train/loss": sums["loss"] / sums["examples"],
-            "passes": self.passes,
         }
         if not math.isfinite(row["train/loss"]):
             self.diverged = True
@@ -210,6 +208,7 @@ class TrainingRun:
         else:
             with self.training.as_evaluated():
                 row |= self._observe(sums, observed)
+        row["passes"] = self.passes
         self.history.append(row)
         return row
 
@@ -217,6 +216,7 @@ class TrainingRun:
         row: dict[str, Any] = self.evaluator.epoch(
             self.training.network, self.objective, self._number(), self.phase_index
         )
+        self.passes += self.evaluator.passes(self.objective.networks)
         if sums["meta_steps"]:
             row["meta/gradient_norm"] = sums["meta_norm"] / sums["meta_steps"]
         row |= {f"learned/{n}": v.tolist() for n, v in self.objective.learned().items()}

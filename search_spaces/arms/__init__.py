@@ -5,9 +5,18 @@ space that is tuned. Ranges are those of the papers and their follow-ups; where 
 grid, its ends. An entry has the fields of `pipelines.study.arms.Arm`.
 """
 
-from search_spaces.arms import clean_labels, correction, losses, meta, selection, step, weighting
+from search_spaces.arms import (
+    clean_labels,
+    correction,
+    losses,
+    meta,
+    perturbation,
+    selection,
+    step,
+    weighting,
+)
 
-FAMILIES = (losses, clean_labels, weighting, selection, correction, meta, step)
+FAMILIES = (losses, clean_labels, weighting, selection, perturbation, correction, meta, step)
 ARMS = {name: entry for family in FAMILIES for name, entry in family.ARMS.items()}
 if len(ARMS) < sum(len(family.ARMS) for family in FAMILIES):
     raise ValueError("two families of arms use one name")

@@ -15,10 +15,12 @@ from tests.methods.cases import (
     CLASSES,
     EXAMPLES,
     FEATURES,
+    THREAT,
     batch_of,
     hard,
     logits,
     losses,
+    model_for,
     outputs_for,
 )
 
@@ -41,8 +43,17 @@ def build(name):
     torch.manual_seed(0)
     objective = build_method(phase.method, phase.hyperparameters)
     labels = torch.arange(EXAMPLES) % CLASSES
-    info = PhaseInfo(EXAMPLES, CLASSES, labels, labels.bincount(), features=FEATURES, epochs=3)
-    objective.bind(info)
+    objective.bind(
+        PhaseInfo(
+            EXAMPLES,
+            CLASSES,
+            labels,
+            labels.bincount(),
+            features=FEATURES,
+            epochs=3,
+            threat=THREAT,
+        )
+    )
     objective = objective.double()
     take_a_step(objective)
     return objective
@@ -50,7 +61,7 @@ def build(name):
 
 def take_a_step(objective, batch=None):
     z = logits().roll(1, 0)
-    batch = objective.before_step(batch or hard(), lambda x: outputs_for(objective, z))
+    batch = objective.before_step(batch or hard(), model_for(objective, z))
     with torch.no_grad():
         outputs = outputs_for(objective, z)
         objective.after_step(outputs, objective(outputs, batch), batch)
@@ -73,7 +84,7 @@ def test_no_hyperparameter_has_the_name_of_a_phases_field(name):
 def test_losses_have_one_value_per_example_and_are_pure(name):
     objective, z = build(name), logits()
     outputs = outputs_for(objective, z)
-    batch = objective.before_step(hard(), lambda x: outputs)
+    batch = objective.before_step(hard(), model_for(objective, z))
     state, y = copy.deepcopy(objective.state_dict()), batch.y.clone()
     first, again = objective(outputs, batch), objective(outputs, batch)
     assert first.shape == (EXAMPLES,) and torch.equal(first, again) and torch.equal(batch.y, y)
@@ -104,7 +115,7 @@ def test_memory_changes_in_place_and_alike_where_a_row_occurs_twice(name):
 def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
     objective, soft = build(name), logits(2.0).roll(1, 0).softmax(1)
     for given in (hard(), batch_of(soft)):
-        batch = objective.before_step(given, lambda x: outputs_for(objective, logits()))
+        batch = objective.before_step(given, model_for(objective, logits()))
         assert gradcheck(
             lambda z, b=batch: objective(outputs_for(objective, z), b), logits().requires_grad_()
         )
@@ -115,7 +126,7 @@ def test_gradients_pass_gradcheck_for_hard_and_soft_targets(name):
 def test_extreme_logits_give_finite_losses_and_gradients(name, scale):
     objective, z = build(name).float(), logits(scale).float().requires_grad_()
     batch = batch_of(hard().y.float())
-    batch = objective.before_step(batch, lambda x: outputs_for(objective, z))
+    batch = objective.before_step(batch, model_for(objective, z))
     found = objective(outputs_for(objective, z), batch)
     (slope,) = torch.autograd.grad(found.sum(), z)
     assert found.isfinite().all() and slope.isfinite().all()

@@ -16,7 +16,10 @@ MISTAKES = [
         r"protocol\.noise\.rate = 1\.5.*less than or equal to 1",
     ),
     ({"protocol": {"noise": {"rate": 0.4}}}, "rate = 0.4 without a kind"),
-    ({"protocol": {"metric": "f1"}}, r"protocol\.metric = 'f1'.*'accuracy', .* or 'nll'"),
+    (
+        {"protocol": {"metric": "f1"}},
+        r"protocol\.metric = 'f1'.*'accuracy', .* or 'robust_",
+    ),
     ({"protocol": {"imbalance": {"factor": 10}}}, "factor = 10.0 without a kind"),
     ({"protocol": {"schedule": {"lr": 0}}}, r"protocol\.schedule\.lr = 0.*greater than 0"),
     ({"protocol": {"schedule": {"nesterov": True, "momentum": 0}}}, "nesterov needs momentum"),

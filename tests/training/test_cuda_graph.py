@@ -28,7 +28,18 @@ def test_all_is_as_it_was_before_a_recording_and_done_by_its_replay():
     assert total.tolist() == [5, 5, 5] and norm.running_mean.abs().sum() > 0
 
 
-@pytest.mark.parametrize("arm", [arm for arm in known_arms() if arm != "random_weights"])
+DRAW = {"random_weights", "maxup", "pgd_training", "fgsm_training"}
+
+
+@pytest.mark.parametrize("arm", DRAW)
+def test_what_draws_from_the_key_of_its_step_runs_the_plain_way_and_says_so(arm, recorder):
+    expected, _ = run(spec_of(arm), fast=PLAIN)
+    with pytest.warns(UserWarning, match=r"its method reads batch\.key"):
+        found, _ = run(spec_of(arm))
+    assert found == expected
+
+
+@pytest.mark.parametrize("arm", [arm for arm in known_arms() if arm not in DRAW])
 def test_a_replayed_trial_is_the_plain_one(arm, recorder):
     expected, _ = run(spec_of(arm), fast=PLAIN)
     found, training = run(spec_of(arm))

@@ -1,0 +1,36 @@
+"""Inputs that are made harder: augmented copies, adversarial perturbations."""
+
+from optuna.distributions import FloatDistribution as Float
+from optuna.distributions import IntDistribution as Int
+
+ADVERSARIAL = "methods.perturbation.adversarial_training:AdversarialTraining"
+# The published radius is that of the attack; a half and twice are ours.
+RADIUS = {"radius": Float(0.25, 2.0, log=True)}
+
+ARMS = {
+    # Gong et al. 2021: m = 4 on ImageNet, tried up to 10. sigma = 0.1 is no published value: it
+    # counts only where the protocol augments nothing.
+    "maxup": {
+        "about": "MaxUp: the hardest of m augmented copies (Gong et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.perturbation.max_up:MaxUp"}],
+        "default": {"m": 4, "sigma": 0.1},
+        "space": {"m": Int(1, 8), "sigma": Float(0.01, 1.0, log=True)},
+    },
+    # Rice et al. 2020: ten steps of a quarter of the radius (8/255 of the range of a pixel).
+    "pgd_training": {
+        "about": "adversarial training with ten steps of an attack (Rice et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": ADVERSARIAL}],
+        "default": {"radius": 1.0},
+        "space": RADIUS,
+    },
+    # Wong et al. 2020: one step of 1.25 radii; they stop it when it overfits to that step.
+    "fgsm_training": {
+        "about": "fast adversarial training: one step of an attack (Wong et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": ADVERSARIAL, "hyperparameters": {"step": 1.25, "steps": 1}}],
+        "default": {"radius": 1.0},
+        "space": RADIUS,
+    },
+}
