@@ -168,7 +168,10 @@ class Objective(nn.Module, ABC):
         return None
 
     def train_parameters(self) -> Sequence[Tensor]:
-        """What joins the model's optimizer and learns from the training loss: a noise layer."""
+        """What joins the model's optimizer and learns from the training loss: a noise layer.
+
+        It is not decayed.
+        """
         return ()
 
     def meta_step(self, grads: Sequence[Tensor], optimizer: torch.optim.Optimizer | None) -> None:
@@ -200,9 +203,10 @@ class Objective(nn.Module, ABC):
         return 0
 
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
-        """Called before an epoch, without gradient; may return sampling weights [n] for the pool.
+        """Called before an epoch, without gradient; may return sampling weights [N], by row.
 
-        In the pool's order, in which each meta example occurs `meta_repeat` times.
+        Then the epoch's examples are drawn from the pool with replacement. A trial that goes on in
+        the middle of an epoch does not call it again.
         """
         return None
 

@@ -1,7 +1,8 @@
 """Class-balanced cross-entropy.
 
 Cui, Jia, Lin, Song & Belongie, "Class-balanced loss based on effective number of samples", CVPR
-2019.
+2019. Deferred: Cao et al., "Learning imbalanced datasets with label-distribution-aware margin
+loss", NeurIPS 2019.
 """
 
 import torch
@@ -17,11 +18,13 @@ class ClassBalanced(ScalarLoss):
     E(n_c) is the effective number of a class's n_c examples. beta in [0, 1]: 0 is cross-entropy, 1
     weighs by inverse frequency. Examples are counted by their observed labels: noise fills the
     small classes, and so takes some of their weight.
+    deferred: the share of the phase during which weights are 1.
     """
 
-    def __init__(self, beta: float = 0.9999) -> None:
+    def __init__(self, beta: float = 0.9999, deferred: float = 0.0) -> None:
         super().__init__()
         self.beta = Bounded("beta", beta, 0.0, 1.0)
+        self.deferred = Bounded("deferred", deferred, 0.0, 1.0)
 
     def bind(self, info: PhaseInfo) -> None:
         super().bind(info)
@@ -30,7 +33,8 @@ class ClassBalanced(ScalarLoss):
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         log_p = outputs.logits.log_softmax(dim=1)
-        return expectation(batch.y, -self.class_weights.to(log_p) * log_p)
+        weights = torch.where(batch.progress < self.deferred.value, 1.0, self.class_weights)
+        return expectation(batch.y, -weights.to(log_p) * log_p)
 
 
 def effective_numbers(counts: Tensor, beta: float) -> Tensor:

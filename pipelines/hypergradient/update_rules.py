@@ -120,7 +120,7 @@ def _sgd(
     state: State,
 ) -> tuple[dict[str, Tensor], State]:
     """Momentum, Nesterov's or not, and weight decay."""
-    [group] = optimizer.param_groups
+    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
     momentum, decay = group["momentum"], group["weight_decay"]
     ahead, later = {}, {}
     for name, p in theta.items():
@@ -146,7 +146,7 @@ def _adamw(
     The root of the second moment has no derivative at 0; there the gradient is 0 and always was, so
     that the moment's own derivative is 0.
     """
-    [group] = optimizer.param_groups
+    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
     beta1, beta2 = group["betas"]
     ahead, later = {}, {}
     for name, p in theta.items():
@@ -205,7 +205,7 @@ def copy_on(
     """
     copy = object.__new__(type(optimizer))
     copy.__dict__.update(optimizer.__dict__)
-    [group] = optimizer.param_groups
+    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
     plain = {"foreach": False, "fused": False, "capturable": False}
     plain["differentiable"] = differentiable
     changes = {name: value for name, value in plain.items() if name in group}

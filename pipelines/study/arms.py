@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,8 +19,10 @@ from pipelines.study.search_space import Range, Value, bounds, describe_distribu
 from pipelines.study.validation import Strict, did_you_mean, one_of, preview
 
 ENTRIES = "search_spaces.arms:ARMS"
+DERIVED = "search_spaces.arms.derived:DERIVED"
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # by which a sensitivity study moves a knob
+Derive = Callable[[dict[str, Any]], dict[str, Any] | None]
 DOUBLED = "_doubled"  # behind a tuned arm's name: the same arm in a search space twice as wide
 
 
@@ -150,24 +153,33 @@ def known_arms() -> dict[str, dict[str, Any]]:
     return pkgutil.resolve_name(ENTRIES)
 
 
+def derived_arms() -> dict[str, Derive]:
+    """What makes an entry of another one, by the suffix of its name."""
+    return pkgutil.resolve_name(DERIVED)
+
+
 def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     """The arm of that name, of the study's own ones or of search_spaces/arms; validated.
 
-    NAME_doubled is the tuned arm NAME in a search space twice as wide.
+    NAME_doubled is the tuned arm NAME in a search space twice as wide; search_spaces/arms/derived
+    has more that need no entry.
 
     Raises:
         UserError: no such arm, or its entry is wrong.
     """
     entries = known_arms() | own
     base = name.removesuffix(DOUBLED)
-    if name not in entries and base in entries:
+    if base != name and name not in entries and _entry(base, own):
         return _in_doubled_space(base, resolve_arm(base, own))
-    if name not in entries:
+    entry = _entry(name, own)
+    if entry is None:
+        every = [*entries, *(base + suffix for base in entries for suffix in derived_arms())]
         raise UserError(
-            f"arm {preview(name)} is unknown; there are {', '.join(entries)}"
-            f"{did_you_mean(name, entries)}"
+            f"arm {preview(name)} is unknown; there are {', '.join(entries)}; behind the name of a "
+            f"loss, {' or '.join(derived_arms())}; behind a tuned arm's, {DOUBLED}"
+            f"{did_you_mean(name, every)}"
         )
-    if name in known_arms() and name in own:
+    if name in own and _entry(name, {}):
         raise UserError(f"arm {name!r}: search_spaces/arms has one of this name: give another")
     if not NAME.fullmatch(name):
         raise UserError(
@@ -175,7 +187,7 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
             "underscores, 64 at most"
         )
     try:
-        arm = Arm.model_validate(entries[name])
+        arm = Arm.model_validate(entry)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = first["msg"].removeprefix("Value error, ")
@@ -186,6 +198,19 @@ def resolve_arm(name: str, own: dict[str, dict[str, Any]]) -> Arm:
     except UserError as error:
         raise UserError(f"arm {name!r}: {error}") from None
     return arm
+
+
+def _entry(name: str, own: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The entry of that name, or the one that is derived for it."""
+    entries = known_arms() | own
+    if name in entries:
+        return entries[name]
+    for suffix, derive in derived_arms().items():
+        base = name.removesuffix(suffix)
+        if base != name and base in entries:
+            resolve_arm(base, own)  # its own mistakes come first
+            return derive(entries[base])
+    return None
 
 
 def _in_doubled_space(name: str, arm: Arm) -> Arm:

@@ -20,7 +20,7 @@ from pipelines.training.snapshot import clone, load_optimizer
 
 
 class Descent:
-    """Moves the parameters of the model, and those that the method trains with them.
+    """Moves the parameters of the model, and those that the method trains, which are not decayed.
 
     fused: all of them in one kernel.
     """
@@ -29,10 +29,12 @@ class Descent:
         self, schedule: Schedule, network: Network, objective: Objective, fused: bool
     ) -> None:
         self.schedule, self.theta = schedule, network.parameters()
-        parameters = [*self.theta.values(), *objective.train_parameters()]
-        self.optimizer = build_optimizer(schedule, parameters, fused)
+        groups: list[dict[str, Any]] = [{"params": [*self.theta.values()]}]
+        if own := [*objective.train_parameters()]:
+            groups.append({"params": own, "weight_decay": 0.0})
+        self.optimizer = build_optimizer(schedule, groups, fused)
         adapts = schedule.decay == "hypergradient"
-        self.adaptive = AdaptiveRate(schedule, parameters) if adapts else None
+        self.adaptive = AdaptiveRate(schedule, [*self.theta.values()]) if adapts else None
 
     def step(
         self, loss: Tensor, rate: Tensor, kept: Step | None = None

@@ -21,24 +21,26 @@ class EpochChoices:
 
     def __init__(self, objective: Objective, predict: Predict, clean: CleanExamples | None) -> None:
         self._objective, self._predict, self._clean = objective, predict, clean
-        self._weights: Tensor | None = None  # [n] of the pool
+        self._weights: Tensor | None = None  # [N] by row of the data set
 
     @torch.no_grad()
     def begin(self, epoch: int) -> int:
         """Choose, once for each epoch; the passes that the choice of clean examples took."""
-        self._weights = self._objective.begin_epoch(epoch, self._predict)
+        weights = self._objective.begin_epoch(epoch, self._predict)
+        self._weights = None if weights is None else weights.clone()  # the method's own may change
         return self._clean.choose(self._predict) if self._clean else 0
 
-    def order(self, key: Key, available: int, size: int) -> Tensor:
-        """Rows [size] of a pool of `available` examples, in the epoch's order.
+    def order(self, key: Key, pool: Tensor, size: int) -> Tensor:
+        """Places [size] in a pool in the epoch's order; pool [n]: the rows of its examples.
 
         Drawn without replacement until all have been, or with the method's own weights.
         """
         gen = generator(*key)
         if self._weights is not None:
-            return torch.multinomial(self._weights.cpu(), size, replacement=True, generator=gen)
-        rounds = math.ceil(size / available)
-        orders = [torch.randperm(available, generator=gen) for _ in range(rounds)]
+            weights = self._weights[pool].cpu()
+            return torch.multinomial(weights, size, replacement=True, generator=gen)
+        rounds = math.ceil(size / len(pool))
+        orders = [torch.randperm(len(pool), generator=gen) for _ in range(rounds)]
         return torch.cat(orders)[:size]
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Schedule
 
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]  # or groups of them, as PyTorch has it
+
 
 def build_optimizer(
-    schedule: Schedule, parameters: Iterable[Tensor], fused: bool = True
+    schedule: Schedule, parameters: Parameters, fused: bool = True
 ) -> torch.optim.Optimizer:
     """What moves these parameters.
 
@@ -46,7 +48,7 @@ def build_optimizer(
     return _own(schedule, parameters)
 
 
-def _own(schedule: Schedule, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+def _own(schedule: Schedule, parameters: Parameters) -> torch.optim.Optimizer:
     """A class by name: it is given lr and, if it takes one, the schedule's weight decay."""
     name = schedule.optimizer
     kind = own_modules.load(name, "schedule.optimizer")

@@ -96,7 +96,7 @@ class PhaseTraining:
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
         seed, number = self.key
-        order = self.choices.order((seed, "order", number, epoch), len(self.pool), self.epoch_size)
+        order = self.choices.order((seed, "order", number, epoch), self.pool.index, self.epoch_size)
         numbers = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
         rates = [(self._scheduled(n), n / self.steps) for n in numbers]
         if self.captured_steps:

@@ -8,6 +8,12 @@ were released, and so do their keys; the `_long` ones take as many steps as othe
 from search_spaces.arms.losses import CE
 
 LONG = {"method": CE, "epoch_size": "train"}
+FINETUNE = {
+    "name": "finetune",
+    "method": CE,
+    "pool": "meta",
+    "schedule": {"lr": 0.01, "decay": "constant", "warmup_epochs": 0},
+}
 
 ARMS = {
     "clean_only": {
@@ -25,12 +31,7 @@ ARMS = {
         "kind": "control",
         "phases": [
             {"name": "noisy", "method": CE},
-            {
-                "name": "finetune",
-                "method": CE,
-                "pool": "meta",
-                "schedule": {"lr": 0.01, "decay": "constant", "warmup_epochs": 0},
-            },
+            FINETUNE,
         ],
         "knobs": ["noisy.schedule.lr", "finetune.schedule.lr", "finetune.epochs"],
     },
@@ -50,13 +51,7 @@ ARMS = {
         "kind": "control",
         "phases": [
             {"name": "noisy", "method": CE},
-            LONG
-            | {
-                "name": "finetune",
-                "pool": "meta",
-                "epochs": 0.5,
-                "schedule": {"lr": 0.01, "decay": "constant", "warmup_epochs": 0},
-            },
+            FINETUNE | LONG | {"epochs": 0.5},
         ],
         "knobs": ["noisy.schedule.lr", "finetune.schedule.lr", "finetune.epochs"],
     },

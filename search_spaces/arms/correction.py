@@ -4,6 +4,7 @@ from optuna.distributions import FloatDistribution as Float
 
 from search_spaces.arms.losses import CE
 
+BOOTSTRAP = "methods.correction.bootstrapping:Bootstrapping"
 NOISY = {"name": "noisy", "method": CE}
 
 ARMS = {
@@ -47,5 +48,28 @@ ARMS = {
             }
         ],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
+    },
+    # Reed et al. 2015, and several codes after it: 0.95, and 0.8 where the likeliest class counts.
+    "bootstrap_soft": {
+        "about": "soft bootstrapping (Reed et al. 2015)",
+        "kind": "tuned loss",
+        "phases": [{"method": BOOTSTRAP}],
+        "default": {"beta": 0.95},
+        "space": {"beta": Float(0.5, 1.0)},
+    },
+    "bootstrap_hard": {
+        "about": "hard bootstrapping (Reed et al. 2015)",
+        "kind": "tuned loss",
+        "phases": [{"method": BOOTSTRAP, "hyperparameters": {"soft": False}}],
+        "default": {"beta": 0.8},
+        "space": {"beta": Float(0.5, 1.0)},
+    },
+    # The start is no published value: the paper starts at the confusion of a first model.
+    "noise_layer": {
+        "about": "noise adaptation layer (Goldberger & Ben-Reuven 2017)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.correction.noise_layer:NoiseLayer"}],
+        "default": {"noise": 0.1},
+        "space": {"noise": Float(0.01, 0.5, log=True)},
     },
 }

@@ -1,18 +1,21 @@
-"""Losses with hyperparameters, fixed or tuned, on the noisy labels; and on the clean ones too."""
+"""Losses with hyperparameters, fixed or tuned, on the noisy labels."""
 
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
-from optuna.distributions import IntDistribution as Int
 
+ACTIVE_PASSIVE = "methods.losses.active_passive:ActivePassive"
 BALANCED = "methods.losses.class_balanced:ClassBalanced"
+BI_TEMPERED = "methods.losses.bi_tempered:BiTempered"
 CE = "methods.losses.cross_entropy:CrossEntropy"
 ELR = "methods.losses.early_learning:EarlyLearning"
 GCE = "methods.losses.generalized_cross_entropy:GeneralizedCrossEntropy"
 SCE = "methods.losses.symmetric_cross_entropy:SymmetricCrossEntropy"
 TRUNCATED = "methods.losses.truncated_generalized_cross_entropy:TruncatedGeneralizedCrossEntropy"
 FOCAL = "methods.losses.focal:Focal"
+LDAM = "methods.losses.label_distribution_aware_margin:LabelDistributionAwareMargin"
+POLY_SOFT = "methods.losses.poly_soft:PolySoft"
 
 # Zhang & Sabuncu 2018: q = 0.7; the usual grid is 0.1 ... 1.
 Q = {"q": Float(0.05, 1.0)}
@@ -21,10 +24,8 @@ Q = {"q": Float(0.05, 1.0)}
 ALPHA_BETA = {"alpha": Float(0.01, 10.0, log=True), "beta": Float(0.1, 10.0, log=True)}
 # Lin et al. 2017: gamma = 2, tried 0 ... 5.
 GAMMA = {"gamma": Float(0.0, 5.0)}
-# How often the clean examples are repeated in an epoch of train+meta.
-REPEAT = {"meta_repeat": Int(1, 30, log=True)}
 
-LOSSES: dict[str, dict[str, Any]] = {
+ARMS: dict[str, dict[str, Any]] = {
     "ce": {
         "about": "plain cross-entropy",
         "kind": "plain",
@@ -66,6 +67,17 @@ LOSSES: dict[str, dict[str, Any]] = {
         "default": {"beta": 0.9999},
         "space": {"beta": Choice([0.9, 0.99, 0.999, 0.9999, 1.0])},
     },
+    # Cao et al. 2019: from epoch 160 of 200 on.
+    "ce_balanced_deferred": {
+        "about": "class-balanced cross-entropy, deferred (Cao et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": BALANCED}],
+        "default": {"beta": 0.9999, "deferred": 0.8},
+        "space": {
+            "beta": Choice([0.9, 0.99, 0.999, 0.9999, 1.0]),
+            "deferred": Float(0.5, 0.95),
+        },
+    },
     # Zhang & Sabuncu 2018: k = 0.5, first after 40 of 120 epochs, then every 10.
     "gce_truncated": {
         "about": "truncated generalized cross-entropy (Zhang & Sabuncu 2018)",
@@ -82,19 +94,48 @@ LOSSES: dict[str, dict[str, Any]] = {
         "default": {"lam": 3.0, "beta": 0.7},
         "space": {"lam": Float(1.0, 10.0, log=True), "beta": Float(0.5, 0.99)},
     },
-}
-
-
-def plus_meta(entry: dict[str, Any]) -> dict[str, Any]:
-    """The same loss on the noisy and the clean examples; how often these are repeated is tuned."""
-    [phase] = entry["phases"]
-    return {
-        "about": f"{entry['about']}, on the noisy and the clean examples",
+    "mae": {
+        "about": "mean absolute error (Ghosh et al. 2017)",
+        "kind": "plain",
+        "phases": [{"method": "methods.losses.mean_absolute_error:MeanAbsoluteError"}],
+    },
+    # Ma et al. 2020: 1 and 1 on CIFAR-10, 10 and 0.1 on CIFAR-100.
+    "nce_rce": {
+        "about": "active passive loss, NCE + RCE (Ma et al. 2020)",
         "kind": "tuned loss",
-        "phases": [phase | {"pool": "train+meta"}],
-        "default": entry.get("default", {}) | {"meta_repeat": 10},
-        "space": entry.get("space", {}) | REPEAT,
-    }
-
-
-ARMS = LOSSES | {f"{name}_plus_meta": plus_meta(entry) for name, entry in LOSSES.items()}
+        "phases": [{"method": ACTIVE_PASSIVE}],
+        "default": {"alpha": 1.0, "beta": 1.0},
+        "space": {"alpha": Float(0.1, 20.0, log=True), "beta": Float(0.05, 10.0, log=True)},
+    },
+    # Amid et al. 2019: 0.8 and 1.2 on CIFAR-100.
+    "bi_tempered": {
+        "about": "bi-tempered logistic loss (Amid et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": BI_TEMPERED}],
+        "default": {"t1": 0.8, "t2": 1.2},
+        "space": {"t1": Float(0.1, 1.0), "t2": Float(1.0, 4.0)},
+    },
+    # lambda 5 for ten classes, up to 20; d 2: a published code of self-paced learning.
+    "poly_soft": {
+        "about": "polynomial soft weighting (Gong et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": POLY_SOFT}],
+        "default": {"margin": 2.7, "d": 2.0},
+        "space": {"margin": Float(0.1, 18.0, log=True), "d": Float(1.1, 20.0, log=True)},
+    },
+    "logit_adjusted": {
+        "about": "logit-adjusted cross-entropy, tau 1: balanced softmax (Menon et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.logit_adjustment:LogitAdjustment"}],
+        "default": {"tau": 1.0},
+        "space": {"tau": Float(0.0, 2.0)},
+    },
+    # Cao et al. 2019: 0.5 on cosines times 30; here in units of logits.
+    "ldam": {
+        "about": "label-distribution-aware margins (Cao et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": LDAM}],
+        "default": {"margin": 0.5},
+        "space": {"margin": Float(0.1, 15.0, log=True)},
+    },
+}

@@ -20,4 +20,11 @@ ARMS = {
         "default": {"rate": 0.2},
         "space": RATE,
     },
+    "hard_examples": {
+        "about": "negative control: only the examples of largest loss (Shrivastava et al. 2016)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.selection.hard_examples:HardExamples"}],
+        "default": {"share": 0.5},
+        "space": {"share": Float(0.1, 1.0)},
+    },
 }

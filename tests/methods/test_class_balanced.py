@@ -1,5 +1,7 @@
 """Class-balanced cross-entropy: its weights in closed form, and what they are at their ends."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -57,3 +59,12 @@ def test_a_gradient_is_that_of_cross_entropy_times_the_weight():
     (plain,) = torch.autograd.grad(losses(CrossEntropy(), z).sum(), z)
     weights = balanced(0.99).class_weights.double()[hard().y.argmax(1)]
     torch.testing.assert_close(found, weights[:, None] * plain)
+
+
+def test_deferred_weights_begin_late():
+    method = balanced(0.999)
+    method.deferred.value = 0.8
+    early, late = (replace(hard(), progress=torch.tensor(p)) for p in (0.79, 0.8))
+    plain, z = losses(CrossEntropy(), logits()), logits()
+    assert torch.equal(losses(method, z, early), plain)
+    assert torch.equal(losses(method, z, late), losses(balanced(0.999), z))

@@ -10,6 +10,7 @@ from methods.correction.forward_correction import ForwardCorrection
 from methods.correction.gold_loss_correction import GoldLossCorrection
 from methods.correction.meta_label_correction import MetaLabelCorrection
 from methods.correction.noise_channel import corrected_cross_entropy, stochastic
+from methods.correction.noise_layer import NoiseLayer
 from methods.losses.cross_entropy import CrossEntropy
 from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase, cross_entropy
 from tests.methods.cases import CLASSES, EXAMPLES, FEATURES, batch_of, hard, logits, outputs_for
@@ -146,3 +147,36 @@ def test_mlc_learns_from_features_without_moving_them():
     mlc(Outputs(z.requires_grad_(), features), batch_of(hard().y)).sum().backward()
     assert features.grad is None and z.grad is not None
     assert all(p.grad is not None for p in mlc.meta_parameters())
+
+
+def test_a_noise_layer_begins_as_symmetric_noise_and_corrects_as_its_channel_does():
+    layer, z = bound(NoiseLayer(0.3)), logits()
+    torch.testing.assert_close(layer.channel(), noise(0.3), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        layer(Outputs(z), hard()), corrected_cross_entropy(z, hard().y, layer.channel())
+    )
+    assert torch.equal(layer.predict(Outputs(z)), z.softmax(1))
+
+
+def test_a_noise_layer_without_noise_is_cross_entropy():
+    found = bound(NoiseLayer(1e-6))(Outputs(logits()), hard())
+    torch.testing.assert_close(found, cross_entropy(logits(), hard().y), rtol=1e-4, atol=1e-4)
+
+
+def test_a_noise_layer_learns_the_channel_of_a_known_classifier():
+    """Where p is right, the maximum of the likelihood is the share of each label."""
+    labels = torch.multinomial(noise(0.4), 2000, replacement=True).T.flatten()
+    truth = torch.arange(CLASSES).repeat(2000)
+    z = 50 * F.one_hot(truth, CLASSES).double()
+    layer = bound(NoiseLayer())
+    optimizer = torch.optim.LBFGS(layer.train_parameters(), max_iter=200)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = layer(Outputs(z), batch_of(F.one_hot(labels, CLASSES).double())).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    shares = torch.stack([labels[truth == k].bincount(minlength=CLASSES) for k in range(CLASSES)])
+    torch.testing.assert_close(layer.channel(), shares.double() / 2000, rtol=0, atol=1e-3)

@@ -36,7 +36,7 @@ class Remembering(Objective):
         self.register_buffer("memory", torch.zeros(info.rows, info.classes))
         self.register_buffer("known", info.labels >= 0)
         self.register_buffer("labels", info.labels)
-        self.total = int(info.counts.sum())
+        self.register_buffer("begun", torch.zeros((), dtype=torch.int64))
 
     def train_parameters(self):
         return [self.bias]
@@ -48,7 +48,9 @@ class Remembering(Objective):
         assert (self.labels[index] == -1).all() and len(y) == 50  # meta is no part of its pool
         own = predict()
         assert torch.equal(self.labels[own.index], own.y) and not own.trusted.any()
-        return torch.ones(self.total) if epoch == 1 else None
+        self.begun += 1
+        assert self.begun == epoch + 1  # once an epoch, also where a trial goes on in its middle
+        return torch.arange(len(self.labels)).float() if epoch == 1 else None
 
     def before_step(self, batch, model):
         assert model(batch.x).logits.shape == (len(batch.y), 10)
@@ -182,10 +184,19 @@ def test_what_a_method_chose_for_an_epoch_holds_when_the_epoch_is_resumed(study)
 
 
 class Drawn(Remembering):
-    """Draws examples by how sure the model is of them."""
+    """Draws examples by how sure the model was of them; the weights are changed in place."""
+
+    def bind(self, info):
+        super().bind(info)
+        self.register_buffer("sure", torch.zeros(info.rows))
 
     def begin_epoch(self, epoch, predict):
-        return predict().outputs.logits.softmax(1).amax(1)
+        outputs, index, *_ = predict()
+        self.sure[index] = outputs.logits.softmax(1).amax(1)
+        return self.sure
+
+    def after_step(self, outputs, losses, batch):
+        self.sure[batch.index] = 0.0
 
 
 def test_the_examples_that_a_method_drew_are_those_of_the_epoch_when_it_is_resumed(study):
