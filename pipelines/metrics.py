@@ -164,6 +164,15 @@ METRICS = {
 }
 
 
+def shown_beside(metric: str, attacked: bool) -> list[str]:
+    """What is shown beside the metric that is scored, by name.
+
+    Under an attack, accuracy with it and without; else nothing: all are recorded.
+    """
+    wanted = [name for name, m in METRICS.items() if m.attacked or name == "accuracy"]
+    return [name for name in wanted if attacked and name != metric]
+
+
 def evaluate(
     probabilities: Tensor, labels: Tensor, attacked: Tensor | None = None
 ) -> dict[str, Any]:

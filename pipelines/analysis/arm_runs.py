@@ -15,6 +15,7 @@ from pipelines.analysis.runs import Floats, Runs
 from pipelines.analysis.selection import final_runs, searches, selected
 from pipelines.analysis.tunability import in_halved_space
 from pipelines.documents import Json
+from pipelines.metrics import METRICS
 from pipelines.trial_documents import Role
 
 Score = Literal["val", "last", "selected"]
@@ -56,6 +57,16 @@ class ArmRuns:
     def final_runs(self) -> list[Record]:
         """Final runs; those of what an earlier, smaller search had selected are left out."""
         return final_runs(self.records)
+
+    def beside(self, metric: str) -> Runs:
+        """Scores of the final runs by another metric; of one that diverged the worst there is."""
+        worst = {"diverged": METRICS[metric].bounds[0]}
+        return {
+            (r.repeat, r.index): METRICS[metric].score(r.held_out[self.epoch].metrics[metric])
+            if self.epoch in r.held_out
+            else worst.get(r.status, nan)
+            for r in self.final_runs
+        }
 
     def examples(self, role: Role, epoch: EpochRule) -> Examples | None:
         """What each test example adds to the scores of a role's runs; see `examples_of`."""

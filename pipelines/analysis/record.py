@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import RunCounts
@@ -23,10 +24,12 @@ class HeldOut(NamedTuple):
 
     confusion: as `pipelines.metrics.confusion_matrix` reads it. correct: which examples were
     classified right, as `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
+    metrics: values by name.
     """
 
     confusion: Confusion
     correct: str | None
+    metrics: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class ArmInfo(TypedDict):
 class StudyInfo(TypedDict):
     """What the study file says of a study; `margin` is in units of the metric.
 
-    runs: that have ended and that are planned, in all scenarios, where the caller knows.
+    beside: metrics that are shown beside the scored one; runs: that have ended and that are
+    planned, in all scenarios. Both where the caller knows.
     """
 
     metric: str
@@ -83,4 +87,5 @@ class StudyInfo(TypedDict):
     search: SearchKind
     margin: float
     arms: dict[str, ArmInfo]
+    beside: NotRequired[list[str]]
     runs: NotRequired[RunCounts]

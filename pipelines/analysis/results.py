@@ -123,7 +123,13 @@ def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
         entry["tunability"] = estimate_json(_tunability(runs))
         entry["budget"] = _budget(runs, info["search"])
         entry["importance"] = importance(runs.random_trials(), arm["space"])
+    if beside := info.get("beside"):
+        entry["beside"] = {m: _beside(runs, m) for m in beside}
     return entry
+
+
+def _beside(runs: ArmRuns, metric: str) -> EstimateJson:
+    return estimate_json(estimate(runs.beside(metric), bounds=METRICS[metric].bounds))
 
 
 def _estimate(runs: ArmRuns, scores: Runs, examples: Examples | None = None) -> EstimateJson:

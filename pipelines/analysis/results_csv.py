@@ -20,7 +20,7 @@ def to_csv(results: Results) -> str:
 
 def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Any]:
     groups = ("clean_labels", "trials", "passes", "test")
-    values = flat({group: arm[group] for group in groups})
+    values = flat({group: arm[group] for group in groups} | {"beside": arm.get("beside", {})})
     return {
         "arm": name,
         "kind": arm["kind"],

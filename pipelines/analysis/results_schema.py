@@ -128,6 +128,7 @@ class ArmResults(TypedDict):
     tunability: NotRequired[EstimateJson]
     budget: NotRequired[Budget]
     importance: NotRequired[dict[str, float] | None]
+    beside: NotRequired[dict[str, EstimateJson]]
 
 
 class BreakEvenJson(TypedDict):

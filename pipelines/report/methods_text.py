@@ -96,6 +96,7 @@ def methods_tex(study_state: StudyState, made: SetUp) -> str:
         f"Label noise: {latex(made.noise)}.",
         f"Model: {latex(made.model)}; {latex(made.schedule)}; augmentation: "
         f"{latex(made.augmentation)}.",
+        *([f"Attack: {latex(made.attack)}."] if made.attack else []),
         f"Search: {latex(made.search)}.",
         *(f"Search space of {latex(arm)}: {latex(space)}." for arm, space in made.spaces.items()),
         f"Score: {latex(made.scoring)}.",

@@ -7,6 +7,7 @@ import math
 from pipelines.analysis.record import EpochRule, HeldOut, Record
 from pipelines.documents import Json
 from pipelines.ledger.record import TrialRecord
+from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import bound_method
@@ -56,7 +57,11 @@ def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:
     correct = scores.get("correct", {})
     rules: tuple[EpochRule, ...] = ("last", "selected")
     return {
-        rule: HeldOut(scores[rule]["confusion"], correct.get(rule))
+        rule: HeldOut(
+            scores[rule]["confusion"],
+            correct.get(rule),
+            {name: scores[rule][name] for name in METRICS if name in scores[rule]},
+        )
         for rule in rules
         if rule in scores
     }

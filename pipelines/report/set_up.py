@@ -34,6 +34,7 @@ class SetUp:
     model: str
     schedule: str
     augmentation: str
+    attack: str
     spaces: dict[str, str]
     search: str
     scoring: str
@@ -51,6 +52,7 @@ class SetUp:
             ("model", self.model),
             ("schedule", self.schedule),
             ("augmentation", self.augmentation),
+            ("attack", self.attack),
             ("search", self.search),
             *((f"space of {arm}", space) for arm, space in self.spaces.items()),
             ("score", self.scoring),
@@ -74,6 +76,7 @@ def set_up(ledger: Ledger, study_state: StudyState, results: Results) -> SetUp:
         augmentation={"none": "none", "crop_flip": "random crops and horizontal flips"}[
             protocol.augment
         ],
+        attack=_attack(protocol),
         spaces={
             name: ", ".join(f"{knob} {range_text(r)}" for knob, r in arm["space"].items())
             for name, arm in results["arms"].items()
@@ -211,6 +214,18 @@ def _scoring(protocol: Protocol, described: DataDescription | None, results: Res
     return (
         f"{METRICS[protocol.metric].title}{examples}, {protocol.epoch} epoch; margin of "
         f"non-inferiority {margin:g}"
+    )
+
+
+def _attack(protocol: Protocol) -> str:
+    attack = protocol.attack
+    if attack is None:
+        return ""
+    ball = {"linf": "l-infinity", "l2": "l2"}[attack.norm]
+    start = {"random": "a random start in it", "zero": "the input"}[attack.start]
+    return (
+        f"projected gradient ascent in the {ball} ball of radius {attack.epsilon:g}, "
+        f"{count(attack.steps, 'step')} of {attack.stride:g} from {start}, model in eval mode"
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.ledger.damage import Damaged, damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
+from pipelines.metrics import shown_beside
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin
@@ -74,6 +75,7 @@ class StudyState:
             "epoch": protocol.epoch,
             "search": protocol.search,
             "margin": request.margin,
+            "beside": shown_beside(protocol.metric, protocol.attack is not None),
             "runs": {
                 "done": self.planner.done.total(),
                 "planned": self.planner.planned.total(),

@@ -52,6 +52,11 @@ def new_interval(metric: str, estimate: EstimateJson) -> Cell:
     return Cell(f"[{number(metric, low)}, {number(metric, high)}]", low)
 
 
+def beside(results: Results) -> list[str]:
+    """The metrics that are shown beside the scored one."""
+    return list(next((arm.get("beside", {}) for arm in results["arms"].values()), {}))
+
+
 def columns(results: Results) -> list[Column]:
     """The columns of the main table."""
     metric, headline = METRICS[results["metric"]].title, results["headline"]
@@ -70,6 +75,10 @@ def columns(results: Results) -> list[Column]:
             "mean over repeats of the final runs, with its 95 % interval for these test examples",
         ),
         Column("new", "new examples", "the same interval for new examples of this kind"),
+        *(
+            Column(name, f"test {METRICS[name].title}", "of the same runs, chosen as they are")
+            for name in beside(results)
+        ),
         Column("n", "n", "final runs / repeats"),
         Column("labels", "clean labels", "used to train / to select configurations and epochs"),
         Column("default", "default", "test of the published default, retrained alike"),
@@ -101,6 +110,7 @@ def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
         "default": Cell(score(metric, default), default["mean"]) if default else Cell(MISSING),
         "break_even": _break_even(name, results),
         "new": new_interval(metric, test),
+        **{m: Cell(score(m, e), e["mean"]) for m, e in arm.get("beside", {}).items()},
         "steps": Cell(f"{arm['steps']:g}", arm["steps"]) if arm["steps"] else Cell(MISSING),
         "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
         "lost": _pair(trials["diverged"], trials["failed"]),

@@ -12,7 +12,7 @@ from pipelines.analysis.estimate_schema import EstimateJson
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.sentences import interval_told
 from pipelines.metrics import METRICS
-from pipelines.report.tables import MISSING, number, rows
+from pipelines.report.tables import MISSING, beside, number, rows
 
 HEADINGS = {"arm": "arm", "score": "test", "labels": "clean labels", "break_even": "b*",
             "steps": "steps", "ratio": "passes"}  # fmt: skip
@@ -35,15 +35,19 @@ def terminal_table(results: Results) -> Table:
     """The arms, best score first; intervals are those that the answer tells."""
     metric, epoch = results["metric"], results["selection"]["epoch"]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name, heading in HEADINGS.items():
+    others, (first, second, *rest) = beside(results), HEADINGS.items()
+    headings = dict([first, second, *((m, METRICS[m].title) for m in others), *rest])
+    for name, heading in headings.items():
         title = f"{heading} {METRICS[metric].title}" if name == "score" else heading
         table.add_column(title, justify="left" if name == "arm" else "right", overflow="fold")
     tests = {name: arm["test"][epoch] for name, arm in results["arms"].items()}
     cells = {row["arm"].text: row for row in rows(results)}
     for name in sorted(tests, key=lambda arm: _rank(tests[arm])):
-        texts = {column: cells[name][column].text for column in HEADINGS if column != "score"}
+        texts = {column: cells[name][column].text for column in headings if column != "score"}
+        means = {m: e["mean"] for m, e in results["arms"][name].get("beside", {}).items()}
+        texts |= {m: number(m, mean) for m, mean in means.items()}
         texts |= {"score": _score(metric, tests[name]), "labels": texts["labels"].replace(" ", "")}
-        table.add_row(*(Text(texts[column]) for column in HEADINGS))
+        table.add_row(*(Text(texts[column]) for column in headings))
     return table
 
 
