@@ -37,6 +37,31 @@ ARMS = {
         "default": {"corrected.quantile": 0.97},
         "space": {"corrected.quantile": Float(0.9, 1.0)},
     },
+    "backward": {
+        "about": "backward correction, transition matrix estimated (Patrini et al. 2017)",
+        "kind": "tuned loss",
+        "phases": [
+            NOISY,
+            {
+                "name": "corrected",
+                "method": "methods.correction.backward_correction:BackwardCorrection",
+                "start": "fresh",
+            },
+        ],
+        "default": {"corrected.quantile": 0.97},
+        "space": {"corrected.quantile": Float(0.9, 1.0)},
+    },
+    # Liu et al. 2022: 10 and 10 on CIFAR-10, 1 and 100 on others; as they tried them.
+    "sop": {
+        "about": "sparse over-parameterization of the noise (Liu et al. 2022)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.correction.over_parameterization:OverParameterization"}],
+        "default": {"u_rate": 10.0, "v_rate": 10.0},
+        "space": {
+            "u_rate": Float(0.1, 100.0, log=True),
+            "v_rate": Float(0.1, 100.0, log=True),
+        },
+    },
     "mlc": {
         "about": "meta label correction (Zheng et al. 2021)",
         "kind": "meta-learned labels",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search_spaces.arms.losses import CE, FOCAL, GCE, SCE
+from search_spaces.arms.losses import BI_TEMPERED, CE, FOCAL, GCE, POLY_SOFT, SCE
 
 MW_NET = "methods.meta.meta_weight_net:MetaWeightNet"
 CMW_NET = "methods.meta.cmw_net:CMWNet"
@@ -108,6 +108,51 @@ ARMS: dict[str, dict[str, Any]] = {
             }
         ],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
+    },
+    "bi_tempered_learned": {
+        "about": "bi-tempered loss whose t1 and t2 learn themselves (Shu et al. 2020)",
+        "kind": "meta-learned loss",
+        "phases": [
+            {
+                "method": BI_TEMPERED,
+                "hyperparameters": {"t1": 0.8, "t2": 1.2, "learn": True},
+                "meta": {"lr": 1e-2},
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
+    },
+    "poly_soft_learned": {
+        "about": "polynomial soft weighting whose lambda and d learn themselves (Shu et al. 2020)",
+        "kind": "meta-learned loss",
+        "phases": [
+            {
+                "method": POLY_SOFT,
+                "hyperparameters": {"margin": 2.7, "d": 2.0, "learn": True},
+                "meta": {"lr": 1e-2},
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
+    },
+    "bilinear_learned": {
+        "about": "what each label stands for, K x K, learns itself (after Wu et al. 2018)",
+        "kind": "meta-learned loss",
+        "phases": [{"method": "methods.meta.bilinear_loss:BilinearLoss", "meta": {"lr": 1e-2}}],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "spread"],
+    },
+    "piecewise_learned": {
+        "about": "a weight function of six numbers, by p_y, learns itself (after Li et al. 2019)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {"method": "methods.meta.piecewise_weights:PiecewiseWeights", "meta": {"lr": 1e-2}}
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "knots"],
+    },
+    "deep_weights": {
+        "about": "weights by features, label, loss and progress learn themselves (after Fan et al. "
+        "2021)",
+        "kind": "meta-learned weights",
+        "phases": [{"method": "methods.meta.deep_weights:DeepWeights", "meta": {"lr": 1e-3}}],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
     },
 }
 

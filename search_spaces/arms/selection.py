@@ -27,4 +27,12 @@ ARMS = {
         "default": {"share": 0.5},
         "space": {"share": Float(0.1, 1.0)},
     },
+    # Yu et al. 2019: 20 of 200 epochs on CIFAR-10.
+    "coteaching_plus": {
+        "about": "co-teaching where two networks disagree (Yu et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.selection.co_teaching_plus:CoTeachingPlus"}],
+        "default": {"rate": 0.2},
+        "space": RATE,
+    },
 }

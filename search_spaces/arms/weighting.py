@@ -4,6 +4,8 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution as Float
 
+from search_spaces.arms.losses import CE
+
 SELF_PACED = "methods.weighting.self_paced:SelfPaced"
 #: The share that counts in the end would be 1 - the rate of wrong labels; 0.75 is no published
 #: value. Kumar et al. 2010 begin with about half of the examples.
@@ -76,5 +78,20 @@ ARMS: dict[str, dict[str, Any]] = {
         "phases": [{"method": "methods.weighting.mentornet:PredefinedMentorNet"}],
         "default": {"quantile": 0.7},
         "space": {"quantile": Float(0.3, 0.95)},
+    },
+    # C is no published value.
+    "importance_weights": {
+        "about": "importance weights from the clean examples (Bickel et al. 2007)",
+        "kind": "tuned loss",
+        "phases": [
+            {"name": "noisy", "method": CE},
+            {
+                "name": "weighted",
+                "method": "methods.weighting.importance_weights:ImportanceWeights",
+                "start": "initial",
+            },
+        ],
+        "default": {"weighted.C": 0.1},
+        "space": {"weighted.C": Float(1e-3, 10.0, log=True)},
     },
 }

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from methods.correction.backward_correction import BackwardCorrection
 from methods.correction.forward_correction import ForwardCorrection
 from methods.correction.gold_loss_correction import GoldLossCorrection
 from methods.correction.meta_label_correction import MetaLabelCorrection
@@ -180,3 +181,29 @@ def test_a_noise_layer_learns_the_channel_of_a_known_classifier():
     optimizer.step(closure)
     shares = torch.stack([labels[truth == k].bincount(minlength=CLASSES) for k in range(CLASSES)])
     torch.testing.assert_close(layer.channel(), shares.double() / 2000, rtol=0, atol=1e-3)
+
+
+def test_the_expectation_of_the_backward_loss_over_the_noise_is_cross_entropy_of_the_truth():
+    method, z = bound(BackwardCorrection(quantile=1.0)), logits()
+    p = noise(0.4)  # a calibrated model's prediction for the surest example of each class
+    method.inherit(after(p.log(), torch.arange(CLASSES), asked=(None,)))
+    of_label = [method(Outputs(z), hard(torch.full((EXAMPLES,), k))) for k in range(CLASSES)]
+    truth = hard().y.argmax(1)
+    expected = (noise(0.4)[truth] * torch.stack(of_label, dim=1)).sum(1)
+    torch.testing.assert_close(expected, cross_entropy(z, hard().y))
+
+
+def test_a_model_that_tells_no_class_from_another_leaves_backward_losses_finite():
+    method = bound(BackwardCorrection(quantile=1.0))
+    method.inherit(after(torch.zeros(9, CLASSES), torch.arange(9) % CLASSES, asked=(None,)))
+    assert method(Outputs(logits()), hard()).isfinite().all()
+
+
+def test_backward_correction_estimates_the_matrix_as_forward_correction_does():
+    z = 3 * torch.eye(CLASSES).repeat(20, 1).double()
+    y = torch.arange(20 * CLASSES) % CLASSES
+    channels = []
+    for method in (ForwardCorrection(), BackwardCorrection()):
+        bound(method).inherit(after(z, y, asked=(None,)))
+        channels.append(method.channel)
+    assert torch.equal(*channels) and not torch.allclose(channels[0], torch.eye(CLASSES).double())

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from methods.objective import Outputs, cross_entropy
 from methods.selection.co_teaching import CoTeaching
+from methods.selection.co_teaching_plus import CoTeachingPlus
 from methods.selection.small_loss import SmallLoss, share_left_out, smallest
 from tests.methods.cases import EXAMPLES, hard, logits
 
@@ -67,3 +68,25 @@ def test_co_teaching_predicts_the_mean_of_both():
     z, w = logits(), logits(2.0)
     found = CoTeaching().predict(two(z, w))
     torch.testing.assert_close(found, (z.softmax(1) + w.softmax(1)) / 2)
+
+
+def test_co_teaching_plus_exchanges_among_those_with_two_predictions():
+    """Algorithm 1 of its paper, row by row."""
+    z, w, y = logits(), logits(2.0).roll(2, 0), hard().y
+    w[:3] = 2 * z[:3]
+    apart = z.argmax(1) != w.argmax(1)
+    assert 2 <= apart.sum() < EXAMPLES
+    losses = [cross_entropy(x, y) for x in (z, w)]
+    kept = int(0.5 * apart.sum())
+    chosen = [torch.where(apart, loss, torch.inf).argsort()[:kept] for loss in losses]
+    expected = losses[0][chosen[1]].mean() + losses[1][chosen[0]].mean()
+    found = CoTeachingPlus(rate=0.5, ramp=0.1, init=0.1)(two(z, w), at(0.9)).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_co_teaching_plus_is_cross_entropy_at_first_and_where_networks_agree():
+    z, w, y = logits(), logits(2.0).roll(2, 0), hard().y
+    method = CoTeachingPlus(rate=0.5, init=0.5)
+    plain = cross_entropy(z, y) + cross_entropy(w, y)
+    torch.testing.assert_close(method(two(z, w), at(0.4)), plain)
+    torch.testing.assert_close(method(two(z, z), at(0.9)), 2 * cross_entropy(z, y))
