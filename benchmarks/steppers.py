@@ -56,6 +56,8 @@ CASES = [
     Case("gce_learned"),
     Case("gce_learned", {"horizon": 2}),
     Case("wd_learned"),
+    Case("maxup"),
+    Case("pgd_training"),
     *(Case("mw_net", {"engine": "double_backward"}, peer) for peer in PEERS),
 ]
 
@@ -82,6 +84,7 @@ class Shape:
                     "test": self.classes,
                 },
                 "augment": "crop_flip",
+                "attack": {"epsilon": 8 / 255},
                 "model": {"name": self.model, "options": self.options},
                 "schedule": {"batch_size": self.batch},
                 "precision": self.precision,

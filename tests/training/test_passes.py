@@ -13,13 +13,15 @@ from tests.conftest import in_phase, small_study, training_spec, under
 
 EXAMPLES = 99  # a third of those for training
 SPLITS = {"splits.meta": EXAMPLES, "splits.val": 50, "splits.test": 1351}
-STUDY = small_study(["ce", "l2rw", "mw_net", "gce_learned", "sce_learned", "coteaching"])
+HARDER = ["maxup", "pgd_training", "fgsm_training"]
+STUDY = small_study([*HARDER, "ce", "l2rw", "mw_net", "gce_learned", "sce_learned", "coteaching"])
 MODELS = {
     "mlp": {"model.name": "mlp", "model.options": {"hidden": [256] * 6}},
     "cnn": {"model.name": "cnn", "model.options": {"width": 16}},
 }
 ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
 WAYS = [
+    *((arm, {}) for arm in HARDER),
     *(("l2rw", {"engine": engine}) for engine in ENGINES),
     *(("l2rw", {"engine": engine, "last_layers": 1}) for engine in ENGINES),
     ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}),
@@ -56,3 +58,16 @@ def test_the_count_of_passes_is_what_a_step_multiplies(arm, meta, model):
     name, per_pass = model
     passes, found = one_step(arm, name, **meta)
     assert 1 / 1.1 < passes * per_pass / found < 1.1
+
+
+def test_so_it_is_with_the_attack_at_the_end_of_an_epoch(model):
+    name, per_pass = model
+    counts = []
+    for steps in (1, 10):
+        changes = SPLITS | MODELS[name] | {"attack.steps": steps}
+        run = TrainingRun(under(training_spec("ce", STUDY), changes), torch.device("cpu"))
+        where = run.training.network, run.objective
+        found = multiplications(lambda run=run, where=where: run.evaluator.epoch(*where, 1, 0))
+        counts.append((run.evaluator.passes(1), found))
+    (few, once), (many, often) = counts
+    assert 1 / 1.1 < (many - few) * per_pass / (often - once) < 1.1
