@@ -238,11 +238,16 @@ def studies() -> None:
 
 
 @app.command()
-def arms(study: Annotated[str | None, typer.Argument(help=WHICH)] = None) -> None:
-    """The arms, all or a study's: class, pools, tuned dimensions and ranges."""
+def arms(
+    study: Annotated[str | None, typer.Argument(help=WHICH)] = None,
+    fits: Annotated[
+        str | None, typer.Option("--for", help="only those that train on this study's data")
+    ] = None,
+) -> None:
+    """The arms, all or a study's: cost of a run, what it needs, what is tuned, source."""
     from pipelines.commands.arms import list_arms
 
-    list_arms(study, console)
+    list_arms(study, fits, console)
 
 
 def main() -> None:

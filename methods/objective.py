@@ -140,8 +140,10 @@ class Objective(nn.Module, ABC):
     networks: ClassVar[int] = 1
     #: Whether it trains against the attack of the protocol, which therefore must have one.
     needs_threat: ClassVar[bool] = False
-    # : The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
-    # moves nothing (L2RW).
+    #: Whether it asks for predictions on clean examples that are not in its pool: they are counted.
+    reads_clean: ClassVar[bool] = False
+    #: The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
+    #: moves nothing (L2RW).
     fresh_each_step: ClassVar[bool] = False
 
     @abstractmethod

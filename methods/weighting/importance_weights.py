@@ -33,6 +33,7 @@ class ImportanceWeights(Objective):
     """
 
     needs_features = True
+    reads_clean = True
 
     def __init__(self, C: float = 0.1) -> None:
         super().__init__()

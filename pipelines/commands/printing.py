@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,10 +37,17 @@ class _Lines(logging.Handler):
         print_line(self.format(record), self._console)
 
 
-def print_columns(rows: list[list[str]], console: Console) -> None:
-    """Aligned columns, a line a row: wide tables stay usable with grep and less."""
+def print_columns(
+    rows: list[list[str]], console: Console, heads: Mapping[int, str] | None = None
+) -> None:
+    """Aligned columns, a line a row: wide tables stay usable with grep and less.
+
+    heads: lines of their own, by the number of the row that follows.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    for number, row in enumerate(rows):
+        if head := (heads or {}).get(number):
+            print_line(f"\n{head}", console)
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print_line(line.rstrip(), console)
 

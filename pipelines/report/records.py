@@ -10,8 +10,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import bound_method
-from pipelines.study.phase_rules import selects, total_steps
+from pipelines.study.phase_rules import selects, total_steps, uses_clean
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 
@@ -68,16 +67,11 @@ def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:
 
 
 def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
-    """Clean labels that training uses: trained on, or learned from through the clean loss."""
+    """Clean labels that training uses: trained on, or learned from in any other way."""
     splits = protocol.splits
-    meta = any("meta" in phase.pool or _learns_from_meta(phase) for phase in phases)
+    meta = any(uses_clean(phase) for phase in phases)
     val = splits.val_labels == "clean" and any("val" in phase.pool for phase in phases)
     return splits.meta * meta + splits.val * val
-
-
-def _learns_from_meta(phase: Phase) -> bool:
-    learns = bound_method(phase.method, phase.hyperparameters).meta_learns
-    return learns and phase.meta.source == "meta"
 
 
 def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:

@@ -32,6 +32,13 @@ def phase_epochs(phase: Phase, protocol: Protocol) -> int:
     return max(1, round(phase.epochs * protocol.schedule.epochs))
 
 
+def uses_clean(phase: Phase) -> bool:
+    """Whether training uses clean labels of the meta split: trains on them, or learns from them."""
+    method = bound_method(phase.method, phase.hyperparameters)
+    learns = method.meta_learns and phase.meta.source == "meta"
+    return "meta" in phase.pool or method.reads_clean or learns
+
+
 def check_under(phase: Phase, protocol: Protocol) -> None:
     """Are a phase's method, and its way to meta-learn, right under that protocol?
 

@@ -70,6 +70,24 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
     return total
 
 
+def nominal_ratio(phases: list[Phase], batch: int = 100) -> float:
+    """Passes of a run over plain cross-entropy's, of phases with the training split.
+
+    An epoch on clean examples alone is taken for nothing, and their share of a pool, too.
+    """
+    total = 0.0
+    for phase in phases:
+        if "train" not in phase.pool and phase.epoch_size == "pool":
+            continue
+        method, meta = bound_method(phase.method, phase.hyperparameters), phase.meta
+        extra = 0.0
+        if method.meta_learns:
+            clean = meta_passes(meta, method.fresh_each_step, batch, meta.batch_size)
+            extra = clean / batch / meta.every + (meta.source == "pseudo_clean")
+        total += phase.epochs * method.networks * (3 + method.extra_passes + extra) / 3
+    return total
+
+
 def _meta_passes(phase: Phase, size: int, steps: int, task: Task) -> int:
     """Of an epoch: its meta steps, and the choice of its clean examples."""
     method = bound_method(phase.method, phase.hyperparameters)

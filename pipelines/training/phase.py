@@ -69,7 +69,7 @@ class PhaseTraining:
         self.average = WeightAverage(model, phase.ema) if phase.ema else None
         #: Inside, the model has the weights that it is judged by.
         self.as_evaluated = self.average.in_place if self.average else nullcontext
-        self.predict = predictor(self.network, task, phase.pool, self.as_evaluated)
+        self.predict = predictor(self.network, task, phase.pool, phase.method, self.as_evaluated)
         self.clean = CleanExamples(phase.meta, task)
         self.device = self.network.device
         self.one_hot = torch.eye(len(task.classes), device=self.device)

@@ -9,8 +9,10 @@ import torch
 
 from methods.objective import Objective, PhaseInfo, Pool, PoolOutputs, Predict
 from pipelines.data.task import Task
+from pipelines.errors import UserError
 from pipelines.models.heads import feature_width
 from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.study.method_loading import method_class
 from pipelines.study.phase_rules import phase_epochs
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
@@ -40,14 +42,26 @@ def predictor(
     network: Network,
     task: Task,
     own: Pool,
+    method: str,
     as_evaluated: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Predict:
     """What gives the network's outputs in eval mode on a pool's examples; by default on `own`.
 
-    as_evaluated: the network has the weights inside that predict.
+    method: which asks; as_evaluated: the network has the weights inside that predict.
+
+    Raises:
+        UserError: of what is returned: it asks for clean examples that nobody would have counted.
     """
+    allowed = {"train", *own.split("+")}
+    if method_class(method).reads_clean:
+        allowed.add("meta")
 
     def predict(pool: Pool | None = None) -> PoolOutputs:
+        if pool and (hidden := set(pool.split("+")) - allowed):
+            raise UserError(
+                f"method {method}: predictions on {min(hidden)} are not for its pool, {own}"
+                + "; reads_clean = True counts the clean labels" * (hidden == {"meta"})
+            )
         split = task.pool(pool or own)
         with as_evaluated():
             outputs = network.evaluate(map(task.normalise, split.x.split(EVALUATION_BATCH)))

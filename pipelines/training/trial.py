@@ -131,13 +131,10 @@ class TrainingRun:
             before.average.adopt()
         self.replayed = self._replayed()
         self.phase_index, self.epoch, self.step = self.phase_index + 1, 0, 0
-        network = Network(
-            self.model,
-            method_class(self.phases[self.phase_index].method).needs_features,
-            before.network.autocast,
-            before.network.channels_last,
-        )
-        predict = predictor(network, self.task, self.phases[self.phase_index].pool)
+        phase = self.phases[self.phase_index]
+        old, needed = before.network, method_class(phase.method).needs_features
+        network = Network(self.model, needed, old.autocast, old.channels_last)
+        predict = predictor(network, self.task, phase.pool, phase.method)
         path = learned_path(self.history, before.phase.name)
         self._enter_phase(PreviousPhase(before.objective, predict, path))
         network.close()

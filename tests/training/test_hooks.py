@@ -27,6 +27,8 @@ class Remembering(Objective):
 
     needs_features = True
 
+    reads_clean = True
+
     def __init__(self):
         super().__init__()
         self.bias = torch.nn.Parameter(torch.zeros(10))
@@ -206,3 +208,19 @@ def test_the_examples_that_a_method_drew_are_those_of_the_epoch_when_it_is_resum
         events = list(islice(run_trial(spec), steps))
         more, _ = run_to_end(spec, through_a_file(events[-1].snapshot()))
         assert [e.row for e in events if e.row] + more == rows
+
+
+class Unsaid(Objective):
+    """Looks at clean examples, and does not say so."""
+
+    def begin_epoch(self, epoch, predict):
+        predict("meta")
+
+    def forward(self, outputs, batch):
+        return cross_entropy(outputs.logits, batch.y)
+
+
+def test_clean_examples_that_nobody_would_count_are_refused(study):
+    spec = in_phase(training_spec("ce", study), method=f"{__name__}:Unsaid")
+    with pytest.raises(UserError, match=r"predictions on meta .* reads_clean = True"):
+        run_to_end(spec)
