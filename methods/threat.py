@@ -54,14 +54,15 @@ class Threat:
 
         loss: of inputs, summed over them; step: of each, in units, along the sign of the gradient
         (linf) or along it (l2); start: a perturbation in units, none by default.
+
+        Raises:
+            ValueError: the loss has no gradient in the inputs.
         """
         ends = (self.low - x) / self.unit, (self.high - x) / self.unit
         delta = self._inside(torch.zeros_like(x) if start is None else start, ends)
         for _ in range(steps):
             moved = (x + self.unit * delta).detach().requires_grad_()
-            with torch.enable_grad():
-                (slope,) = torch.autograd.grad(loss(moved), moved)
-            slope = slope * self.unit
+            slope = _slope(loss, moved) * self.unit
             uphill = slope.sign() if self.norm == "linf" else _direction(slope)
             delta = self._inside(delta + step * uphill, ends)
         return x + self.unit * delta
@@ -73,6 +74,15 @@ class Threat:
         else:
             delta = delta * (self.epsilon / _length(delta).clamp_min(1e-12)).clamp_max(1)
         return delta.clamp(*ends)
+
+
+def _slope(loss: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        value = loss(x)
+    (slope,) = torch.autograd.grad(value, x, allow_unused=True) if value.requires_grad else (None,)
+    if slope is None:
+        raise ValueError("an attack needs a gradient in the inputs, and the model gives none")
+    return slope
 
 
 def _each(x: Tensor) -> tuple[int, ...]:

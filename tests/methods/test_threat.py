@@ -11,6 +11,7 @@ from methods.objective import generator
 from methods.threat import Threat
 
 FREE = Threat(0.3, "linf", torch.ones(3), torch.tensor(-math.inf), torch.tensor(math.inf))
+WEIGHT = torch.ones(3, requires_grad=True)
 both = pytest.mark.parametrize("norm", ["linf", "l2"])
 
 
@@ -64,6 +65,12 @@ def test_every_step_stays_in_the_ball_and_in_the_range(norm, shape):
             length = ((found - x) / unit).flatten(1).norm(p=order, dim=1)
             assert length.max() <= 0.4 + 1e-5 and found.abs().max() <= 1 + 1e-6
     assert rough(threat.ascend(x, rough, 0.01, 20)) > rough(x)
+
+
+@pytest.mark.parametrize("blind", [lambda x: x.round().detach().sum(), lambda x: WEIGHT.sum()])
+def test_a_model_without_a_gradient_in_its_inputs_is_named(blind):
+    with pytest.raises(ValueError, match="the model gives none"):
+        FREE.ascend(torch.zeros(2, 3), blind, 0.1, 1)
 
 
 @both
