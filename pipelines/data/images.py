@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from rich.console import Console
 from rich.progress import track
 
+from pipelines.data.png import check_png
 from pipelines.errors import one_line
 
 #: Of what Pillow reads, the formats that it decodes by itself: for EPS it would start Ghostscript.
@@ -86,22 +87,12 @@ def read_pixels(path: Path, header: Header, mode: str, size: tuple[int, int]) ->
     try:
         with Image.open(path, formats=_formats()) as image:
             if image.format == "PNG":
-                _check_sums(path)
+                check_png(path)
             upright = ImageOps.exif_transpose(image) if header.turned else image
             resized = upright.convert(mode).resize(size, Image.Resampling.BILINEAR)
             return np.asarray(resized).reshape(size[1], size[0], -1).transpose(2, 0, 1)
     except Exception as error:
         raise _unreadable(error) from None
-
-
-def _check_sums(path: Path) -> None:
-    """A PNG's checksums, which Pillow does not look at as it decodes the pixels.
-
-    Raises:
-        Exception: one does not match.
-    """
-    with Image.open(path, formats=("PNG",)) as image:
-        image.verify()
 
 
 @cache

@@ -34,6 +34,16 @@ def test_a_table_gives_float32_columns_and_the_classes_of_its_target(suffix, tmp
 
 
 @pytest.mark.parametrize(
+    ("labels", "classes"),
+    [(["1", "001", "2"], ["001", "1", "2"]), (["1", " 1", "2"], ["1", "2"])],
+)
+def test_labels_that_are_written_as_different_numbers_are_different(labels, classes, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,label\n" + "".join(f"0.5,{label}\n" for label in labels))
+    assert load_dataset(Data(source="table", path=path, target="label")).classes == classes
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a,b\n1,2\n", "data.target = 'label': .* has the columns a, b"),

@@ -39,7 +39,8 @@ def _read(data: Data, folder: Path) -> Dataset:
         _check_filled(data, name, column)
     with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
         x = [column.to_numpy().astype(np.float32) for column in features.values()]
-    return make_dataset(str(data.path), np.stack(x, axis=1), _labels(data, columns[data.target]))
+    target = _as_written(data.path, data.target, columns[data.target])
+    return make_dataset(str(data.path), np.stack(x, axis=1), _labels(data, target))
 
 
 def _look(data: Data) -> FirstLook:
@@ -120,6 +121,17 @@ def _check_filled(data: Data, name: str, column: pa.ChunkedArray) -> None:
         empty += sum(text is not None and not text.strip() for text in column.to_pylist())
     if empty:
         raise UserError(f"{data.path}: column {name!r} has {empty} empty cells; fill them first")
+
+
+def _as_written(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of a CSV file as text, where its numbers are written in several ways: 1 and 001."""
+    if path.suffix.lower() != ".csv" or not pa.types.is_integer(column.type):
+        return column
+    text = csv.ConvertOptions(include_columns=[name], column_types={name: pa.string()})
+    written = csv.read_csv(path, convert_options=text)[name]
+    numbers = map(str, column.to_pylist())
+    plain = all(t.strip() == n for t, n in zip(written.to_pylist(), numbers, strict=True))
+    return column if plain else written
 
 
 def _labels(data: Data, column: pa.ChunkedArray) -> NDArray[np.generic]:
