@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from methods.threat import Threat
 
 Key = tuple[int | str, ...]
-Pool = Literal["train", "train+meta", "meta", "meta+val"]
+Pool = Literal["train", "train+meta", "meta", "meta+val", "train+unlabelled", "unlabelled"]
 
 
 def seed_of(*key: int | str) -> int:
@@ -61,9 +61,10 @@ class Outputs(NamedTuple):
 class Batch:
     """Training examples of one step.
 
-    x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed); index [B] row in the
-    data set; trusted [B] whether the example came from the clean pool; key names the step, and is
-    the source of all randomness; progress in [0, 1) of the phase, a scalar on the device.
+    x [B, ...]; y [B, K] label distribution (one-hot unless smoothed or mixed; of an example without
+    a label 0); index [B] row in the data set; trusted [B] whether the example came from the clean
+    pool; key names the step, and is the source of all randomness; progress in [0, 1) of the phase,
+    a scalar on the device.
     augment: the same stored examples augmented anew by the protocol, [B, ...], drawn under the
     step's key and a number; None where the protocol augments nothing.
     """
@@ -81,9 +82,9 @@ class Batch:
 class PhaseInfo:
     """What a method may know before its phase starts.
 
-    rows: N; classes: K; labels [N]: as observed, -1 outside of the pool; counts [K]: in the pool;
-    features: D, the width of the model's features; epochs: of the phase; threat: what the
-    protocol's attack may do to an input, where there is one.
+    rows: N; classes: K; labels [N]: as observed, -1 outside of the pool and where there is none;
+    counts [K]: in the pool; features: D, the width of the model's features; epochs: of the phase;
+    threat: what the protocol's attack may do to an input, where there is one.
     """
 
     rows: int
@@ -98,7 +99,8 @@ class PhaseInfo:
 class PoolOutputs(NamedTuple):
     """A model's outputs in eval mode on a pool's examples, each once.
 
-    index [n]: rows in the data set; y [n]: observed labels; trusted [n]: as in Batch.
+    index [n]: rows in the data set; y [n]: observed labels, -1 where there is none; trusted [n]: as
+    in Batch.
     """
 
     outputs: Outputs
@@ -142,6 +144,8 @@ class Objective(nn.Module, ABC):
     needs_threat: ClassVar[bool] = False
     #: Whether it asks for predictions on clean examples that are not in its pool: they are counted.
     reads_clean: ClassVar[bool] = False
+    #: Whether its pool may have examples without a label.
+    uses_unlabelled: ClassVar[bool] = False
     #: The meta-parameters are fresh at every step and zero in the look-ahead, which therefore
     #: moves nothing (L2RW).
     fresh_each_step: ClassVar[bool] = False

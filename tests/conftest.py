@@ -39,9 +39,12 @@ def _one_thread():
 def small_study(arms=("ce", "gce", "l2rw"), **request) -> Study:
     """Digits, cut down to about 300 training examples and three epochs.
 
-    With an attack where an arm trains against it.
+    With an attack where an arm trains against it; and some examples lose their label where an arm
+    trains on such.
     """
-    protocol = DIGITS | ({"attack": ATTACK} if TRAINED_AGAINST_IT & {*arms} else {})
+    hidden = {"unlabelled": 40} if "self_training" in arms else {}
+    protocol = DIGITS | {"splits": DIGITS["splits"] | hidden}
+    protocol |= {"attack": ATTACK} if TRAINED_AGAINST_IT & {*arms} else {}
     wanted = {"arms": list(arms), "trials": 2, "repeats": 2, "seeds": 1} | request
     return parse_study({"name": "small", "protocol": protocol, "request": wanted}, "small")
 

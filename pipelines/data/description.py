@@ -31,7 +31,9 @@ def describe(
         "examples": len(dataset.x),
         "classes": dataset.classes,
         "sizes": {name: len(part) for name, part in rows.items()},
-        "counts": {name: np.bincount(y, minlength=classes).tolist() for name, y in labels.items()},
+        "counts": {
+            name: np.bincount(y[y >= 0], minlength=classes).tolist() for name, y in labels.items()
+        },
         "val_labels": splits.val_labels,
         "noise": _describe_noise(dataset, noise, rows, labels),
     }

@@ -113,3 +113,22 @@ def thin_train(
             f"test = {splits.test} and imbalance.factor = {imbalance.factor:g}"
         )
     return train[thin(likely[train], sizes, keyed_rng(data_seed, "imbalance"))]
+
+
+def hide_labels(dataset: Dataset, train: Rows, number: int, data_seed: int) -> tuple[Rows, Rows]:
+    """The training rows that keep their label, and `number` of them that lose it; both rising.
+
+    Drawn from all alike, whatever their label; so of fewer ones the larger draw has them, too.
+
+    Raises:
+        UserError: a class would have no label left.
+    """
+    order = keyed_rng(data_seed, "unlabelled").permutation(train)
+    kept, hidden = np.sort(order[number:]), np.sort(order[:number])
+    counts = np.bincount(dataset.likely[kept], minlength=len(dataset.classes))
+    if number > len(train) or not counts.all():
+        raise UserError(
+            f"splits.unlabelled = {number}: of the {len(train)} training examples none of class "
+            f"{dataset.classes[counts.argmin()]!r} would keep its label"
+        )
+    return kept, hidden

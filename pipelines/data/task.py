@@ -1,8 +1,8 @@
 """From a protocol to tensors: four disjoint splits, corrupted where the study says so.
 
 test is fixed per study; train, meta and val depend on the data seed. Imbalance, then noise act on
-the training split; meta, val and test carry true labels (val the corrupted ones, where
-`splits.val_labels` asks for it).
+the training split, of which some examples may lose their label (a fifth split, `unlabelled`); meta,
+val and test carry true labels (val the corrupted ones, where `splits.val_labels` asks for it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.data.corruption import corrupt, transition
 from pipelines.data.dataset import Dataset
 from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
-from pipelines.data.splits import Rows, keyed_rng, split_rows, thin_train
+from pipelines.data.splits import Rows, hide_labels, keyed_rng, split_rows, thin_train
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data, Imbalance, Noise, Protocol, Splits
 from pipelines.trial_documents import DataDescription
@@ -28,6 +28,7 @@ from pipelines.trial_documents import DataDescription
 #: their own) take turns in a worker, which would otherwise gather the same examples for each trial
 #: anew; more would only cost memory, since each task holds a copy of the examples.
 TASKS_KEPT = 4
+SPLITS = ("train", "meta", "val", "test", "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Split:
     """Examples on one device; rows are in the order of the data set, so shuffle before use.
 
     x [n, C, H, W] uint8 or [n, D] float32 as stored, before `Task.normalise`; y [n] int64, the
-    labels that a learner sees; truth [n] int64, the true labels, -1 where unknown; index [n] int64,
-    rows of the data set; trusted [n] bool: y is known to be the true label.
+    labels that a learner sees, -1 where it sees none; truth [n] int64, the true labels, -1 where
+    unknown; index [n] int64, rows of the data set; trusted [n] bool: y is known to be the true
+    label.
     """
 
     x: Tensor
@@ -57,14 +59,16 @@ class Split:
 class Task:
     """The splits of one data seed.
 
-    classes: their names. input_shape: of one example. mean, std: [C, 1, 1] or [D], of everything
-    outside the test set. description: what a trial's record says of its data.
+    unlabelled: empty, unless the study asks for it. classes: their names. input_shape: of one
+    example. mean, std: [C, 1, 1] or [D], of everything outside the test set. description: what a
+    trial's record says of its data.
     """
 
     train: Split
     meta: Split
     val: Split
     test: Split
+    unlabelled: Split
     classes: list[str]
     input_shape: tuple[int, ...]
     mean: Tensor
@@ -74,12 +78,12 @@ class Task:
     @property
     def sizes(self) -> dict[str, int]:
         """Examples of each split."""
-        return {name: len(getattr(self, name)) for name in ("train", "meta", "val", "test")}
+        return {name: len(getattr(self, name)) for name in SPLITS}
 
     def to(self, device: torch.device | str) -> Task:
         """The same task on another device."""
-        parts = ("train", "meta", "val", "test", "mean", "std")
-        return replace(self, **{name: getattr(self, name).to(device) for name in parts})
+        parts = {name: getattr(self, name).to(device) for name in (*SPLITS, "mean", "std")}
+        return replace(self, **parts)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Stored values x [B, ...] as float32, mean 0 and deviation 1 per channel or feature."""
@@ -129,12 +133,22 @@ def _prepare(recipe: _Recipe) -> Task:
     dataset = load_dataset(recipe.data)
     rows = split_rows(dataset, splits, recipe.seed, data_seed)
     rows["train"] = thin_train(dataset, rows["train"], recipe.imbalance, splits, data_seed)
+    if splits.unlabelled:
+        rows["train"], rows["unlabelled"] = hide_labels(
+            dataset, rows["train"], splits.unlabelled, data_seed
+        )
     corrupted = ["train"] + ["val"] * (splits.val_labels == "corrupted")
     labels = _labels(dataset, recipe.noise, rows, corrupted, data_seed)
     mean, std = _statistics(dataset, rows["test"])
-    shape = dataset.x.shape[1:]
+    shape, nobody = dataset.x.shape[1:], np.zeros(0, np.int64)
+    untrusted = [*corrupted, "unlabelled"]
     return Task(
-        **{name: _split(dataset, rows[name], labels[name], name not in corrupted) for name in rows},
+        **{
+            name: _split(
+                dataset, rows.get(name, nobody), labels.get(name, nobody), name not in untrusted
+            )
+            for name in SPLITS
+        },
         classes=dataset.classes,
         input_shape=shape,
         mean=mean.view(-1, *[1] * (len(shape) - 1)),
@@ -154,6 +168,8 @@ def _labels(
     for name in corrupted:
         observed = dataset.observed[rows[name]]
         labels[name] = corrupt(observed, law, keyed_rng(data_seed, f"{name} noise"))
+    if "unlabelled" in rows:
+        labels["unlabelled"] = np.full(len(rows["unlabelled"]), -1)
     return labels
 
 

@@ -113,8 +113,9 @@ def _splits(protocol: Protocol, described: DataDescription | None) -> str:
     if described is None:
         return f"{protocol.splits.meta:,} meta and {protocol.splits.val:,} val examples{val}"
     sizes = described["sizes"]
+    hidden = f", {sizes['unlabelled']:,} unlabelled" if "unlabelled" in sizes else ""
     return (
-        f"{sizes['train']:,} train (labels as they come), {sizes['meta']:,} meta (clean), "
+        f"{sizes['train']:,} train (labels as they come){hidden}, {sizes['meta']:,} meta (clean), "
         f"{sizes['val']:,} val{val or ' (clean)'}, {sizes['test']:,} test"
     )
 

@@ -40,13 +40,18 @@ def uses_clean(phase: Phase) -> bool:
 
 
 def check_under(phase: Phase, protocol: Protocol) -> None:
-    """Are a phase's method, and its way to meta-learn, right under that protocol?
+    """Are a phase's method, its examples and its way to meta-learn right under that protocol?
 
     Raises:
         UserError: one is not.
     """
     if method_class(phase.method).needs_threat and protocol.attack is None:
         raise UserError(f"{phase.method} trains against the protocol's attack, and it has none")
+    if "unlabelled" in phase.pool and not protocol.splits.unlabelled:
+        raise UserError(
+            f"pool = {phase.pool!r}: the study has no examples without a label; "
+            "splits.unlabelled must be at least 1"
+        )
     meta = phase.meta
     if meta.engine.endswith("_difference") and protocol.precision == "bfloat16":
         raise UserError(
@@ -105,6 +110,8 @@ def check_phase(phase: Phase) -> None:
         UserError: they do not.
     """
     method = bound_method(phase.method, phase.hyperparameters)
+    if "unlabelled" in phase.pool and not method.uses_unlabelled:
+        raise UserError(f"pool = {phase.pool!r}: {phase.method} needs a label of every example")
     plain = {"every": 1, "lookahead": "rollback", "lookahead_rate": 1, "horizon": 1}
     for field, only in plain.items():
         value = getattr(phase.meta, field)

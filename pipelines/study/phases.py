@@ -79,7 +79,7 @@ class Phase(Strict):
     name: str = Field(default="train", pattern=r"^[a-z][a-z0-9_]*$")
     method: str = Field(description="module:class of an Objective")
     hyperparameters: dict[str, Value] = Field(default={})
-    pool: Literal["train", "train+meta", "meta", "meta+val"] = "train"
+    pool: Literal["train", "train+meta", "meta", "meta+val", "train+unlabelled"] = "train"
     meta_repeat: int = Field(
         default=1, ge=1, description="how often train+meta repeats the meta split"
     )

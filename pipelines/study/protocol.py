@@ -99,6 +99,9 @@ class Splits(Strict):
     meta_classes: Literal["as_is", "equal"] = added(
         "as_is", description="of meta: as frequent as in the source, or equally often"
     )
+    unlabelled: int = added(
+        0, ge=0, description="of the training split: hidden labels, for arms that use such examples"
+    )
 
 
 class Model(Strict):

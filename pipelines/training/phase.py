@@ -72,7 +72,8 @@ class PhaseTraining:
         self.predict = predictor(self.network, task, phase.pool, phase.method, self.as_evaluated)
         self.clean = CleanExamples(phase.meta, task)
         self.device = self.network.device
-        self.one_hot = torch.eye(len(task.classes), device=self.device)
+        classes = len(task.classes)  # behind their rows one of 0, of those without a label: -1
+        self.one_hot = torch.eye(classes + 1, classes, device=self.device)
         self.theta = self.network.parameters()
         if not self.theta:
             raise UserError(

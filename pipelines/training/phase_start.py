@@ -31,7 +31,7 @@ def phase_info(
         rows=len(labels),
         classes=len(task.classes),
         labels=labels,
-        counts=torch.bincount(pool.y, minlength=len(task.classes)),
+        counts=torch.bincount(pool.y[pool.y >= 0], minlength=len(task.classes)),
         features=feature_width(model) if objective.needs_features else 0,
         epochs=phase_epochs(phase, protocol),
         threat=threat_of(protocol, task),

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pipelines.data.task import Split, Task, prepare
+from pipelines.data.task import SPLITS, Split, Task, prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.self_check import NoRule
 from pipelines.models.network import Network, same_random_state
@@ -104,10 +104,9 @@ def _check_outputs_differ(run: TrainingRun) -> None:
 
 def _few(task: Task) -> Task:
     """The same task with the first few examples of each split."""
-    names = ("train", "meta", "val", "test")
     splits = {
         name: Split(**{column: t[:FEW] for column, t in vars(getattr(task, name)).items()})
-        for name in names
+        for name in SPLITS
     }
     return replace(task, **splits)
 

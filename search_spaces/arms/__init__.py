@@ -12,11 +12,22 @@ from search_spaces.arms import (
     meta,
     perturbation,
     selection,
+    semi_supervised,
     step,
     weighting,
 )
 
-FAMILIES = (losses, clean_labels, weighting, selection, perturbation, correction, meta, step)
+FAMILIES = (
+    losses,
+    clean_labels,
+    weighting,
+    selection,
+    perturbation,
+    correction,
+    semi_supervised,
+    meta,
+    step,
+)
 ARMS = {name: entry for family in FAMILIES for name, entry in family.ARMS.items()}
 if len(ARMS) < sum(len(family.ARMS) for family in FAMILIES):
     raise ValueError("two families of arms use one name")

@@ -1,0 +1,52 @@
+"""Self-training.
+
+Raghunathan et al., "Understanding and mitigating the tradeoff between robustness and accuracy",
+ICML 2020.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from methods.memory import remember
+from methods.objective import Batch, ModelCall, Outputs, PhaseInfo, PreviousPhase, cross_entropy
+from methods.scalar_loss import Bounded, ScalarLoss
+
+
+class SelfTraining(ScalarLoss):
+    """Cross-entropy, for examples without a label on what the phase before predicts of them.
+
+    weight in [0, 1]: w of an example without a label, against 1 - w of one with; a batch's losses
+    are divided by the sum of its weights (as in the published code). 0.5: all count alike.
+    """
+
+    uses_unlabelled = True
+
+    def __init__(self, weight: float = 0.5) -> None:
+        super().__init__()
+        self.weight = Bounded("weight", weight, 0.0, 1.0)
+
+    def bind(self, info: PhaseInfo) -> None:
+        super().bind(info)
+        nothing = torch.full((info.rows,), -1, device=info.labels.device)
+        self.pseudo_labels = nn.Buffer(nothing)  # -1: of an example with a label
+
+    def inherit(self, previous: PreviousPhase) -> None:
+        super().inherit(previous)
+        outputs, index, _, _ = previous.predict("unlabelled")
+        predicted = previous.objective.predict(outputs).argmax(dim=1)
+        remember(self.pseudo_labels, index, predicted)
+
+    def before_step(self, batch: Batch, model: ModelCall) -> Batch:
+        pseudo = self.pseudo_labels[batch.index]
+        label = one_hot(pseudo.clamp_min(0), batch.y.shape[1]).to(batch.y)
+        return replace(batch, y=torch.where((pseudo < 0)[:, None], batch.y, label))
+
+    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
+        without = self.pseudo_labels[batch.index] >= 0
+        weights = torch.where(without, self.weight.value, 1 - self.weight.value).to(batch.y)
+        total = weights.sum()
+        share = len(weights) / torch.where(total > 0, total, 1.0)
+        return share * weights * cross_entropy(outputs.logits, batch.y)

@@ -1,0 +1,132 @@
+"""Self-training: its loss, its labels, and the pool that it asks for."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase
+from methods.semi_supervised.self_training import SelfTraining
+from pipelines.errors import UserError
+from pipelines.study.arms import resolve_arm
+from pipelines.study.study_file import parse_study
+from pipelines.training.trial import TrainingRun
+from tests.conftest import DIGITS, in_phase, small_study, training_spec
+from tests.methods.cases import CLASSES, EXAMPLES, hard, logits, p_of
+from tests.support.trials import run_to_end
+
+CPU = torch.device("cpu")
+WITHOUT = torch.tensor([4, 1])  # rows without a label
+LABELS = torch.arange(EXAMPLES) % CLASSES
+
+
+class Previous:
+    """The phase before, which predicts class 2 for one example and class 0 for the other."""
+
+    def predict(self, outputs):
+        return outputs.logits.softmax(1)
+
+
+def taught(weight=0.5):
+    objective = SelfTraining(weight)
+    hidden = LABELS.index_fill(0, WITHOUT, -1)
+    objective.bind(PhaseInfo(EXAMPLES, CLASSES, hidden, hidden[hidden >= 0].bincount()))
+    z = 3 * one_hot(torch.tensor([2, 0]), CLASSES).double()
+    seen = PoolOutputs(Outputs(z), WITHOUT, torch.full((2,), -1), torch.zeros(2).bool())
+    pools = {"unlabelled": seen}
+    objective.inherit(PreviousPhase(Previous(), pools.__getitem__, {}))
+    return objective.double()
+
+
+def batch():
+    y = hard().y.index_fill(0, WITHOUT, 0)
+    return replace(hard(), y=y)
+
+
+def test_examples_without_a_label_get_the_class_that_the_phase_before_predicts():
+    labels = LABELS.clone()
+    labels[WITHOUT] = torch.tensor([2, 0])
+    relabelled = taught().before_step(batch(), lambda x: pytest.fail("asked"))
+    assert torch.equal(relabelled.y, one_hot(labels, CLASSES).double())
+    assert torch.equal(batch().y, hard().y.index_fill(0, WITHOUT, 0))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 1.0])
+def test_the_mean_loss_is_the_published_weighted_mean(weight):
+    objective, z = taught(weight), logits()
+    given = objective.before_step(batch(), lambda x: None)
+    ce = -(given.y * z.log_softmax(1)).sum(1)
+    without = torch.zeros(EXAMPLES).index_fill(0, WITHOUT, 1).bool()
+    expected = ((1 - weight) * ce[~without].sum() + weight * ce[without].sum()) / (
+        (1 - weight) * (~without).sum() + weight * without.sum()
+    )
+    torch.testing.assert_close(objective(Outputs(z), given).mean(), expected)
+
+
+def test_without_any_it_is_cross_entropy_whatever_the_weight():
+    for weight in (0.0, 0.3):
+        objective = SelfTraining(weight)
+        objective.bind(PhaseInfo(EXAMPLES, CLASSES, LABELS, LABELS.bincount()))
+        given = objective.before_step(hard(), lambda x: None)
+        torch.testing.assert_close(objective(Outputs(logits()), given), -p_of(logits()).log())
+
+
+def test_a_batch_without_weight_has_loss_zero():
+    objective, given = taught(0.0), taught(0.0).before_step(batch(), lambda x: None)
+    index = WITHOUT.repeat(4)[:EXAMPLES]
+    assert (objective(Outputs(logits()), replace(given, index=index)) == 0).all()
+
+
+def test_the_student_trains_on_the_teachers_predictions():
+    run = TrainingRun(training_spec("self_training", small_study(["self_training"])), CPU)
+    steps = run.steps()
+    while run.phase_index == 0:
+        teacher = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+        next(steps)
+    pseudo, unlabelled = run.objective.pseudo_labels, run.task.unlabelled
+    run.model.load_state_dict(teacher)
+    with torch.no_grad():
+        predicted = run.model(run.task.normalise(unlabelled.x)).argmax(1)
+    assert torch.equal(pseudo[unlabelled.index], predicted)
+    assert (pseudo >= 0).sum() == len(unlabelled) == 40
+
+
+def test_hidden_labels_are_seen_by_nobody():
+    """Whatever they were, a trial is the same; truth is there to look at alone."""
+    spec = training_spec("self_training", small_study(["self_training"]))
+    rows = []
+    for shift in (0, 1):
+        run = TrainingRun(spec, CPU)
+        run.task = copy.deepcopy(run.task)
+        run.task.unlabelled.truth.add_(shift)
+        rows.append([e.row for e in run.steps() if e.row])
+    assert rows[0] == rows[1]
+
+
+def test_other_arms_do_not_use_them():
+    """They are those of a study with fewer training examples, in the same steps."""
+    study = small_study(["ce", "self_training"])
+    run = TrainingRun(training_spec("ce", study), CPU)
+    assert not set(run.training.pool.index.tolist()) & set(run.task.unlabelled.index.tolist())
+    steps = [len(run_to_end(training_spec(arm, study))[0]) for arm in ("ce", "self_training")]
+    assert steps == [3, 6]
+
+
+def test_a_method_that_needs_labels_is_refused_the_pool():
+    spec = training_spec("ce")
+    with pytest.raises(
+        UserError, match=r"pool = 'train\+unlabelled': .*CrossEntropy needs a label"
+    ):
+        resolve_arm(
+            "mine",
+            {"mine": {"about": "a", "kind": "plain", "phases": [
+                in_phase(spec, pool="train+unlabelled").phases[0].model_dump()]}},
+        )  # fmt: skip
+
+
+def test_a_study_without_such_examples_refuses_the_arm():
+    document = {"name": "s", "protocol": DIGITS, "request": {"arms": ["ce", "self_training"]}}
+    with pytest.raises(UserError, match=r"splits\.unlabelled must be at least 1"):
+        parse_study(document, "s")
