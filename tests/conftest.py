@@ -26,7 +26,8 @@ DIGITS = {
 
 
 ATTACK = {"epsilon": 2 / 255, "steps": 2}
-TRAINED_AGAINST_IT = {"pgd_training", "fgsm_training"}
+TRAINED_AGAINST_IT = {"pgd_training", "fgsm_training", "robust_self_training"}
+TRAINED_WITHOUT_LABELS = {"self_training", "robust_self_training"}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def small_study(arms=("ce", "gce", "l2rw"), **request) -> Study:
     With an attack where an arm trains against it; and some examples lose their label where an arm
     trains on such.
     """
-    hidden = {"unlabelled": 40} if "self_training" in arms else {}
+    hidden = {"unlabelled": 40} if TRAINED_WITHOUT_LABELS & {*arms} else {}
     protocol = DIGITS | {"splits": DIGITS["splits"] | hidden}
     protocol |= {"attack": ATTACK} if TRAINED_AGAINST_IT & {*arms} else {}
     wanted = {"arms": list(arms), "trials": 2, "repeats": 2, "seeds": 1} | request

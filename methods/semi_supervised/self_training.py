@@ -44,9 +44,13 @@ class SelfTraining(ScalarLoss):
         label = one_hot(pseudo.clamp_min(0), batch.y.shape[1]).to(batch.y)
         return replace(batch, y=torch.where((pseudo < 0)[:, None], batch.y, label))
 
-    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
-        without = self.pseudo_labels[batch.index] >= 0
-        weights = torch.where(without, self.weight.value, 1 - self.weight.value).to(batch.y)
+    def mean_of(self, losses: Tensor, index: Tensor, weight: float) -> Tensor:
+        """Summands [n] of the weighted mean of losses [n] of the examples in rows [n]."""
+        without = self.pseudo_labels[index] >= 0
+        weights = torch.where(without, weight, 1 - weight).to(losses)
         total = weights.sum()
-        share = len(weights) / torch.where(total > 0, total, 1.0)
-        return share * weights * cross_entropy(outputs.logits, batch.y)
+        return weights / torch.where(total > 0, total, 1.0) * losses
+
+    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
+        losses = cross_entropy(outputs.logits, batch.y)
+        return len(losses) * self.mean_of(losses, batch.index, self.weight.value)

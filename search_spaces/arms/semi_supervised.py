@@ -23,4 +23,21 @@ ARMS = {
         "default": {"student.weight": 0.5},
         "space": {"student.weight": Float(0.1, 0.9)},
     },
+    # beta 0.5, a robust weight of 0.5, and steps of 0.007 at a radius of 0.031 are theirs.
+    "robust_self_training": {
+        "about": "robust self-training: the same, on adversarial inputs too (Raghunathan et al. "
+        "2020)",
+        "kind": "tuned loss",
+        "phases": [
+            {"name": "teacher", "method": CE},
+            {
+                "name": "student",
+                "method": "methods.semi_supervised.robust_self_training:RobustSelfTraining",
+                "pool": "train+unlabelled",
+                "start": "fresh",
+            },
+        ],
+        "default": {"student.beta": 0.5, "student.weight": 0.5},
+        "space": {"student.beta": Float(0.1, 1.0), "student.weight": Float(0.1, 0.9)},
+    },
 }

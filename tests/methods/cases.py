@@ -30,7 +30,7 @@ def losses(objective, z, batch=None):
     batch = batch or hard()
     objective = objective.double()
     batch = objective.before_step(batch, model_for(objective, z))
-    return objective(outputs_for(objective, z), batch)
+    return objective(outputs_for(objective, z, batch), batch)
 
 
 def p_of(z):
@@ -40,8 +40,12 @@ def p_of(z):
 FEATURES = 4
 
 
-def outputs_for(objective, z):
-    """The logits as a model's outputs, with features where the method needs them."""
+def outputs_for(objective, z, batch=None):
+    """The logits as a model's outputs, with features where the method needs them.
+
+    Once more for a batch that has them all twice.
+    """
+    z = z if batch is None else z.repeat(len(batch.y) // len(z), 1)
     torch.manual_seed(1)
     features = torch.randn(len(z), FEATURES, dtype=z.dtype)
     outputs = Outputs(z, features if objective.needs_features else None)

@@ -8,13 +8,14 @@ import torch
 from torch.nn.functional import one_hot
 
 from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase
+from methods.semi_supervised.robust_self_training import RobustSelfTraining
 from methods.semi_supervised.self_training import SelfTraining
 from pipelines.errors import UserError
 from pipelines.study.arms import resolve_arm
 from pipelines.study.study_file import parse_study
 from pipelines.training.trial import TrainingRun
 from tests.conftest import DIGITS, in_phase, small_study, training_spec
-from tests.methods.cases import CLASSES, EXAMPLES, hard, logits, p_of
+from tests.methods.cases import CLASSES, EXAMPLES, THREAT, hard, logits, p_of
 from tests.support.trials import run_to_end
 
 CPU = torch.device("cpu")
@@ -29,10 +30,11 @@ class Previous:
         return outputs.logits.softmax(1)
 
 
-def taught(weight=0.5):
-    objective = SelfTraining(weight)
+def taught(weight=0.5, **robust):
+    objective = RobustSelfTraining(weight, **robust) if robust else SelfTraining(weight)
     hidden = LABELS.index_fill(0, WITHOUT, -1)
-    objective.bind(PhaseInfo(EXAMPLES, CLASSES, hidden, hidden[hidden >= 0].bincount()))
+    counts = hidden[hidden >= 0].bincount()
+    objective.bind(PhaseInfo(EXAMPLES, CLASSES, hidden, counts, threat=THREAT))
     z = 3 * one_hot(torch.tensor([2, 0]), CLASSES).double()
     seen = PoolOutputs(Outputs(z), WITHOUT, torch.full((2,), -1), torch.zeros(2).bool())
     pools = {"unlabelled": seen}
@@ -130,3 +132,47 @@ def test_a_study_without_such_examples_refuses_the_arm():
     document = {"name": "s", "protocol": DIGITS, "request": {"arms": ["ce", "self_training"]}}
     with pytest.raises(UserError, match=r"splits\.unlabelled must be at least 1"):
         parse_study(document, "s")
+
+
+# ---- with an attack
+
+W = torch.linspace(-1, 1, 3 * CLASSES, dtype=torch.float64).view(CLASSES, 3)
+
+
+def linear(x):
+    return Outputs(x @ W.T)
+
+
+def inputs():
+    return replace(batch(), x=0.5 * torch.linspace(-1, 1, 3 * EXAMPLES).double().view(-1, 3))
+
+
+def test_it_sees_each_input_and_one_of_higher_loss_within_the_attacks_reach():
+    given = taught(beta=0.5).before_step(inputs(), linear)
+    relabelled = taught().before_step(inputs(), linear)
+    natural, perturbed = given.x.chunk(2)
+    assert torch.equal(natural, inputs().x)
+    for name in ("y", "index", "trusted"):
+        assert torch.equal(getattr(given, name), torch.cat([getattr(relabelled, name)] * 2)), name
+    assert (perturbed - natural).abs().amax() <= THREAT.epsilon + 1e-12
+    ce = -(given.y * linear(given.x).logits.log_softmax(1)).sum(1)
+    assert (ce[EXAMPLES:] > ce[:EXAMPLES]).all()
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_its_mean_loss_mixes_that_of_self_training_on_both(beta):
+    weights = {"weight": 0.25, "robust_weight": 0.75}
+    robust = taught(beta=beta, **weights)
+    given = robust.before_step(inputs(), linear)
+    natural, perturbed = linear(given.x).logits.chunk(2)
+    relabelled = taught().before_step(inputs(), linear)
+    plain = taught(0.25)(Outputs(natural), relabelled).mean()
+    attacked = taught(0.75)(Outputs(perturbed), relabelled).mean()
+    expected = (1 - beta) * plain + beta * attacked
+    torch.testing.assert_close(robust(linear(given.x), given).mean(), expected)
+
+
+@pytest.mark.parametrize("steps", [0, 2.5])
+def test_the_number_of_its_steps_is_a_whole_one(steps):
+    with pytest.raises(ValueError, match="must be a whole number from 1 on"):
+        RobustSelfTraining(steps=steps)
