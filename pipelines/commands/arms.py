@@ -84,6 +84,7 @@ def _needs(arm: Arm) -> str:
         "features": any(method.needs_features for method in methods),
         "two networks": any(method.networks > 1 for method in methods),
         "an attack": any(method.needs_threat for method in methods),
+        "unlabelled": any(method.uses_unlabelled for method in methods),
     }
     return ", ".join(name for name, needed in needs.items() if needed) or "-"
 
