@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from methods.memory import remember
 from methods.objective import Batch, ModelCall, Outputs, PhaseInfo, PreviousPhase, cross_entropy
@@ -40,9 +39,9 @@ class SelfTraining(ScalarLoss):
         remember(self.pseudo_labels, index, predicted)
 
     def before_step(self, batch: Batch, model: ModelCall) -> Batch:
-        pseudo = self.pseudo_labels[batch.index]
-        label = one_hot(pseudo.clamp_min(0), batch.y.shape[1]).to(batch.y)
-        return replace(batch, y=torch.where((pseudo < 0)[:, None], batch.y, label))
+        classes = torch.arange(batch.y.shape[1], device=batch.y.device)
+        pseudo = self.pseudo_labels[batch.index, None] == classes  # `one_hot` waits for the device
+        return replace(batch, y=batch.y + pseudo.to(batch.y))
 
     def mean_of(self, losses: Tensor, index: Tensor, weight: float) -> Tensor:
         """Summands [n] of the weighted mean of losses [n] of the examples in rows [n]."""
