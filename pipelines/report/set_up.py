@@ -111,7 +111,10 @@ def _data(protocol: Protocol, described: DataDescription | None) -> str:
 def _splits(protocol: Protocol, described: DataDescription | None) -> str:
     val = "" if protocol.splits.val_labels == "clean" else ", whose labels are corrupted, too"
     if described is None:
-        return f"{protocol.splits.meta:,} meta and {protocol.splits.val:,} val examples{val}"
+        hidden = f", {protocol.splits.unlabelled:,} unlabelled" * bool(protocol.splits.unlabelled)
+        return (
+            f"{protocol.splits.meta:,} meta and {protocol.splits.val:,} val examples{val}{hidden}"
+        )
     sizes = described["sizes"]
     hidden = f", {sizes['unlabelled']:,} unlabelled" if "unlabelled" in sizes else ""
     return (

@@ -276,3 +276,15 @@ def test_too_few_trials_tell_no_importance(tmp_path):
     storage = write_study(tmp_path, small_study(("gce_plus_meta",), trials=3))
     panels = figures_of(storage)["hyperparameters"].views["gce_plus_meta"]
     assert [p.title for p in panels] == ["", ""]
+
+
+def test_an_arm_with_several_weight_functions_has_a_panel_for_each(tmp_path):
+    storage = write_study(tmp_path, small_study(("ce", "mw_net", "cmw_net")))
+    drawn = figures_of(storage)["weight-function"]
+    assert {arm: [p.title for p in panels] for arm, panels in drawn.views.items()} == {
+        "mw_net": [""],
+        "cmw_net": ["1", "2", "3"],
+    }
+    last = [panel.data[-1].y[0] for panel in drawn.views["cmw_net"]]
+    assert last == pytest.approx([1 / 2, 2 / 3, 3 / 4], 1e-3)  # of the last epoch
+    assert "1 is that of its smallest classes" in drawn.caption

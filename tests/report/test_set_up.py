@@ -40,6 +40,11 @@ def test_before_any_trial_has_run_the_set_up_tells_what_the_study_file_says(tmp_
     assert "time" not in lines and "hardware" not in lines
 
 
+def test_examples_without_a_label_are_told_of(tmp_path):
+    before = write_study(tmp_path / "a", small_study(("ce", "self_training")), limit=0)
+    assert dict(study_report(before).set_up.lines)["splits"].endswith(", 40 unlabelled")
+
+
 def test_the_paragraph_names_every_arm_and_cites_what_it_has_a_reference_for(report):
     text = methods_tex(report.study_state, report.set_up)
     for name in report.results["arms"]:

@@ -186,6 +186,9 @@ def _row(spec: Json, epoch: int, val: float, random: Random) -> Json:
         row["weights/auroc"] = 0.8 + random.gauss(0, 0.02)
     if spec["arm"] == "mw_net":
         row["learned/weight_function"] = [1 / (1 + share * loss) for loss in range(41)]
+    if spec["arm"] == "cmw_net":
+        for head in (1, 2, 3):
+            row[f"learned/weight_function_{head}"] = [head / (1 + head * share)] * 41
     if spec["arm"] == "gce_learned":
         row["learned/q"] = 0.7 - 0.1 * share + random.gauss(0, 0.005)
     return row
