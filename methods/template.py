@@ -50,4 +50,5 @@ class Template(ScalarLoss):
 
     # Other hooks, in methods/objective.py: `before_step` (mixup, relabelling, fresh weights; draw
     # from `generator(*batch.key, "purpose")`), `begin_epoch` (sampling weights), `predict` (if
-    # predictions are not softmax), `train_parameters`, `needs_features`, `learned` (what to show).
+    # predictions are not softmax), `train_parameters`, `needs_features`, `uses_unlabelled`,
+    # `learned` (what to show).

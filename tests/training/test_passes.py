@@ -4,6 +4,8 @@ As many clean examples as others, as in `benchmarks.step`. A network whose first
 is another matter: that layer's inputs need no gradient.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,9 +14,15 @@ from pipelines.training.trial import TrainingRun
 from tests.conftest import in_phase, small_study, training_spec, under
 
 EXAMPLES = 99  # a third of those for training
-SPLITS = {"splits.meta": EXAMPLES, "splits.val": 50, "splits.test": 1351}
-HARDER = ["maxup", "pgd_training", "fgsm_training"]
-STUDY = small_study([*HARDER, "ce", "l2rw", "mw_net", "gce_learned", "sce_learned", "coteaching"])
+SPLITS = {
+    "splits.meta": EXAMPLES,
+    "splits.val": 50,
+    "splits.test": 1350,
+    "splits.unlabelled": 1,
+}
+HARDER = ["maxup", "pgd_training", "fgsm_training", "robust_self_training"]
+META = ["l2rw", "mw_net", "cmw_net", "gce_learned", "sce_learned"]
+STUDY = small_study([*HARDER, *META, "ce", "coteaching"])
 MODELS = {
     "mlp": {"model.name": "mlp", "model.options": {"hidden": [256] * 6}},
     "cnn": {"model.name": "cnn", "model.options": {"width": 16}},
@@ -32,14 +40,17 @@ WAYS = [
     *(("gce_learned", {"engine": engine, "horizon": 2}) for engine in ENGINES),
     *(("mw_net", {"engine": engine, "horizon": 4}) for engine in ENGINES),
     *(("mw_net", {"engine": e, "horizon": 3, "last_layers": 1}) for e in ENGINES),
+    ("cmw_net", {}),
+    *(("mw_net", {"source": source}) for source in ("train", "pseudo_clean")),
     ("gce_learned", {"step": "own"}),
     ("gce_learned", {"step": "own", "horizon": 3}),
 ]
 
 
 def one_step(arm, model, **meta):
-    """The passes of a step, and its multiplications."""
-    spec = in_phase(training_spec(arm, STUDY), meta=meta | {"batch_size": EXAMPLES})
+    """The passes of a step of an arm's last phase, and its multiplications."""
+    spec = training_spec(arm, STUDY)
+    spec = in_phase(replace(spec, phases=spec.phases[-1:]), meta=meta | {"batch_size": EXAMPLES})
     training = TrainingRun(under(spec, SPLITS | MODELS[model]), torch.device("cpu")).training
     step_inputs, passes = training.epoch_inputs(0)[0], []
     found = multiplications(lambda: passes.append(training.step(step_inputs, 0, 0)[1]))
