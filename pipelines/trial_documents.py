@@ -17,7 +17,7 @@ WEIGHT_FUNCTION = "learned/weight_function"  # starts its name in a row: a metho
 
 Role = Literal["search", "curve", "default", "final", "sensitivity"]
 HistoryRow = Json
-"""One epoch: `epoch`, `phase`, `lr`, `train/…`, `val/…`, `weights/…`, `learned/…` by name."""
+"""One epoch: `epoch`, `phase`, `lr`, `train/…`, `val/…`, `weights/…`, `corrupted/…`, `learned/…`"""
 
 
 class TrialSpec(TypedDict):

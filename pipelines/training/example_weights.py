@@ -35,14 +35,15 @@ def implicit_weights(logits: Tensor, logit_grad: Tensor, target: Tensor) -> Tens
 
 
 class ExampleRecord:
-    """Weight and loss [N] of each row of the data set when it was last observed, NaN before.
+    """Weight, loss and prediction [N] of each row of the data set when it was last observed.
 
-    Of two networks their means.
+    Before, NaN and -1. Of two networks the means; the prediction is by their mean, too.
     """
 
     def __init__(self, rows: int, device: torch.device) -> None:
         self.weights = torch.full((rows,), torch.nan, device=device)
         self.losses = torch.full((rows,), torch.nan, device=device)
+        self.predictions = torch.full((rows,), -1, dtype=torch.int32, device=device)
 
     @torch.no_grad()
     def see(self, step_output: StepOutput) -> None:
@@ -54,13 +55,45 @@ class ExampleRecord:
         losses = [cross_entropy(z, batch.y) for z in logits]
         self.weights[batch.index] = _mean(weights).float()
         self.losses[batch.index] = _mean(losses).float()
+        likely = _mean([z.softmax(dim=1) for z in logits]).argmax(dim=1)
+        self.predictions[batch.index] = likely.to(self.predictions.dtype)
 
     def row(self, train: Split) -> dict[str, object]:
         """Who has weight, for a row of the history; empty where no truth or no weight is known."""
         weights = self.weights[train.index]
         if not (train.truth >= 0).all() or not weights.isfinite().any():
             return {}
-        return weight_row(weights, train.y != train.truth)
+        corrupted = train.y != train.truth
+        memory = memory_row(self.predictions[train.index], train.y, train.truth)
+        return weight_row(weights, corrupted) | memory
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What has been observed."""
+        return {
+            "example_weights": self.weights,
+            "example_losses": self.losses,
+            "example_predictions": self.predictions,
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Stand where the state was taken. Snapshots of 0.1.0 have no predictions."""
+        self.weights, self.losses = state["example_weights"], state["example_losses"]
+        self.predictions = state.get("example_predictions", self.predictions)
+
+
+def memory_row(predicted: Tensor, labels: Tensor, truth: Tensor) -> dict[str, object]:
+    """Shares of the corrupted examples that are predicted as labelled, and as they truly are.
+
+    All [n], predicted -1 where an example was not observed. For a row of the history.
+    """
+    corrupted = (labels != truth) & (predicted >= 0)
+    if not corrupted.any():
+        return {}
+    of = predicted[corrupted]
+    return {
+        "corrupted/memorised": float((of == labels[corrupted]).float().mean()),
+        "corrupted/recovered": float((of == truth[corrupted]).float().mean()),
+    }
 
 
 def _mean(each: list[Tensor]) -> Tensor:

@@ -271,8 +271,6 @@ class TrainingRun:
                 "position": [self.phase_index, self.epoch, self.step],
                 "model": self.model.state_dict(),
                 "objective": self.objective.state_dict(),
-                "example_weights": self.record.weights,
-                "example_losses": self.record.losses,
                 "best": self.evaluator.best,
                 "history": self.history,
                 "passes": self.passes,
@@ -280,6 +278,7 @@ class TrainingRun:
                 "diverged": self.diverged,
             }
             | self.training.state_dict()
+            | self.record.state_dict()
         )
 
     def load_state_dict(self, state: State) -> None:
@@ -291,7 +290,7 @@ class TrainingRun:
         self.objective.load_state_dict(state["objective"])
         self.training.load_state_dict(state)
         self.steps_done = state["steps"]
-        self.record.weights, self.record.losses = state["example_weights"], state["example_losses"]
+        self.record.load_state_dict(state)
         self.evaluator.best = state["best"]
         for name in ("history", "passes", "seconds", "diverged"):
             setattr(self, name, state[name])

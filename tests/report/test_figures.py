@@ -91,6 +91,16 @@ def test_epochs_are_drawn_as_the_median_over_final_runs(finished):
     assert curve.y[4] == pytest.approx(100 * (scores[1] + scores[2]) / 2, 1e-4)
 
 
+def test_corrupted_examples_are_drawn_by_what_becomes_of_them(finished):
+    memorised, recovered = figures_of(finished)["memory"].views["plain"]
+    _, curve = named(memorised, "ce")
+    epochs = curve.x[-1]
+    assert list(curve.x) == [1, epochs]
+    assert list(curve.y) == pytest.approx([10 + 50 / epochs, 60], abs=0.1)
+    _, curve = named(recovered, "ce")
+    assert list(curve.y) == pytest.approx([70 - 40 / epochs, 30], abs=0.1)
+
+
 def test_every_search_trial_is_a_point_at_its_val(finished):
     _, study_state = load_study_state(finished)
     trials = [r for r in study_state.records if r.arm == "sce_plus_meta" and r.role == "search"]

@@ -184,6 +184,8 @@ def _row(spec: Json, epoch: int, val: float, random: Random) -> Json:
         row["weights/clean"] = [random.randrange(5 * (i + 1)) for i in bins]
         row["weights/corrupted"] = [random.randrange(5 * (len(EDGES) - i)) for i in bins]
         row["weights/auroc"] = 0.8 + random.gauss(0, 0.02)
+        row["corrupted/memorised"] = 0.1 + 0.5 * share
+        row["corrupted/recovered"] = 0.7 - 0.4 * share
     if spec["arm"] == "mw_net":
         row["learned/weight_function"] = [1 / (1 + share * loss) for loss in range(41)]
     if spec["arm"] == "cmw_net":

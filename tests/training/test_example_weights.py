@@ -6,8 +6,15 @@ from torch.nn import functional as F
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Batch, Outputs
-from pipelines.training.example_weights import implicit_weights, observed_epochs, weight_row
+from pipelines.training.example_weights import (
+    implicit_weights,
+    memory_row,
+    observed_epochs,
+    weight_row,
+)
+from pipelines.training.trial import TrainingRun
 from pipelines.trial_documents import EDGES
+from tests.conftest import training_spec, under
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 12, 60, 200])
@@ -37,3 +44,24 @@ def test_a_row_counts_clean_and_corrupted_examples_in_units_of_the_mean_weight()
         row["weights/clean"][EDGES.index(1.0)] == 2 and row["weights/clean"][EDGES.index(2.0)] == 1
     )
     assert row["weights/clean_mean"] == pytest.approx(4 / 3)
+
+
+def test_corrupted_examples_are_memorised_recovered_or_neither():
+    truth = torch.tensor([0, 0, 0, 0, 0, 0])
+    labels = torch.tensor([1, 1, 1, 1, 0, 1])
+    predicted = torch.tensor([1, 0, 0, 2, 0, -1])  # the last one was not observed
+    row = memory_row(predicted, labels, truth)
+    assert row == {"corrupted/memorised": 0.25, "corrupted/recovered": 0.5}
+    assert memory_row(predicted, truth, truth) == {}
+
+
+def test_what_a_trial_records_of_them_is_what_its_model_predicts():
+    """Of a model that cannot change: at a learning rate of nothing."""
+    spec = under(training_spec("ce"), {"schedule.lr": 1e-12})
+    run = TrainingRun(spec, torch.device("cpu"))
+    rows = [event.row for event in run.steps() if event.row]
+    train = run.task.train
+    with torch.no_grad():
+        predicted = run.model.eval()(run.task.normalise(train.x)).argmax(1)
+    expected = memory_row(predicted, train.y, train.truth)
+    assert {name: rows[-1][name] for name in expected} == expected and len(expected) == 2

@@ -24,6 +24,7 @@ FIGURES = (
     "learned",
     "weights",
     "weight_function",
+    "memory",
     "scores",
     "budget",
     "hyperparameters",
