@@ -48,8 +48,8 @@ class FinalScores(TypedDict):
     """Scores on val, where nothing trained on it, and the metrics on test: for statistics alone.
 
     held_out: `score` and, if it did not diverge, `last` and `selected` with all metrics, and
-        `correct`: by epoch rule which test examples were classified right
-        (`pipelines.metrics.unpack_hits`; not in 0.1).
+        `correct`: by epoch rule which test examples were classified right, under the attack where
+        that is what is scored (`pipelines.metrics.unpack_hits`; not in 0.1).
     """
 
     val: Scores | None

@@ -4,12 +4,12 @@ from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
 ADVERSARIAL = "methods.perturbation.adversarial_training:AdversarialTraining"
-# The published radius is that of the attack; a half and twice are ours.
+# The published radius is that of the attack; the range is ours.
 RADIUS = {"radius": Float(0.25, 2.0, log=True)}
 
 ARMS = {
-    # Gong et al. 2021: m = 4 on ImageNet, tried up to 10. sigma = 0.1 is no published value: it
-    # counts only where the protocol augments nothing.
+    # Gong et al. 2021: m = 4 on ImageNet; the ranges are ours. sigma = 0.1 is no published value:
+    # it counts only where the protocol augments nothing.
     "maxup": {
         "about": "MaxUp: the hardest of m augmented copies (Gong et al. 2021)",
         "kind": "tuned loss",
