@@ -69,7 +69,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         cases, steppers, columns, peaks, held, counted, strict=False
     ):
         how = stepper.phase.meta.model_dump(
-            include={"engine", "lookahead", "graph", "step", "last_layers", "horizon"}
+            include={"engine", "lookahead", "graph", "step", "last_layers", "horizon", "terms"}
         )
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
@@ -134,6 +134,8 @@ def table(records: list[Record]) -> Table:
             how.append(f"last {r['last_layers']}")
         if r.get("horizon", 1) > 1:
             how.append(f"horizon {r['horizon']}")
+        if r.get("terms", usual["terms"]) != usual["terms"]:
+            how.append(f"terms {r['terms']}")
         how += [f"without {r['without']}"] if r.get("without") else []
         shown.add_row(
             " ".join([r["arm"], *([r["peer"]] if r["peer"] else how)]),

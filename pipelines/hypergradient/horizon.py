@@ -66,7 +66,7 @@ def hypergradient_over(
         return _double_backward(problems, theta, phi, step)
     stored, theta, state = _look_ahead(problems, theta, step)
     ahead = clean_gradient(problems[0], theta)
-    remembered = {n: {k: torch.zeros_like(t) for k, t in _moving(s)} for n, s in state.items()}
+    remembered = {n: {k: torch.zeros_like(t) for k, t in moving(s)} for n, s in state.items()}
     total = [torch.zeros_like(p) for p in phi]
     for place in reversed(range(len(stored))):
         begun = stored.pop()
@@ -80,16 +80,18 @@ def hypergradient_over(
     return total
 
 
-def _step(
+def take_step(
     step: Step, theta: Parameters, grads: Parameters, state: State
 ) -> tuple[dict[str, Tensor], State]:
+    """Parameters and the optimizer's state after one step."""
     if isinstance(step, UpdateRule):
         return step.step(theta, grads, state)
     rate: Rate = step
     return {name: p - rate * grads[name] for name, p in theta.items()}, {n: {} for n in theta}
 
 
-def _state(step: Step, theta: Parameters) -> State:
+def first_state(step: Step, theta: Parameters) -> State:
+    """The optimizer's at present; of plain SGD there is none."""
     return step.state() if isinstance(step, UpdateRule) else {name: {} for name in theta}
 
 
@@ -97,14 +99,14 @@ def _look_ahead(
     problems: Sequence[Problem], theta: Parameters, step: Step
 ) -> tuple[list[Stored], Parameters, State]:
     """The steps, and parameters and state after them."""
-    stored, state = [], _state(step, theta)
+    stored, state = [], first_state(step, theta)
     for problem in problems:
         leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
         found, z = slopes(problem, leaves, None)
         grads = dict(zip(theta, found, strict=True))
         stored.append(Stored(problem, leaves, grads, state, z))
         with torch.no_grad():
-            theta, state = _step(step, leaves, grads, state)
+            theta, state = take_step(step, leaves, grads, state)
     return stored, theta, state
 
 
@@ -116,16 +118,14 @@ def _pull_back(
         {n: t.detach().requires_grad_() for n, t in part.items()} for part in begun[1:3]
     )
     state = {
-        name: values | {key: t.detach().requires_grad_() for key, t in _moving(values)}
+        name: values | {key: t.detach().requires_grad_() for key, t in moving(values)}
         for name, values in begun.state.items()
     }
     with torch.enable_grad():
-        after, later = _step(step, theta, grads, state)
+        after, later = take_step(step, theta, grads, state)
     ends = [(after[name], ahead[name]) for name in theta]
-    ends += [
-        (t, remembered[name][key]) for name in theta for key, t in _moving(later.get(name, {}))
-    ]
-    begins = [(name, key) for name in theta for key, _ in _moving(state.get(name, {}))]
+    ends += [(t, remembered[name][key]) for name in theta for key, t in moving(later.get(name, {}))]
+    begins = [(name, key) for name in theta for key, _ in moving(state.get(name, {}))]
     pulled = torch.autograd.grad(
         [end for end, _ in ends],
         [*theta.values(), *grads.values(), *(state[n][k] for n, k in begins)],
@@ -140,7 +140,7 @@ def _pull_back(
     return dict(zip(theta, pulled[:count], strict=True)), along, before
 
 
-def _moving(state: dict[str, Any]) -> list[tuple[str, Tensor]]:
+def moving(state: dict[str, Any]) -> list[tuple[str, Tensor]]:
     """The part of a parameter's state that depends on gradients: not the number of its steps."""
     return [(key, t) for key, t in state.items() if key != "step" and isinstance(t, Tensor)]
 
@@ -164,12 +164,12 @@ def _double_backward(
     problems: Sequence[Problem], theta: Parameters, phi: Sequence[Tensor], step: Step
 ) -> list[Tensor]:
     """The reference: all steps stay in one graph."""
-    state = _state(step, theta)
+    state = first_state(step, theta)
     with sdpa_kernel(SDPBackend.MATH):
         for problem in problems:
             loss = problem.loss(problem.outputs(theta), theta)
             first = torch.autograd.grad(
                 loss, [*theta.values()], create_graph=True, materialize_grads=True
             )
-            theta, state = _step(step, theta, dict(zip(theta, first, strict=True)), state)
+            theta, state = take_step(step, theta, dict(zip(theta, first, strict=True)), state)
     return list(torch.autograd.grad(problems[0].clean(theta), list(phi), materialize_grads=True))

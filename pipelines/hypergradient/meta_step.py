@@ -16,17 +16,15 @@ from pipelines.hypergradient.engines import (
     Step,
     hypergradient,
 )
+from pipelines.hypergradient.forward_accumulation import forward_accumulation
 from pipelines.hypergradient.horizon import hypergradient_over
-from pipelines.hypergradient.self_check import (
-    ModelCalls,
-    check_exactness,
-    check_rules,
-    off_kinks,
-    reverse_mode,
-)
-from pipelines.hypergradient.update_rules import Parameters, Taken
+from pipelines.hypergradient.implicit import implicit_hypergradient
+from pipelines.hypergradient.model_calls import ModelCalls, off_kinks, reverse_mode
+from pipelines.hypergradient.self_check import check_exactness, check_rules
+from pipelines.hypergradient.update_rules import Parameters, Taken, UpdateRule
 from pipelines.models.network import Network, tensors_of
-from pipelines.study.phases import Meta
+from pipelines.study.phase_rules import check_few
+from pipelines.study.phases import IMPLICIT, Meta
 
 Clean = tuple[Tensor, Tensor]  # normalised inputs [M, ...], label distributions [M, K]
 
@@ -52,8 +50,10 @@ class MetaLearner:
         self, objective: Objective, network: Network, meta: Meta, fused: bool = True
     ) -> None:
         self.objective, self.network, self.meta = objective, network, meta
+        check_few(meta, objective)
         parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
         self.active = objective.meta_learns
+        self.learned = sum(p.numel() for p in parameters)  # how many numbers
         self.theta = _look_ahead_parameters(network, meta)
         self.optimizer = _meta_optimizer(meta, parameters, fused) if parameters else None
 
@@ -102,11 +102,17 @@ class MetaLearner:
         theta = self.theta if before is None else before
         z = None if outputs is None else tensors_of(outputs)
         phi = list(self.objective.meta_parameters())
-        problem = self._problem(batch, clean)
-        if later:
-            further = [self._problem(b, clean, f" {n}") for n, b in enumerate(later, 1)]
-            return hypergradient_over([problem, *further], theta, phi, step, self.meta.engine)
-        return hypergradient(problem, theta, phi, step, self.meta.engine, taken, z)
+        problem, engine = self._problem(batch, clean), self.meta.engine
+        if engine in IMPLICIT:
+            assert not isinstance(step, UpdateRule)
+            terms, damping = self.meta.terms, self.meta.damping
+            return implicit_hypergradient(problem, theta, phi, step, engine, terms, damping)
+        further = [self._problem(b, clean, f" {n}") for n, b in enumerate(later, 1)]
+        if engine == "forward_accumulation":
+            return forward_accumulation([problem, *further], theta, phi, step)
+        if further:
+            return hypergradient_over([problem, *further], theta, phi, step, engine)
+        return hypergradient(problem, theta, phi, step, engine, taken, z)
 
     def _problem(self, batch: Batch, clean: Clean, place: str = "") -> Problem:
         """The bilevel problem of a batch; place: of its step in a look-ahead of several."""
@@ -132,7 +138,7 @@ class MetaLearner:
         Raises:
             UserError: it does not.
         """
-        check_rules(self._calls(model, x, torch.float32, self.network.autocast), self.meta.engine)
+        check_rules(self._calls(model, x, torch.float32, self.network.autocast), self.meta)
         off_kinks(model)
         calls = self._calls(model, x, torch.float64)
         try:
@@ -142,7 +148,7 @@ class MetaLearner:
         except Exception:  # a part of it does not follow to float64
             calls = self._calls(model, x, torch.float32)
             reverse = reverse_mode(calls)
-        check_exactness(calls, reverse, self.meta.engine)
+        check_exactness(calls, reverse, self.meta)
 
     def _calls(
         self, model: nn.Module, x: Tensor, dtype: torch.dtype, autocast: bool = False

@@ -12,30 +12,24 @@ over kinks, and was off by 20-400 % on ResNets whose forward mode is exact to 1e
 
 Finite differences as an engine are an approximation that somebody has asked for. How far off they
 are is the model's matter (docs/performance.md), and no bound of theirs holds across kinks; so it is
-only asked of them that they run, and come out finite.
+only asked of them that they run, and come out finite. So it is of the second derivative in the
+parameters, by engines that need one: only a finite difference would be another.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from methods.objective import generator
 from pipelines.errors import UserError
-from pipelines.hypergradient.engines import (
-    TANGENTS,
-    Direction,
-    OutputsOf,
-    OutputTensors,
-    Parameters,
-)
-from pipelines.study.phases import Engine
+from pipelines.hypergradient.engines import TANGENTS, Direction, OutputTensors
+from pipelines.hypergradient.model_calls import ModelCalls, Reverse, reverse_mode
+from pipelines.study.phases import Engine, Meta
 
 EXACT: tuple[Engine, ...] = ("forward", "double_backward")
 #: How far the two numbers may be apart, beside what rounding is seen to make. Each parameter adds 1
@@ -43,118 +37,62 @@ EXACT: tuple[Engine, ...] = ("forward", "double_backward")
 TOLERANCE, TOLERANCE_FLOAT32 = 1e-3, 0.1
 #: How far two calls of a model may be apart, as a share: they run the same operators.
 SAME = 1e-3
-HAIR = 1e-6
-#: PyTorch's warning where reentrant checkpointing hides parameters from reverse mode.
-HIDDEN = "None of the inputs have requires_grad"
 
 
 class NoRule(UserError):
     """An engine cannot differentiate an operator, as it runs on this device."""
 
 
-@dataclass(frozen=True)
-class ModelCalls:
-    """A model on a few examples.
-
-    forward: as a training step calls it; forward_with: at given parameters, without a trace, as a
-    meta step does; theta: the parameters that the look-ahead moves.
-    """
-
-    forward: Callable[[], OutputTensors]
-    forward_with: OutputsOf
-    theta: Parameters
+def derivatives_of(meta: Meta) -> tuple[Engine, ...]:
+    """How a meta step differentiates the network: by the engines that do no more than that."""
+    first: Engine = "forward" if meta.engine == "t1_t2" else meta.engine
+    once = (first,) if first in TANGENTS else ()
+    return once if once and meta.horizon == 1 else (*once, "double_backward")
 
 
-class Reverse(NamedTuple):
-    """What reverse mode says of a model: its outputs, some u of their shapes, and J^T u by name."""
-
-    outputs: OutputTensors
-    cotangents: OutputTensors
-    gradients: dict[str, Tensor]
-
-
-@torch.no_grad()
-def off_kinks(model: nn.Module) -> None:
-    """Move a model's parameters by a hair, to where no kink is.
-
-    At a kink the modes may take different branches: PReLU's do where its input is exactly 0, as it
-    is behind a LayerNorm of one feature. What stays at a kink wherever parameters are does not
-    depend on them there, and has no derivative in either mode.
-    """
-    gen = generator("off kinks")
-    for p in model.parameters():
-        p.add_(torch.rand(p.shape, generator=gen).to(p), alpha=HAIR)
-
-
-@sdpa_kernel(SDPBackend.MATH)  # of all modes: other kernels round otherwise where it saturates
-def reverse_mode(model: ModelCalls) -> Reverse:
-    """J^T u for a random u; zero for parameters that forward does not use.
-
-    Raises:
-        UserError: no gradient reaches some that it uses.
-    """
-    leaves = {name: p.detach().requires_grad_() for name, p in model.theta.items()}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        outputs = model.forward_with(leaves)
-    gen = generator("self-check")
-    cotangents = tuple(torch.randn(t.shape, generator=gen).to(t) for t in outputs)
-    grads: list[Tensor | None] = [None] * len(leaves)
-    if any(t.requires_grad for t in outputs):
-        grads = [*torch.autograd.grad(outputs, [*leaves.values()], cotangents, allow_unused=True)]
-    unused = [name for name, grad in zip(leaves, grads, strict=True) if grad is None]
-    if unused and any(HIDDEN in str(warning.message) for warning in caught):
-        raise UserError(
-            f"this model cannot be trained: no gradient reaches its parameter {unused[0]!r}, "
-            "checkpointed from the model's inputs on; give checkpoint use_reentrant=False"
-        )
-    if len(unused) == len(leaves):
-        raise UserError("this model cannot be trained: no gradient reaches its parameters")
-    gradients = {
-        name: torch.zeros_like(p) if grad is None else grad
-        for (name, p), grad in zip(leaves.items(), grads, strict=True)
-    }
-    return Reverse(tuple(t.detach() for t in outputs), cotangents, gradients)
-
-
-def check_rules(model: ModelCalls, engine: Engine) -> None:
+def check_rules(model: ModelCalls, meta: Meta) -> None:
     """Can the engine differentiate the model at all? Some operators have no rule.
 
     Raises:
         NoRule: it cannot; names the operator and the way out.
     """
     reverse = reverse_mode(model)
+    engine = meta.engine
     try:
-        tangents = _tangents(model, engine, reverse.gradients)
+        parts = [_tangents(model, how, reverse.gradients) for how in derivatives_of(meta)]
+        if "double_backward" in derivatives_of(meta) and engine != "double_backward":
+            parts.append(_curved(model, reverse))
     except torch.OutOfMemoryError:  # no fault of the model: the trial is given more memory
         raise
     except Exception as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise NoRule(
             f"meta.engine = {engine!r} cannot differentiate this model: {reason}; "
-            f"{_way_out(model, reverse, engine)}"
+            f"{_way_out(model, reverse, meta)}"
         ) from None
-    if _finite(reverse.gradients.values()) and not _finite(tangents):
+    if _finite(reverse.gradients.values()) and not all(map(_finite, parts)):
         raise UserError(
             f"meta.engine = {engine!r}: the derivative of this model is not finite, though its "
-            f"gradient is; {_way_out(model, reverse, engine)}"
+            f"gradient is; {_way_out(model, reverse, meta)}"
         )
 
 
 @sdpa_kernel(SDPBackend.MATH)
-def check_exactness(model: ModelCalls, reverse: Reverse, engine: Engine) -> None:
+def check_exactness(model: ModelCalls, reverse: Reverse, meta: Meta) -> None:
     """Is the model that the meta step calls the one that is trained, and its derivative right?
 
     Raises:
         UserError: it is not; with the way out.
     """
-    judged = engine in EXACT and _finite(reverse.gradients.values())
-    problem = _disagreement(model, reverse, engine) if judged else None
+    judged = _finite(reverse.gradients.values())
+    engines: list[Engine] = [e for e in derivatives_of(meta) if judged and e in EXACT]
+    found = [_disagreement(model, reverse, how) for how in engines]
+    problem = next((p for p in found if p is not None), None)
     _check_calls(model, reverse)  # is told first, but done last: it moves buffers
     if problem is not None:
         raise UserError(
-            f"meta.engine = {engine!r} is wrong for this model: {problem}; "
-            f"{_way_out(model, reverse, engine)}"
+            f"meta.engine = {meta.engine!r} is wrong for this model: {problem}; "
+            f"{_way_out(model, reverse, meta)}"
         )
 
 
@@ -249,6 +187,24 @@ def _by_double_backward(model: ModelCalls, directions: Direction) -> OutputTenso
     return torch.autograd.grad(w, u, along, materialize_grads=True)
 
 
+@sdpa_kernel(SDPBackend.MATH)
+def _curved(model: ModelCalls, reverse: Reverse) -> OutputTensors:
+    """The gradient of < J^T u, v > in the parameters, with v the gradient."""
+    leaves = {name: p.detach().requires_grad_() for name, p in model.theta.items()}
+    w = torch.autograd.grad(
+        model.forward_with(leaves),
+        [*leaves.values()],
+        reverse.cotangents,
+        create_graph=True,
+        materialize_grads=True,
+    )
+    inner = [(reverse.gradients[n] * g).sum() for n, g in zip(leaves, w, strict=True)]
+    total = torch.stack(inner).sum()
+    if not total.requires_grad:  # a linear model
+        return ()
+    return torch.autograd.grad(total, [*leaves.values()], materialize_grads=True)
+
+
 def _inner(one: Tensor, other: Tensor) -> float:
     return float((one.double() * other.double()).sum())
 
@@ -257,13 +213,22 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
     return all(bool(t.isfinite().all()) for t in tensors)
 
 
-def _way_out(model: ModelCalls, reverse: Reverse, engine: Engine) -> str:
+def _way_out(model: ModelCalls, reverse: Reverse, meta: Meta) -> str:
     """The engine that does differentiate the model, if there is one."""
     advice = "give the study an arm of its own (docs/study.md) with meta.engine: "
-    if engine != "double_backward":
+    others: list[tuple[Engine, str]] = []
+    if meta.engine == "t1_t2":
+        others.append(("double_backward", "neumann and terms: 1, which is the same in that length"))
+    elif meta.engine in TANGENTS:
+        others.append(("double_backward", "double_backward, which is exact"))
+    if "double_backward" in derivatives_of(meta):
+        alone = meta.engine == "double_backward" and meta.horizon == 1
+        once = "forward, which is exact"
+        others.append(("forward", once if alone else "forward and horizon: 1, without curvature"))
+    for how, words in others:
         try:
-            if _disagreement(model, reverse, "double_backward") is None:
-                return f"{advice}double_backward, which is exact"
+            if _disagreement(model, reverse, how) is None:
+                return advice + words
         except Exception:  # whatever it is, this is no way out
             pass
     return f"{advice}finite_difference, which is approximate and needs float32"

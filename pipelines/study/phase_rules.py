@@ -8,11 +8,14 @@ from itertools import pairwise
 
 from pydantic import ValidationError
 
+from methods.objective import Objective
 from pipelines.errors import UserError
 from pipelines.study.method_loading import bound_method, method_class
-from pipelines.study.phases import Meta, Phase
+from pipelines.study.phases import IMPLICIT, Meta, Phase
 from pipelines.study.protocol import Protocol, Schedule
 from pipelines.study.validation import describe
+
+FEW = 8  # numbers that forward accumulation carries a copy of the model for
 
 
 def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
@@ -66,10 +69,12 @@ def check_under(phase: Phase, protocol: Protocol) -> None:
             "schedule.decay = 'hypergradient': how long a step is depends on the gradient, and so "
             "on what is learned; use lookahead: rollback with step: plain"
         )
-    if meta.horizon > 1 and meta.step == "own" and ":" in schedule.optimizer:
+    carried = meta.horizon > 1 or meta.engine == "forward_accumulation"
+    if carried and meta.step == "own" and ":" in schedule.optimizer:
+        how = f"engine = {meta.engine!r}" if meta.horizon == 1 else f"horizon = {meta.horizon}"
         raise UserError(
-            f"meta.horizon = {meta.horizon}: several steps of {schedule.optimizer} cannot be "
-            "differentiated; use step: plain, or optimizer sgd or adamw"
+            f"meta.{how}: steps of {schedule.optimizer} cannot be carried further; "
+            "use step: plain, or optimizer sgd or adamw"
         )
     if meta.lookahead_rate == "momentum" and schedule.optimizer != "sgd":
         raise UserError(
@@ -126,16 +131,19 @@ def check_phase(phase: Phase) -> None:
             "have moved when the meta step comes; use rollback"
         )
     _check_meta(phase.meta, method.fresh_each_step)
+    check_few(phase.meta, method)
 
 
 def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
     """Ways to meta-learn that exclude each other."""
-    own = meta.engine == "double_backward"
+    own = meta.engine in ("double_backward", "forward_accumulation")
     if own and (meta.lookahead == "alternating" or meta.graph == "retain"):
         raise UserError(
-            "meta.engine = 'double_backward' takes its own look-ahead; "
+            f"meta.engine = {meta.engine!r} takes its own look-ahead; "
             "use lookahead: rollback, graph: recompute"
         )
+    if meta.engine in IMPLICIT:
+        _check_implicit(meta, fresh_each_step)
     if meta.lookahead == "alternating" and (meta.graph == "retain" or meta.last_layers):
         raise UserError(
             "meta.lookahead = 'alternating' takes the look-ahead in the real step, with one graph "
@@ -149,6 +157,47 @@ def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
     if fresh_each_step and meta.graph == "retain" and meta.engine != "one_sided_difference":
         raise UserError(
             "meta.graph = 'retain': without a look-ahead only one_sided_difference gains by it"
+        )
+
+
+def _check_implicit(meta: Meta, fresh_each_step: bool) -> None:
+    """What says something of a look-ahead says nothing where there is none."""
+    if fresh_each_step:
+        raise UserError(
+            f"meta.engine = {meta.engine!r}: a method with fresh weights at every step has no "
+            "training loss whose minimum moves with them; use engine: forward"
+        )
+    only = {"lookahead": "rollback", "graph": "recompute", "step": "plain", "horizon": 1}
+    if meta.engine != "neumann":  # its series goes at that rate
+        only["lookahead_rate"] = 1
+    for field, default in only.items():
+        value = getattr(meta, field)
+        if value != default:
+            raise UserError(
+                f"meta.{field} = {value!r}: engine {meta.engine} takes no look-ahead, it allows "
+                f"{default!r} only"
+            )
+
+
+def check_few(meta: Meta, method: Objective) -> None:
+    """Does a method learn few enough numbers for its engine?
+
+    Raises:
+        UserError: it does not.
+    """
+    if meta.engine != "forward_accumulation":
+        return
+    if method.fresh_each_step:
+        raise UserError(
+            "meta.engine = 'forward_accumulation' carries a copy of the model for each number that "
+            f"learns: {type(method).__name__} has one for each example; use engine: forward"
+        )
+    count = sum(p.numel() for p in method.meta_parameters())
+    if count > FEW:
+        raise UserError(
+            "meta.engine = 'forward_accumulation' carries a copy of the model for each number that "
+            f"learns: {FEW} at most, {type(method).__name__} has {count}; use engine: forward, "
+            "which goes back over stored steps"
         )
 
 

@@ -11,7 +11,18 @@ from pipelines.study.method_loading import importable, without_family
 from pipelines.study.search_space import Value
 from pipelines.study.validation import Strict, added, identity
 
-Engine = Literal["forward", "finite_difference", "one_sided_difference", "double_backward"]
+Engine = Literal[
+    "forward",
+    "finite_difference",
+    "one_sided_difference",
+    "double_backward",
+    "forward_accumulation",
+    "t1_t2",
+    "neumann",
+    "conjugate_gradient",
+]
+#: Engines that take the model for being at the minimum of its training loss: no look-ahead.
+IMPLICIT: tuple[Engine, ...] = ("t1_t2", "neumann", "conjugate_gradient")
 
 
 class Meta(Strict):
@@ -38,6 +49,12 @@ class Meta(Strict):
         1.0, description="of a plain step, in present rates; momentum: 1 / (1 - momentum)"
     )
     horizon: int = added(1, ge=1, le=100, description="how many steps the look-ahead takes")
+    terms: int = added(
+        5, ge=1, le=100, description="of neumann's series; iterations of conjugate_gradient"
+    )
+    damping: float = added(
+        0.0, ge=0, description="added to the curvature by neumann and conjugate_gradient"
+    )
     momentum: float = added(0.0, ge=0, lt=1, description="of sgd")
     nesterov: bool = added(False, description="of sgd")
     amsgrad: bool = added(False, description="of adam")
@@ -65,6 +82,12 @@ class Meta(Strict):
             )
         if self.nesterov and not self.momentum:
             raise ValueError("meta.nesterov needs meta.momentum > 0")
+        series = ("neumann", "conjugate_gradient")
+        for name, default in (("terms", 5), ("damping", 0)):
+            if getattr(self, name) != default and self.engine not in series:
+                raise ValueError(
+                    f"meta.{name} is an option of {' and '.join(series)}, not of {self.engine}"
+                )
         if self.lookahead_rate != 1 and (self.step == "own" or self.lookahead == "alternating"):
             raise ValueError(
                 "meta.lookahead_rate is of a plain step, which step: own and alternating "

@@ -15,32 +15,48 @@ from pipelines.study.study_file import Study
 from pipelines.training.clean_examples import clean_available
 
 
-def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int) -> int:
+def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int, learned: int) -> int:
     """Example passes of a meta step on `batch` training and `clean` clean examples.
 
-    A forward counts 1, a backward 2, a forward in forward mode 3; of a second derivative what its
-    multiplications are, a mean of fully connected and convolutional networks. Where only the last
-    layers take part in it, what comes before them is a plain forward, and they themselves are not
-    counted.
+    learned: how many numbers are. A forward counts 1, a backward 2, a forward in forward mode 3; of
+    a second derivative what its multiplications are, a mean of fully connected and convolutional
+    networks. Where only the last layers take part in it, what comes before them is a plain forward,
+    and they themselves are not counted.
     """
-    backward, tangents = (2, 2) if meta.last_layers is None else (0, 0)
-    exact = meta.engine == "double_backward"
-    taken = fresh_each_step or meta.lookahead == "alternating" or exact
+    whole = meta.last_layers is None
+    if meta.engine in _DIFFERENTIATED_TWICE:
+        training = _twice(meta, learned) if whole else meta.horizon
+    else:
+        training = _once(meta, fresh_each_step, whole)
+    return training * batch + (3 if whole else 1) * clean
+
+
+_DIFFERENTIATED_TWICE = ("double_backward", "forward_accumulation", "neumann", "conjugate_gradient")
+_CURVATURE = 6  # a backward pass through the graph of a backward pass
+
+
+def _twice(meta: Meta, learned: int) -> int:
+    """Passes of the training batches by engines that differentiate the network twice."""
+    later, graph = meta.horizon - 1, 3
+    if meta.engine == "double_backward":
+        return 6 + 17 * later // 2
+    if meta.engine == "forward_accumulation":
+        return graph * meta.horizon + learned * (2 + _CURVATURE * later)
+    products = meta.terms - 1 if meta.engine == "neumann" else meta.terms
+    return graph + _CURVATURE * products + 3
+
+
+def _once(meta: Meta, fresh_each_step: bool, whole: bool) -> int:
+    """Passes of the training batches by engines that do not, but for later look-ahead steps."""
+    backward, tangents = (2, 2) if whole else (0, 0)
+    taken = fresh_each_step or meta.lookahead == "alternating" or meta.engine == "t1_t2"
     retained = meta.graph == "retain"
     look_ahead = 0 if taken else backward + (0 if retained else 1)
     known = retained or not fresh_each_step
-    engine = {
-        "forward": 1 + tangents,
-        "finite_difference": 2,
-        "one_sided_difference": 1 if known else 2,
-        "double_backward": 6 if meta.last_layers is None else 1,  # with its own look-ahead
-    }[meta.engine]
-    later = meta.horizon - 1
-    if meta.last_layers is not None:
-        look_ahead += later if exact else 2 * later
-    else:  # each step's look-ahead, and again with a graph that is differentiated
-        look_ahead += 17 * later // 2 if exact else 12 * later
-    return (look_ahead + engine) * batch + (1 + backward) * clean
+    differences = {"finite_difference": 2, "one_sided_difference": 1 if known else 2}
+    engine = differences.get(meta.engine, 1 + tangents)
+    # Each later step: its look-ahead, and again with a graph that is differentiated.
+    return look_ahead + engine + (meta.horizon - 1) * (6 + _CURVATURE if whole else 2)
 
 
 def attack_passes(attack: Attack | None, networks: int, val: int) -> int:
@@ -95,4 +111,6 @@ def _meta_passes(phase: Phase, size: int, steps: int, task: Task) -> int:
         return 0
     clean = min(phase.meta.batch_size, clean_available(phase.meta, task)) * steps
     chosen = len(task.train) if phase.meta.source == "pseudo_clean" else 0
-    return meta_passes(phase.meta, method.fresh_each_step, size, clean) // phase.meta.every + chosen
+    fresh = method.fresh_each_step
+    learned = 0 if fresh else sum(p.numel() for p in method.meta_parameters())
+    return meta_passes(phase.meta, fresh, size, clean, learned) // phase.meta.every + chosen

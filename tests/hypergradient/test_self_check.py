@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.meta.meta_weight_net import MetaWeightNet
 from pipelines.errors import UserError
 from pipelines.hypergradient.meta_step import MetaLearner
-from pipelines.hypergradient.self_check import NoRule, reverse_mode
+from pipelines.hypergradient.model_calls import reverse_mode
+from pipelines.hypergradient.self_check import NoRule
 from pipelines.models.build import build
 from pipelines.models.network import Network, same_random_state
 from pipelines.study.phases import Meta
@@ -43,14 +45,16 @@ from tests.support.random_models import Dice, random_model
 EXACT = ["forward", "double_backward"]
 
 
-ENGINES = [*EXACT, "finite_difference", "one_sided_difference"]
+TWICE = ["forward_accumulation", "neumann", "conjugate_gradient"]  # differentiate it twice
+ENGINES = [*EXACT, "t1_t2", *TWICE, "finite_difference", "one_sided_difference"]
 
 
 CPU = torch.device("cpu")
 
 
 def check(model, x, engine="forward", **meta):
-    learner = MetaLearner(MetaWeightNet(), Network(model), Meta(engine=engine, **meta))
+    objective = GeneralizedCrossEntropy(0.6, learn=True)
+    learner = MetaLearner(objective, Network(model), Meta(engine=engine, **meta))
     with same_random_state(CPU):
         learner.check(model, x)
 
@@ -80,7 +84,7 @@ def test_no_random_model_is_refused():
 
 @pytest.mark.slow
 def test_none_of_a_thousand_random_models_is_refused():
-    assert check_random_models(range(50, 1050), ENGINES) > 3900
+    assert check_random_models(range(50, 1050), ENGINES) > 7800
 
 
 @pytest.mark.parametrize(
@@ -215,6 +219,53 @@ def test_a_finite_difference_is_asked_for_no_more_than_to_run(engine, x):
     check(nn.Sequential(nn.Linear(6, 3), WrongRule()), x, engine)
     with pytest.raises(UserError, match="does not reach"):  # but of the right model
         check(Hoards(), x, engine)
+
+
+class Cubed(torch.autograd.Function):
+    """Differentiated once it is right, forward and backward; twice it is not at all."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+        return x**3
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        [x] = ctx.saved_tensors
+        return grad * 3 * x**2
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        [x] = ctx.saved_tensors
+        return tangent * 3 * x**2
+
+
+class OnlyOnce(nn.Module):
+    def forward(self, x):
+        return Cubed.apply(x)
+
+
+def test_an_engine_is_asked_for_no_derivative_that_it_does_not_take(x):
+    model = nn.Sequential(nn.Linear(6, 4), OnlyOnce(), nn.Linear(4, 3))
+    for engine in ("forward", "t1_t2"):
+        check(deepcopy(model), x, engine)
+    refused = [{"engine": e} for e in TWICE] + [{"horizon": 2}, {"engine": "double_backward"}]
+    for meta in refused:
+        with pytest.raises(UserError, match=r"wrong for this model.*meta\.engine: forward"):
+            check(deepcopy(model), x, **meta)
+
+
+@pytest.mark.parametrize("engine", ["t1_t2", *TWICE])
+def test_every_engine_is_judged_by_the_derivative_that_it_takes(engine, x):
+    """Forward mode is wrong there, double backward right."""
+    model = nn.Sequential(nn.Linear(6, 3), WrongRule())
+    if engine in TWICE:
+        check(model, x, engine)
+    else:
+        with pytest.raises(UserError, match=r"wrong for this model.*neumann and terms: 1"):
+            check(model, x, engine)
 
 
 def test_advice_names_an_engine_that_works(x):

@@ -26,6 +26,9 @@ OPTIONS = [
     {"optimizer": "sgd"},
     {"step": "own"},
     {"horizon": 2},
+    {"engine": "t1_t2"},
+    {"engine": "neumann", "terms": 2},
+    {"engine": "conjugate_gradient", "terms": 2, "damping": 0.1},
     {"lookahead_rate": "momentum", "amsgrad": True, "decay": "schedule"},
 ]
 

@@ -1,12 +1,14 @@
 """Every way to meta-learn, over whole trials: its passes, resume, and that engines agree."""
 
 from itertools import islice
+from typing import get_args
 
 import pytest
 import torch
 
 from pipelines.data.task import prepare
 from pipelines.study.arms import known_arms, resolve_arm
+from pipelines.study.phases import IMPLICIT, Engine
 from pipelines.training.passes import passes_of
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import in_phase, small_study, training_spec, under
@@ -34,6 +36,13 @@ COUNTS = [
     ("mw_net", {"last_layers": 1}, 6),
     ("mw_net", {"horizon": 3}, 12 + 2 * 12),
     ("mw_net", {"horizon": 3, "engine": "double_backward"}, 12 + 17),
+    ("gce_learned", {"engine": "forward_accumulation"}, 3 + 5 + 3),
+    ("gce_learned", {"engine": "forward_accumulation", "horizon": 3}, 3 + 3 * 3 + 2 + 2 * 6 + 3),
+    ("sce_learned", {"engine": "forward_accumulation", "horizon": 3}, 3 + 9 + 2 * (2 + 12) + 3),
+    ("mw_net", {"engine": "t1_t2"}, 9),
+    ("mw_net", {"engine": "neumann", "terms": 3}, 3 + 3 + 2 * 6 + 3 + 3),
+    ("mw_net", {"engine": "conjugate_gradient", "terms": 3}, 3 + 3 + 3 * 6 + 3 + 3),
+    ("mw_net", {"engine": "conjugate_gradient", "last_layers": 1}, 5),
     ("l2rw", {}, 9),
     ("l2rw", {"engine": "one_sided_difference", "graph": "retain"}, 7),
     ("l2rw", {"last_layers": 1}, 5),
@@ -71,6 +80,8 @@ def test_a_retained_graph_and_a_recomputed_one_give_the_same_trial(study):
         {"optimizer": "sgd", "momentum": 0.9, "decay": "schedule"},
         {"amsgrad": True, "lookahead_rate": "momentum", "decay": "schedule"},
         {"horizon": 3, "step": "own"},
+        {"engine": "t1_t2"},
+        {"engine": "conjugate_gradient", "terms": 2, "damping": 0.1},
     ],
 )
 def test_every_option_resumes_exactly(meta, study):
@@ -96,12 +107,11 @@ def test_passes_of_plain_l2rw_and_meta_weight_net():
 
 
 @pytest.mark.parametrize(("lookahead", "every"), [("alternating", 1), ("rollback", 3)])
-@pytest.mark.parametrize(
-    "engine", ["forward", "finite_difference", "one_sided_difference", "double_backward"]
-)
+@pytest.mark.parametrize("engine", get_args(Engine))
 def test_every_way_to_meta_learn_moves_the_meta_parameters(study, engine, lookahead, every):
     spec = training_spec("gce_learned", study)
-    if (engine, lookahead) == ("double_backward", "alternating"):
+    own = ("double_backward", "forward_accumulation", *IMPLICIT)
+    if engine in own and lookahead == "alternating":
         return
     spec = in_phase(spec, meta={"engine": engine, "lookahead": lookahead, "every": every})
     _, result = run_to_end(spec)
@@ -111,11 +121,12 @@ def test_every_way_to_meta_learn_moves_the_meta_parameters(study, engine, lookah
 def test_engines_agree_over_a_whole_trial(study):
     """In float32 the exact engines stay together to rounding; finite differences to theirs."""
     q = {}
-    for engine in ("forward", "double_backward", "finite_difference"):
+    for engine in ("forward", "double_backward", "finite_difference", "forward_accumulation"):
         spec = training_spec("gce_learned", study)
         spec = in_phase(spec, meta={"engine": engine, "optimizer": "sgd", "lr": 1.0})
         q[engine] = run_to_end(spec)[1]["learned"]["learned/q"]
     assert q["forward"] == pytest.approx(q["double_backward"], abs=1e-5)
+    assert q["forward_accumulation"] == pytest.approx(q["double_backward"], abs=1e-5)
     assert q["finite_difference"] == pytest.approx(q["double_backward"], abs=1e-3)
 
 
@@ -168,8 +179,9 @@ def test_a_look_ahead_of_several_steps_takes_the_batches_that_come_next(study):
 def test_its_meta_step_follows_the_reference(study):
     found = {
         engine: float(first_steps(study, engine=engine, horizon=3, step="own").sums["meta_norm"])
-        for engine in ("forward", "double_backward")
+        for engine in ("forward", "forward_accumulation", "double_backward")
     }
     assert found["forward"] == pytest.approx(found["double_backward"], rel=1e-4)
+    assert found["forward_accumulation"] == pytest.approx(found["double_backward"], rel=1e-4)
     once = float(first_steps(study, step="own").sums["meta_norm"])
     assert found["forward"] != pytest.approx(once, rel=1e-2)

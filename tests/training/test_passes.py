@@ -28,6 +28,7 @@ MODELS = {
     "cnn": {"model.name": "cnn", "model.options": {"width": 16}},
 }
 ENGINES = ["forward", "finite_difference", "one_sided_difference", "double_backward"]
+SERIES = ["neumann", "conjugate_gradient"]
 WAYS = [
     *((arm, {}) for arm in HARDER),
     *(("l2rw", {"engine": engine}) for engine in ENGINES),
@@ -42,6 +43,12 @@ WAYS = [
     *(("mw_net", {"engine": e, "horizon": 3, "last_layers": 1}) for e in ENGINES),
     ("cmw_net", {}),
     *(("mw_net", {"source": source}) for source in ("train", "pseudo_clean")),
+    *(("gce_learned", {"engine": "forward_accumulation", "horizon": k}) for k in (1, 2, 5)),
+    *(("sce_learned", {"engine": "forward_accumulation", "horizon": k}) for k in (1, 2, 5)),
+    ("sce_learned", {"engine": "forward_accumulation", "horizon": 3, "last_layers": 1}),
+    *(("mw_net", {"engine": "t1_t2", **more}) for more in ({}, {"last_layers": 1})),
+    *(("mw_net", {"engine": e, "terms": terms}) for e in SERIES for terms in (1, 3, 10)),
+    *(("mw_net", {"engine": engine, "last_layers": 1}) for engine in SERIES),
     ("gce_learned", {"step": "own"}),
     ("gce_learned", {"step": "own", "horizon": 3}),
 ]
