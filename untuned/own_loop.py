@@ -57,8 +57,8 @@ def hypergradient(
 
     The look-ahead is one step of plain SGD on the mean of the objective's losses, the clean loss
     the mean cross-entropy: both on the model in the mode (train or eval) that it is in. Exact with
-    the engines `forward` and `double_backward`. Neither model nor objective changes, nor their
-    `.grad`, nor BatchNorm's statistics, nor the state of random generators.
+    the engines `forward`, `forward_accumulation` and `double_backward`. Neither model nor objective
+    changes, nor their `.grad`, nor BatchNorm's statistics, nor the state of random generators.
 
     Args:
         model: x [B, ...] -> logits [B, K].
@@ -67,7 +67,8 @@ def hypergradient(
         clean: examples with clean labels; only its x and y count.
         lr: length of the look-ahead: the optimizer's present learning rate.
         engine: `forward` needs forward-mode rules of all operators in the model (not of the
-            objective); `finite_difference` does not; `double_backward` is the slow reference.
+            objective); `finite_difference` does not; `double_backward` is the slow reference. The
+            implicit ones take no look-ahead (docs/hypergradients.md).
 
     Returns:
         One tensor for each of `objective.meta_parameters()`, of its shape. `objective.meta_step`

@@ -53,7 +53,6 @@ class MetaLearner:
         check_few(meta, objective)
         parameters = [] if objective.fresh_each_step else list(objective.meta_parameters())
         self.active = objective.meta_learns
-        self.learned = sum(p.numel() for p in parameters)  # how many numbers
         self.theta = _look_ahead_parameters(network, meta)
         self.optimizer = _meta_optimizer(meta, parameters, fused) if parameters else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from methods.objective import Objective
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import bound_method
@@ -15,19 +16,19 @@ from pipelines.study.study_file import Study
 from pipelines.training.clean_examples import clean_available
 
 
-def meta_passes(meta: Meta, fresh_each_step: bool, batch: int, clean: int, learned: int) -> int:
+def meta_passes(meta: Meta, method: Objective, batch: int, clean: int) -> int:
     """Example passes of a meta step on `batch` training and `clean` clean examples.
 
-    learned: how many numbers are. A forward counts 1, a backward 2, a forward in forward mode 3; of
-    a second derivative what its multiplications are, a mean of fully connected and convolutional
-    networks. Where only the last layers take part in it, what comes before them is a plain forward,
-    and they themselves are not counted.
+    A forward counts 1, a backward 2, a forward in forward mode 3; of a second derivative what its
+    multiplications are, a mean of fully connected and convolutional networks. Where only the last
+    layers take part in it, what comes before them is a plain forward, and they themselves are not
+    counted.
     """
     whole = meta.last_layers is None
     if meta.engine in _DIFFERENTIATED_TWICE:
-        training = _twice(meta, learned) if whole else meta.horizon
+        training = _twice(meta, method) if whole else meta.horizon
     else:
-        training = _once(meta, fresh_each_step, whole)
+        training = _once(meta, method.fresh_each_step, whole)
     return training * batch + (3 if whole else 1) * clean
 
 
@@ -35,12 +36,13 @@ _DIFFERENTIATED_TWICE = ("double_backward", "forward_accumulation", "neumann", "
 _CURVATURE = 6  # a backward pass through the graph of a backward pass
 
 
-def _twice(meta: Meta, learned: int) -> int:
+def _twice(meta: Meta, method: Objective) -> int:
     """Passes of the training batches by engines that differentiate the network twice."""
     later, graph = meta.horizon - 1, 3
     if meta.engine == "double_backward":
         return 6 + 17 * later // 2
     if meta.engine == "forward_accumulation":
+        learned = sum(p.numel() for p in method.meta_parameters())
         return graph * meta.horizon + learned * (2 + _CURVATURE * later)
     products = meta.terms - 1 if meta.engine == "neumann" else meta.terms
     return graph + _CURVATURE * products + 3
@@ -98,7 +100,7 @@ def nominal_ratio(phases: list[Phase], batch: int = 100) -> float:
         method, meta = bound_method(phase.method, phase.hyperparameters), phase.meta
         extra = 0.0
         if method.meta_learns:
-            clean = meta_passes(meta, method.fresh_each_step, batch, meta.batch_size)
+            clean = meta_passes(meta, method, batch, meta.batch_size)
             extra = clean / batch / meta.every + (meta.source == "pseudo_clean")
         total += phase.epochs * method.networks * (3 + method.extra_passes + extra) / 3
     return total
@@ -111,6 +113,4 @@ def _meta_passes(phase: Phase, size: int, steps: int, task: Task) -> int:
         return 0
     clean = min(phase.meta.batch_size, clean_available(phase.meta, task)) * steps
     chosen = len(task.train) if phase.meta.source == "pseudo_clean" else 0
-    fresh = method.fresh_each_step
-    learned = 0 if fresh else sum(p.numel() for p in method.meta_parameters())
-    return meta_passes(phase.meta, fresh, size, clean, learned) // phase.meta.every + chosen
+    return meta_passes(phase.meta, method, size, clean) // phase.meta.every + chosen

@@ -196,8 +196,7 @@ class PhaseTraining:
     def _passes(self, size: int, meta: bool) -> int:
         how = self.phase.meta
         clean = min(how.batch_size, self.clean.number)
-        fresh, learned = self.objective.fresh_each_step, self.meta.learned
-        extra = meta_passes(how, fresh, size, clean, learned) if meta else 0
+        extra = meta_passes(how, self.objective, size, clean) if meta else 0
         return self.objective.networks * ((3 + self.objective.extra_passes) * size + extra)
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.study.arms import resolve_arm
-from pipelines.study.phase_rules import check_meta
+from pipelines.study.phase_rules import check_under
 from pipelines.study.phases import IMPLICIT, Phase
 from pipelines.study.protocol import Protocol
 
@@ -68,7 +68,7 @@ def test_steps_of_an_optimizer_of_ones_own_are_not_carried_further(meta):
     def check(step, optimizer):
         schedule = {"optimizer": optimizer, "weight_decay": 0.0}
         protocol = Protocol.model_validate({"schedule": schedule})
-        check_meta(Phase.model_validate({"method": GCE, "meta": meta | {"step": step}}), protocol)
+        check_under(Phase.model_validate({"method": GCE, "meta": meta | {"step": step}}), protocol)
 
     for step, optimizer in (("plain", OWN), ("own", "sgd"), ("own", "adamw")):
         check(step, optimizer)
