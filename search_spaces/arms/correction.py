@@ -1,6 +1,7 @@
 """Losses and labels corrected for the noise."""
 
 from optuna.distributions import FloatDistribution as Float
+from optuna.distributions import IntDistribution as Int
 
 from search_spaces.arms.losses import CE
 
@@ -96,5 +97,27 @@ ARMS = {
         "phases": [{"method": "methods.correction.noise_layer:NoiseLayer"}],
         "default": {"noise": 0.1},
         "space": {"noise": Float(0.01, 0.5, log=True)},
+    },
+    "d2l": {
+        "about": "dimensionality-driven learning (Ma et al. 2018)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.correction.dimensionality_driven:DimensionalityDriven"}],
+        "default": {"window": 5},
+        "space": {"window": Int(3, 10)},
+    },
+    # Wu et al. 2021: after 80 of 120 epochs, Adam 1e-3 with a weight decay of 1e-4.
+    "mslc": {
+        "about": "meta soft label correction (Wu et al. 2021)",
+        "kind": "meta-learned labels",
+        "phases": [
+            NOISY | {"epochs": 2 / 3, "schedule": {"decay": "constant"}},
+            {
+                "name": "corrected",
+                "method": "methods.correction.meta_soft_labels:MetaSoftLabels",
+                "epochs": 1 / 3,
+                "meta": {"lr": 1e-3, "weight_decay": 1e-4},
+            },
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "corrected.meta.lr", "corrected.hidden"],
     },
 }

@@ -94,4 +94,34 @@ ARMS: dict[str, dict[str, Any]] = {
         "default": {"weighted.C": 0.1},
         "space": {"weighted.C": Float(1e-3, 10.0, log=True)},
     },
+    # beta is no published value.
+    "fwl": {
+        "about": "fidelity-weighted learning: a Gaussian process teaches (Dehghani et al. 2018)",
+        "kind": "tuned loss",
+        "phases": [
+            {"name": "noisy", "method": CE},
+            {
+                "name": "taught",
+                "method": "methods.weighting.fidelity_weights:FidelityWeights",
+                "pool": "train+meta",
+            },
+        ],
+        "default": {"taught.beta": 1.0},
+        "space": {"taught.beta": Float(0.1, 10.0, log=True)},
+    },
+    # Zhao et al. 2019 search it by Gaussian-process bandits.
+    "moew": {
+        "about": "metric-optimized example weights: a tuned function (Zhao et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [
+            {"name": "noisy", "method": CE},
+            {
+                "name": "weighted",
+                "method": "methods.weighting.embedding_weights:EmbeddingWeights",
+                "start": "initial",
+            },
+        ],
+        "default": {f"weighted.a{i}": 0.0 for i in range(1, 5)},
+        "space": {f"weighted.a{i}": Float(-3.0, 3.0) for i in range(1, 5)},
+    },
 }
