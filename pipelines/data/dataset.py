@@ -20,10 +20,11 @@ class Dataset:
     """Examples, in memory or memory-mapped, and what is known of their labels.
 
     x [N, C, H, W] uint8 images or [N, D] float32 rows of a table; observed [N] int64, the labels as
-    given; truth [N] int64, the true labels, -1 where unknown; test [N] bool, the source's own test
-    set, if it has one; classes, the names of the labels; names, what a labels file calls the
-    examples: a path, or a row number from 0; fingerprint, SHA-256 of values and labels, wherever
-    they were read from; left_out, names of what could not be read, where a study allows it.
+    given, -1 where there is none; truth [N] int64, the true labels, -1 where unknown; test [N]
+    bool, the source's own test set, if it has one; classes, the names of the labels; names, what a
+    labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
+    and labels, wherever they were read from; left_out, names of what could not be read, where a
+    study allows it.
     """
 
     x: NDArray[Any]
@@ -60,10 +61,10 @@ def make_dataset(
 
     origin: names them in errors. x: as in Dataset, grey images also as [N, H, W], tables of any
     real type. y: [N] names of classes, or whole numbers, which are positions in `classes` if these
-    are given. truth: like y, -1 where unknown; by default y. test: [N], whether an example is in
-    the source's own test set. classes: names, in the order of their numbers; by default the
-    different values of y, sorted. names: what a labels file calls the examples; by default their
-    row numbers.
+    are given; then -1 is no label. truth: like y, -1 where unknown; by default y. test: [N],
+    whether an example is in the source's own test set. classes: names, in the order of their
+    numbers; by default the different values of y, sorted. names: what a labels file calls the
+    examples; by default their row numbers.
 
     Raises:
         UserError: a shape, type or value that does not fit.
@@ -192,9 +193,9 @@ def _classes(
         raise UserError(
             f"{origin}: classes are {preview(names)}: needed are two or more, all different"
         )
-    by_position = classes is not None and labels.dtype.kind in "iub"
-    keys = range(len(values)) if by_position else values
-    return names, {key: position for position, key in enumerate(keys)}
+    if classes is not None and labels.dtype.kind in "iub":
+        return names, {position: position for position in range(-1, len(values))}
+    return names, {key: position for position, key in enumerate(values)}
 
 
 def _encode(

@@ -40,7 +40,8 @@ def load_dataset(data: Data) -> Dataset:
         rows, labels = read_labels(data.trusted, dataset)
         truth = np.full_like(dataset.truth, -1)
         truth[rows] = labels
-        dataset = replace(dataset, truth=truth)
+        verified = np.where(dataset.observed < 0, truth, dataset.observed)
+        dataset = replace(dataset, truth=truth, observed=verified)
     return replace(dataset, fingerprint=_fingerprint(dataset))
 
 

@@ -19,11 +19,12 @@ def keyed_rng(seed: int, purpose: str) -> np.random.Generator:
 
 
 def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> dict[str, Rows]:
-    """Rows, rising, of train, meta, val and test: disjoint, stratified by true label.
+    """Rows, rising, of train, meta, val, test and unlabelled: disjoint, stratified by true label.
 
-    meta, val and test come from examples whose true label is known, train is what is left. val is
-    drawn before meta, so that neither test nor val changes with the size of meta, and smaller meta
-    sets lie within larger ones. `splits.meta_classes` says how often meta has each class.
+    meta, val and test come from examples whose true label is known, train is what is left and has a
+    label, `unlabelled` (where there are any) what is left and has none. val is drawn before meta,
+    so that neither test nor val changes with the size of meta, and smaller meta sets lie within
+    larger ones. `splits.meta_classes` says how often meta has each class.
 
     splits: sizes. seed: the study's, draws test. data_seed: draws val and meta.
 
@@ -40,7 +41,10 @@ def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> d
         equal = name == "meta" and splits.meta_classes == "equal"
         drawn[name] = _stratified(dataset, candidates, size, name, rng, equal)
         free[drawn[name]] = False
-    return {"train": np.flatnonzero(free), "meta": drawn["meta"], "val": drawn["val"], "test": test}
+    labelled = dataset.observed >= 0
+    train, unlabelled = np.flatnonzero(free & labelled), np.flatnonzero(free & ~labelled)
+    rows = {"train": train, "meta": drawn["meta"], "val": drawn["val"], "test": test}
+    return rows | ({"unlabelled": unlabelled} if len(unlabelled) else {})
 
 
 def _test_rows(dataset: Dataset, size: int | None, seed: int) -> Rows:

@@ -73,7 +73,7 @@ def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
     dataset = load_dataset(data)
     ours = ~dataset.in_own_test
     counts = {
-        kind: np.bincount(labels[ours], minlength=len(dataset.classes))
+        kind: np.bincount(labels[ours & (labels >= 0)], minlength=len(dataset.classes))
         for kind, labels in (("observed", dataset.observed), ("true", dataset.truth))
     }
     for kind, of_class in counts.items():
@@ -121,6 +121,8 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
         ("input", _describe_input(seen)),
         ("duplicates", _describe_duplicates(seen.duplicates)),
     ]
+    if without := int((dataset.observed < 0).sum()):
+        lines.append(("without a label", f"{without:,}, for arms that use such"))
     lines += seen.look.notes
     if dataset.left_out:
         number = len(dataset.left_out)

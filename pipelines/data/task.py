@@ -90,7 +90,16 @@ class Task:
         return x.sub(self.mean).div_(self.std)  # bytes become floats in the subtraction
 
     def pool(self, name: Pool, meta_repeat: int = 1) -> Split:
-        """The examples that a phase trains on; each meta example occurs `meta_repeat` times."""
+        """The examples that a phase trains on; each meta example occurs `meta_repeat` times.
+
+        Raises:
+            UserError: there are none without a label, which it asks for.
+        """
+        if "unlabelled" in name and not len(self.unlabelled):
+            raise UserError(
+                f"pool = {name!r}: there are no examples without a label; splits.unlabelled must "
+                "be at least 1, unless the source has some"
+            )
         repeats = {part: meta_repeat if part == "meta" else 1 for part in name.split("+")}
         parts = [vars(getattr(self, part)) for part, n in repeats.items() for _ in range(n)]
         return Split(**{column: torch.cat([p[column] for p in parts]) for column in parts[0]})
@@ -134,9 +143,8 @@ def _prepare(recipe: _Recipe) -> Task:
     rows = split_rows(dataset, splits, recipe.seed, data_seed)
     rows["train"] = thin_train(dataset, rows["train"], recipe.imbalance, splits, data_seed)
     if splits.unlabelled:
-        rows["train"], rows["unlabelled"] = hide_labels(
-            dataset, rows["train"], splits.unlabelled, data_seed
-        )
+        rows["train"], hidden = hide_labels(dataset, rows["train"], splits.unlabelled, data_seed)
+        rows["unlabelled"] = np.union1d(rows.get("unlabelled", hidden), hidden)
     corrupted = ["train"] + ["val"] * (splits.val_labels == "corrupted")
     labels = _labels(dataset, recipe.noise, rows, corrupted, data_seed)
     mean, std = _statistics(dataset, rows["test"])
@@ -167,7 +175,8 @@ def _labels(
     labels = {name: dataset.truth[part] for name, part in rows.items()}
     for name in corrupted:
         observed = dataset.observed[rows[name]]
-        labels[name] = corrupt(observed, law, keyed_rng(data_seed, f"{name} noise"))
+        given = np.where(observed < 0, labels[name], observed)  # val may have no label but truth
+        labels[name] = corrupt(given, law, keyed_rng(data_seed, f"{name} noise"))
     if "unlabelled" in rows:
         labels["unlabelled"] = np.full(len(rows["unlabelled"]), -1)
     return labels

@@ -43,18 +43,13 @@ def uses_clean(phase: Phase) -> bool:
 
 
 def check_under(phase: Phase, protocol: Protocol) -> None:
-    """Are a phase's method, its examples and its way to meta-learn right under that protocol?
+    """Are a phase's method, and its way to meta-learn, right under that protocol?
 
     Raises:
         UserError: one is not.
     """
     if method_class(phase.method).needs_threat and protocol.attack is None:
         raise UserError(f"{phase.method} trains against the protocol's attack, and it has none")
-    if "unlabelled" in phase.pool and not protocol.splits.unlabelled:
-        raise UserError(
-            f"pool = {phase.pool!r}: the study has no examples without a label; "
-            "splits.unlabelled must be at least 1"
-        )
     meta = phase.meta
     if meta.engine.endswith("_difference") and protocol.precision == "bfloat16":
         raise UserError(

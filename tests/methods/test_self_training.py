@@ -12,9 +12,9 @@ from methods.semi_supervised.robust_self_training import RobustSelfTraining
 from methods.semi_supervised.self_training import SelfTraining
 from pipelines.errors import UserError
 from pipelines.study.arms import resolve_arm
-from pipelines.study.study_file import parse_study
+from pipelines.training.rehearsal import rehearse
 from pipelines.training.trial import TrainingRun
-from tests.conftest import DIGITS, in_phase, small_study, training_spec
+from tests.conftest import in_phase, small_study, training_spec, under
 from tests.methods.cases import CLASSES, EXAMPLES, THREAT, hard, logits, p_of
 from tests.support.trials import run_to_end
 
@@ -129,9 +129,9 @@ def test_a_method_that_needs_labels_is_refused_the_pool():
 
 
 def test_a_study_without_such_examples_refuses_the_arm():
-    document = {"name": "s", "protocol": DIGITS, "request": {"arms": ["ce", "self_training"]}}
+    spec = training_spec("self_training", small_study(["self_training"]))
     with pytest.raises(UserError, match=r"splits\.unlabelled must be at least 1"):
-        parse_study(document, "s")
+        rehearse(under(spec, {"splits.unlabelled": 0}))
 
 
 # ---- with an attack
