@@ -43,6 +43,9 @@ def test_lengths_are_in_units_and_a_feature_without_one_stays():
     moved = attacked(replace(FREE, unit=unit)) - x
     torch.testing.assert_close(moved, -0.3 * unit * w.sign() * t[:, None])
     assert torch.equal(moved[:, 2], torch.zeros(5))
+    straight = attacked(replace(FREE, unit=unit, norm="l2"), steps=60) - x
+    along = -unit * (unit * w) / (unit * w).norm() * t[:, None]
+    torch.testing.assert_close(straight, 0.3 * along)
 
 
 def rough(x):
