@@ -131,13 +131,16 @@ def test_two_networks_are_attacked_through_the_mean_of_their_predictions():
     torch.testing.assert_close(found.logits, expected.logits, rtol=1e-3, atol=1e-4)
 
 
-def test_an_attack_starts_alike_in_all_epochs_and_trials_of_a_study():
-    run = TrainingRun(spec_of("ce", attack={"epsilon": 0.01, "steps": 1}), CPU)
+def test_an_attack_starts_alike_in_all_epochs_and_leaves_no_trace():
+    model = {"name": f"{__name__}:odd_model"}
+    run = TrainingRun(spec_of("ce", attack={"epsilon": 0.01, "steps": 1}, model=model), CPU)
+    before = {name: buffer.clone() for name, buffer in run.model.named_buffers()}
     attack, network = ProtocolAttack(run.protocol, run.task), run.training.network
     first, again = (attack.outputs(network, run.task.val, "val").logits for _ in range(2))
     other = run.protocol.model_copy(update={"seed": 5})
     elsewhere = ProtocolAttack(other, run.task).outputs(network, run.task.val, "val").logits
     assert torch.equal(first, again) and not torch.equal(first, elsewhere)
+    assert equal_models(before, run.model.state_dict())  # statistics of BatchNorm among them
     assert network.model.training and all(p.grad is None for p in network.model.parameters())
 
 
