@@ -92,6 +92,7 @@ def assert_all_done(storage: Path) -> None:
     assert all(len(digest) == 64 for names in own for digest in names.values())
 
 
+@pytest.mark.slow
 def test_modules_beside_the_study_file_are_found_and_remembered(tmp_path: Path):
     study, elsewhere = study_with_modules(tmp_path / "mine", tmp_path / "seen"), tmp_path / "away"
     elsewhere.mkdir()

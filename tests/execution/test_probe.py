@@ -7,8 +7,8 @@ import pipelines.execution.probe as module
 from pipelines.errors import UserError
 from pipelines.execution.packing import Cost, pack
 from pipelines.execution.probe import TIMED_STEPS, probe, probe_specs
-from pipelines.study.arms import known_arms
 from tests.conftest import in_phase, small_study
+from tests.support.arms import every_arm
 
 CPU, GIB = torch.device("cpu"), 2**30
 
@@ -27,7 +27,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return peaks
 
 
-@pytest.mark.parametrize("arm", known_arms())
+@every_arm()
 def test_every_phase_of_every_arm_can_be_measured_alone(arm: str, gpu: list[int]):
     study = small_study((arm,))
     costs, total, _ = probe(probe_specs(study), CPU)

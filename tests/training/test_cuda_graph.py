@@ -8,11 +8,11 @@ import weakref
 import pytest
 import torch
 
-from pipelines.study.arms import known_arms
 from pipelines.training import cuda_graph
 from pipelines.training.cuda_graph import WARM_UP, deviation
 from pipelines.training.trial import TrainingRun
 from tests.conftest import under
+from tests.support.arms import every_arm
 from tests.support.replay import CpuRecorder
 from tests.training.conftest import CPU, OPTIONS, PLAIN, run, spec_of
 
@@ -39,7 +39,7 @@ def test_what_draws_from_the_key_of_its_step_runs_the_plain_way_and_says_so(arm,
     assert found == expected
 
 
-@pytest.mark.parametrize("arm", [arm for arm in known_arms() if arm not in DRAW])
+@every_arm(but=DRAW)
 def test_a_replayed_trial_is_the_plain_one(arm, recorder):
     expected, _ = run(spec_of(arm), fast=PLAIN)
     found, training = run(spec_of(arm))

@@ -12,6 +12,7 @@ from pipelines.study.phases import IMPLICIT, Engine
 from pipelines.training.passes import passes_of
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import in_phase, small_study, training_spec, under
+from tests.support.arms import every_arm
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 
@@ -20,7 +21,7 @@ def study():
     return small_study(list(known_arms()))
 
 
-@pytest.mark.parametrize("arm", known_arms())
+@every_arm()
 def test_counted_passes_are_those_that_arithmetic_predicts(arm, study):
     spec = training_spec(arm, study)
     task = prepare(study.protocol, spec.data_seed)

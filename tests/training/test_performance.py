@@ -11,11 +11,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines.errors import UserError
-from pipelines.study.arms import known_arms
 from pipelines.training.capture_checks import Watch
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.trial import TrainingRun
 from tests.conftest import in_phase, small_study, training_spec, under
+from tests.support.arms import every_arm
 
 CPU = torch.device("cpu")
 NAMES = [field.name for field in fields(FastPaths)]
@@ -49,7 +49,7 @@ def waiting(watch):
     return [reason for reason in watch.reasons if "waits" in reason]
 
 
-@pytest.mark.parametrize("arm", known_arms())
+@every_arm()
 def test_no_step_waits_for_the_device(arm):
     assert not waiting(second_step(arm, Watch(CPU)))
     assert second_step(arm, Operators()).seen.total() > 20

@@ -6,12 +6,12 @@ from torch import nn
 
 from methods.losses.cross_entropy import CrossEntropy
 from pipelines.errors import UserError
-from pipelines.study.arms import known_arms
 from pipelines.training import rehearsal
 from pipelines.training.rehearsal import rehearse
 from pipelines.training.trial import TrainingRun
 from tests.conftest import in_phase, small_study, training_spec, under
 from tests.hypergradient.odd_models import Untaught
+from tests.support.arms import every_arm
 
 
 def spec_of(arm="ce", model=None, method=None):
@@ -21,7 +21,7 @@ def spec_of(arm="ce", model=None, method=None):
     return in_phase(spec, method=f"{__name__}:{method.__name__}") if method else spec
 
 
-@pytest.mark.parametrize("arm", known_arms())
+@every_arm()
 def test_every_arm_takes_its_step(arm):
     rehearse(training_spec(arm, small_study([arm])))
 

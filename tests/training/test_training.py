@@ -18,6 +18,7 @@ from pipelines.study.study_file import parse_study
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import DIGITS, in_phase, small_study, training_spec, under
+from tests.support.arms import every_arm
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 
@@ -26,7 +27,7 @@ def study():
     return small_study(list(known_arms()))
 
 
-@pytest.mark.parametrize("arm", known_arms())
+@every_arm()
 def test_a_trial_that_is_interrupted_anywhere_ends_bit_identically(arm, study):
     spec = training_spec(arm, study)
     rows, result = run_to_end(spec)
