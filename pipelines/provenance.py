@@ -25,6 +25,7 @@ COMPUTING = ("study", "data", "models", "hypergradient", "training", "metrics")
 SAME_NUMBERS = {
     "59350a8c77ef2df63f9cafdd05109a6c3d0757093d311a35a534d35d71435051": "18895cb",
     "4c413b294f7ce3cf30d231b148cb2758fa4029cd96f4ba950810385e93037a5c": "ae71cb6",
+    "c0fba445e86a4d0e88987165855f42108648b779519807c1e1b80d1a51787c66": "871b7e9",
 }
 
 
