@@ -38,20 +38,20 @@ ONE = "1"
 #: Of a look-ahead: how many steps, or what stands in their place.
 WAYS: dict[str, Record] = {
     ONE: {},
-    "1, ten times<br>as long": {"lookahead_rate": "momentum"},
+    "1, ten times longer": {"lookahead_rate": "momentum"},
     "2": {"horizon": 2},
     "5": {"horizon": 5},
     "10": {"horizon": 10},
     "T1-T2": {"engine": "t1_t2"},
-    "Neumann,<br>5 terms": {"engine": "neumann", "terms": 5},
-    "conjugate<br>gradient, 5": {"engine": "conjugate_gradient", "terms": 5, "damping": 0.1},
+    "Neumann, 5 terms": {"engine": "neumann", "terms": 5},
+    "conjugate gradient, 5": {"engine": "conjugate_gradient", "terms": 5, "damping": 0.1},
 }
 #: Arm, what is shown of what it learns, and its name there.
 ARMS = {
     "gce_learned": ("learned/q", "q"),
-    "wd_learned": ("learned/decay", "weight decay"),
     "lr_learned": ("learned/rate", "rate, of the schedule's"),
     "mw_net": ("weights_auroc", "AUROC of weights"),
+    "wd_learned": ("learned/decay", "weight decay"),
 }
 DIGITS: Record = {
     "data": {"source": "digits"},
@@ -93,9 +93,9 @@ def spec_of(protocol: Protocol, arm: str, way: str, repeat: int) -> TrainingSpec
 def missing(
     records: list[Record], sets: dict[str, Protocol], repeats: int
 ) -> Iterator[tuple[Record, TrainingSpec]]:
-    """Trials that are not recorded yet, repeat by repeat."""
+    """Trials that are not recorded yet, arm by arm."""
     done = {(r["set"], r["arm"], r["way"], r["repeat"]) for r in records}
-    for repeat, name, arm, way in product(range(repeats), sets, ARMS, WAYS):
+    for arm, repeat, name, way in product(ARMS, range(repeats), sets, WAYS):
         if (name, arm, way, repeat) not in done:
             known = {"set": name, "arm": arm, "way": way, "repeat": repeat}
             yield known, spec_of(sets[name], arm, way, repeat)
@@ -151,37 +151,38 @@ def _cell(row: Record) -> tuple[str, str]:
 
 
 def figure(rows: list[Record]) -> go.Figure:
-    """Accuracy beside one step's, and what was learned, by arm and look-ahead."""
-    titles = [f"{arm}: accuracy, points" for arm in ARMS]
-    titles += [f"{arm}: {name}" for arm, (_, name) in ARMS.items()]
-    shown = make_subplots(rows=2, cols=len(ARMS), subplot_titles=titles, vertical_spacing=0.24)
-    for (place, arm), (name, colour) in product(enumerate(ARMS, 1), COLOURS.items()):
+    """Accuracy beside one step's, and what was learned, by arm and look-ahead with its cost."""
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    titles = [f"{arm}: accuracy, points" for arm in arms]
+    titles += [f"{arm}: {ARMS[arm][1]}" for arm in arms]
+    shown = make_subplots(rows=2, cols=len(arms), subplot_titles=titles, vertical_spacing=0.3)
+    for (place, arm), (shift, name) in product(enumerate(arms, 1), enumerate(COLOURS)):
         cell = [row for row in rows if _cell(row) == (name, arm)]
-        for line, (value, interval) in enumerate(
-            (("gain", "gain_interval"), ("learned", "learned_interval")), 1
-        ):
+        for line, value in enumerate(("gain", "learned"), 1):
+            bars = [(row[value], *row[f"{value}_interval"]) for row in cell]
             points = go.Scatter(
-                x=[row["way"] for row in cell],
-                y=[row[value] for row in cell],
+                x=[list(WAYS).index(row["way"]) + 0.24 * shift - 0.12 for row in cell],
+                y=[mean for mean, *_ in bars],
                 error_y={
-                    "array": [row[interval][1] - row[value] for row in cell],
-                    "arrayminus": [row[value] - row[interval][0] for row in cell],
+                    "array": [high - mean for mean, _, high in bars],
+                    "arrayminus": [mean - low for mean, low, _ in bars],
                 },
                 mode="markers",
-                marker={"color": colour, "size": 7},
+                marker={"color": COLOURS[name], "size": 7},
                 name=name,
                 showlegend=place == line == 1,
             )
             shown.add_trace(points, row=line, col=place)
+        labels = [f"{row['way']} ({row['cost']:.1f}x)" for row in cell]
+        places = [list(WAYS).index(row["way"]) for row in cell]
+        shown.update_xaxes(tickvals=places, ticktext=labels, tickangle=-90, col=place)
     shown.add_hline(y=0, line_width=1, line_dash="dot", row=1)  # pyright: ignore[reportArgumentType]
-    shown.update_yaxes(type="log", row=2, col=2)
-    shown.update_xaxes(tickangle=-90, type="category")
     return shown.update_layout(
         width=1400,
-        height=820,
+        height=860,
         template="plotly_white",
-        legend={"orientation": "h", "y": 1.1},
-        title="Beside a look-ahead of one step: on test, and what was learned (95 % intervals)",
+        legend={"orientation": "h", "x": 0.8, "y": 1.12},
+        title="Look-aheads beside one step: on test, and what was learned (95 % intervals)",
     )
 
 
@@ -195,7 +196,7 @@ def table(rows: list[Record]) -> Table:
         shown.add_row(
             r["set"],
             r["arm"],
-            r["way"].replace("<br>", " "),
+            r["way"],
             str(r["repeats"]),
             f"{r['accuracy']:.2f}",
             gain,
@@ -227,7 +228,7 @@ def main(
             log.write(json.dumps(records[-1]) + "\n")
     rows = summary(records)
     Console(width=150).print(table(rows))
-    figure(rows).write_html(out / "horizons.html", include_plotlyjs=True)
+    figure(rows).write_html(out / "horizons.html", config={"displayModeBar": False})
 
 
 if __name__ == "__main__":
