@@ -7,7 +7,8 @@ of 100 examples, so that ties happen; noise from run seeds. The truth is simulat
 by trial, without the estimators under test.
 
 For new examples: two arms whose log-odds to classify an example right are a level, plus the luck of
-the repeat and how easy the example is, both mostly shared by the arms.
+the repeat and how easy the example is, both mostly shared by the arms. Over sets: see
+benchmarks/evidence/coverage.py.
 """
 
 import json
@@ -21,6 +22,7 @@ import typer
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from benchmarks.evidence.coverage import set_rows
 from pipelines.analysis.budget import break_even, budget_curve, value_at
 from pipelines.analysis.examples import two_way_interval
 from pipelines.analysis.intervals import aggregate, compare, t_interval
@@ -160,7 +162,7 @@ def example_rows(rng: np.random.Generator, studies: int) -> Rows:
 
 
 def _row(interval: str, repeats: int, at: float, hits: Sequence[bool]) -> dict[str, Any]:
-    """`at` is a budget, a number of seeds, scenarios or examples: what varies in the row."""
+    """`at` is a budget, a number of seeds, scenarios, examples or sets: what varies in the row."""
     return {
         "interval": interval,
         "repeats": repeats,
@@ -178,6 +180,7 @@ def simulate(studies: int, seed: int = 0) -> Rows:
         *budget_rows(rng, studies, reference),
         *comparison_rows(rng, studies, reference),
         *example_rows(rng, studies),
+        *set_rows(rng, studies, _row),
     ]
 
 

@@ -58,7 +58,7 @@ def write_report(storages: str | Sequence[str]) -> list[str]:
 
 def markdown(report: StudyReport) -> str:
     """The short report: the answer, the main table, how it was chosen, and what is missing."""
-    return _environment().get_template("report.md").render(report=report, tables=tables)
+    return page_environment().get_template("report.md").render(report=report, tables=tables)
 
 
 def page(reports: Sequence[StudyReport], live: str = "") -> str:
@@ -84,7 +84,7 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
         for report in shown
     }
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             reports=shown,
@@ -92,8 +92,8 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
             live=live,
             tables=tables,
             kinds=KINDS,
-            style=_inline("page.css"),
-            script=Markup("\n").join(map(_inline, SCRIPTS)),
+            style=inline_file("page.css"),
+            script=Markup("\n").join(map(inline_file, SCRIPTS)),
             trials=json_script(trials),
             plotly=Markup(get_plotlyjs()),
             figures=json_script(figures),
@@ -104,9 +104,9 @@ def page(reports: Sequence[StudyReport], live: str = "") -> str:
 def live_page() -> str:
     """The page that shows studies while they run: it fetches live.json again and again."""
     return (
-        _environment()
+        page_environment()
         .get_template("live.html")
-        .render(style=_inline("live.css"), script=_inline("live.js"))
+        .render(style=inline_file("live.css"), script=inline_file("live.js"))
     )
 
 
@@ -129,13 +129,15 @@ def _json(value: Any, **style: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
 
 
-def _inline(name: str) -> Markup:
+def inline_file(name: str) -> Markup:
+    """A style or a script, to stand in a page."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _environment() -> Environment:
+def page_environment(*folders: Path) -> Environment:
+    """Jinja's, with this package's templates; folders: of templates beside these."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
