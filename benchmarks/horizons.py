@@ -26,7 +26,7 @@ from plotly.subplots import make_subplots
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.analysis.intervals import UNBOUNDED, bounded, t_interval
+from pipelines.analysis.intervals import t_interval
 from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
@@ -137,7 +137,8 @@ def summary(records: list[Record]) -> list[Record]:
         row: Record = {"set": name, "arm": arm, "way": way, "repeats": len(accuracy)}
         row |= {"accuracy": 100 * sum(accuracy) / len(accuracy)}
         row |= {"gain": sum(gain) / len(gain), "gain_interval": t_interval(gain)}
-        ends = bounded(t_interval(learned), (0.0, 1.0) if arm == "mw_net" else UNBOUNDED)
+        low, high = t_interval(learned)
+        ends = (max(low, 0.0), min(high, 1.0)) if arm == "mw_net" else (low, high)
         row |= {"learned": sum(learned) / len(learned), "learned_interval": ends}
         row |= {"passes": sum(passes) / len(passes), "seconds": sum(seconds) / len(seconds)}
         found.append(row)
