@@ -10,7 +10,7 @@ from typing import Any
 Json = dict[str, Any]
 NOT_COMPARED = ("attempt", "cost", "files", "provenance")  # of a result: differ from run to run
 #: Parts of a result that version 0.1 did not write: compared where both results have them.
-YOUNGER = ("held_out.correct",)
+YOUNGER = (("held_out", "correct"), ("collapse",))
 DIGEST = "digest"  # a stored document's own
 
 
@@ -94,7 +94,8 @@ def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[
 
     Nor does what one of them lacks since an older version wrote it.
     """
-    one, other = _without_younger(one, other), _without_younger(other, one)
+    for path in YOUNGER:
+        one, other = _without(one, other, *path), _without(other, one, *path)
     return sorted(
         name
         for name in {*one, *other} - {*NOT_COMPARED}
@@ -102,14 +103,13 @@ def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[
     )
 
 
-def _without_younger(result: Mapping[str, object], other: Mapping[str, object]) -> Json:
-    """A result without those of its `YOUNGER` parts that the other one does not have."""
-    copy, compared = dict(result), flat(other)
-    for address in YOUNGER:
-        group, _, name = address.rpartition(".")
-        part = copy.get(group)
-        if isinstance(part, dict) and not any(known.startswith(address) for known in compared):
-            copy[group] = {key: value for key, value in part.items() if key != name}
+def _without(document: Mapping[str, Any], other: Mapping[str, Any], *path: str) -> Json:
+    """A document without what it has at a path, where the other one has nothing there."""
+    copy, (name, *rest) = dict(document), path
+    if rest and isinstance(copy.get(name), dict):
+        copy[name] = _without(copy[name], other.get(name) or {}, *rest)
+    elif not rest and name not in other:
+        copy.pop(name, None)
     return copy
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pipelines.collapse import Signs
 from pipelines.documents import Json
 
 MODEL, EXAMPLES = "model.pt", "examples.pt"
@@ -87,6 +88,7 @@ class Outcome(FinalScores):
     passes: int
     learned: Json
     weights_auroc: float | None
+    collapse: NotRequired[Signs]  # signs of collapse, and since when; not in 0.1
     data: DataDescription
     cost: Json  # seconds, peak_memory, gpus, ...: differs from run to run
 

@@ -19,6 +19,12 @@ def test_where_both_have_it_it_is_compared():
     assert differences(with_bits("Zg=="), with_bits("Zw==")) == ["held_out"]
 
 
+def test_signs_of_collapse_are_compared_where_both_results_have_them_though_there_be_none():
+    none, some = OLD | {"collapse": {}}, OLD | {"collapse": {"chance": 3}}
+    assert differences(OLD, some) == differences(some, OLD) == differences(none, OLD) == []
+    assert differences(none, some) == ["collapse"]
+
+
 def test_the_rest_is_compared_whatever_one_of_them_lacks():
     other = with_bits("Zg==")
     other["held_out"] = other["held_out"] | {"score": {"last": 0.6}}

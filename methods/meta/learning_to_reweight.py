@@ -23,9 +23,9 @@ class LearningToReweight(Objective):
 
     Where few u_i are positive a few examples have all of the weight, and the step is longer than
     cross-entropy's, at the rate that suited that. Not the paper's, and against it:
-    scale: to what the weights sum. `one`: the paper's 1; `damped`: sum max(0, u) / sum |u|, the share
-    of the evidence that speaks for any example; `matched`: so much less than 1 that sum w_i |p_i -
-    y_i|, a bound of the gradient in the logits, is no longer than cross-entropy's.
+    scale: to what the weights sum. `one`: the paper's 1; `damped`: sum max(0, u) / sum |u|, the
+    share of the evidence that speaks for an example; `matched`: so much less than 1 that sum w_i
+    |p_i - y_i|, a bound of the gradient in the logits, is no longer than cross-entropy's.
     cap: most that one example weighs, in units of the mean weight 1/B; what is cut off is not given
     to others.
     """

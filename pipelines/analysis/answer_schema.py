@@ -2,13 +2,14 @@
 
 from typing import Literal, TypedDict
 
+from pipelines.collapse import Sign
+
 Claim = Literal[
     "better", "as good", "slightly worse", "worse", "far worse", "undecided", "no interval"
 ]
 """What an interval of a difference shows, by 0 and by the margin; see `words.claim_of`."""
 
-Trouble = Literal["chance", "collapsed", "fell", "diverged", "starved"]
-
+Trouble = Sign | Literal["collapsed", "some collapsed", "diverged", "starved"]
 
 Scope = Literal["new examples", "these examples", "none"]
 """What an interval speaks of: new examples of this kind, or these test examples alone."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import RunCounts
+from pipelines.collapse import Signs, spoiled
 from pipelines.documents import Json
 from pipelines.metrics import Confusion
 from pipelines.trial_documents import Role
@@ -41,6 +42,7 @@ class Record:
     diverged and nan where it failed. `passes` counts example passes: forward 1, backward 2,
     forward mode 3. Of a failed or diverged run nothing is `held_out`. `best_val` is the highest
     val of its epochs, `last_val` that of the last one. `steps`: of training, planned.
+    `collapse`: the signs of collapse of the epoch whose weights count; None in results of 0.1.
     """
 
     key: str
@@ -62,6 +64,12 @@ class Record:
     last_val: float = nan
     best_val: float = nan
     steps: int | None = None
+    collapse: Signs | None = None
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether its model is no use, as far as that is known."""
+        return spoiled(self.collapse)
 
 
 class ArmInfo(TypedDict):

@@ -28,7 +28,7 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Runs, difference
 from pipelines.analysis.sensitivity import sensitivity
-from pipelines.analysis.troubles import run_steps
+from pipelines.analysis.troubles import run_steps, sign_counts
 from pipelines.analysis.tunability import importance
 from pipelines.documents import Json
 from pipelines.metrics import METRICS
@@ -109,6 +109,7 @@ def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
         "trials": _trial_counts(runs, arm),
         "val": _estimate(runs, runs.final("val")),
         "test": _by_rule(runs, "final"),
+        "collapse": sign_counts(runs.final_runs),
         "steps": run_steps(runs.final_runs),
         "passes": {
             "run": runs.run_cost("passes"),
@@ -159,6 +160,7 @@ def _trial_counts(runs: ArmRuns, arm: ArmInfo) -> TrialCounts:
     return {
         "planned": arm.get("planned", statuses.total()),
         "completed": statuses["completed"],
+        "collapsed": len({r.key for r in runs.records if r.collapsed}),
         "diverged": statuses["diverged"],
         "failed": statuses["failed"],
         "shared": len(runs.records) - statuses.total(),

@@ -13,6 +13,7 @@ from pipelines.analysis.estimate_schema import (
     IntervalJson,
 )
 from pipelines.analysis.record import EpochRule, Range, SearchKind
+from pipelines.collapse import Sign
 from pipelines.documents import Json
 
 
@@ -24,10 +25,14 @@ class CleanLabels(TypedDict):
 
 
 class TrialCounts(TypedDict):
-    """Runs of an arm in all roles; `shared` ones are another role's trial."""
+    """Runs of an arm in all roles; `shared` ones are another role's trial.
+
+    `collapsed` ones are among the completed.
+    """
 
     planned: int
     completed: int
+    collapsed: int
     diverged: int
     failed: int
     shared: int
@@ -120,6 +125,7 @@ class ArmResults(TypedDict):
     trials: TrialCounts
     val: EstimateJson
     test: ByEpochRule
+    collapse: dict[Sign, int]
     steps: float | None
     passes: Passes
     sensitivity: list[Sensitivity]

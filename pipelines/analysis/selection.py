@@ -2,7 +2,7 @@
 
 Val is a score: higher is better, whatever the metric. Of several that tie the first one wins: the
 lowest index of a search, the lowest repeat and run seed, the arm that the study names first. The
-test set has no say.
+test set has no say. Runs that have collapsed are passed over where there are others.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -39,9 +39,26 @@ def mean_vals(records: Sequence[Record], arms: Iterable[str]) -> dict[str, float
     }
 
 
+def useful_arms(records: Sequence[Record], arms: Iterable[str]) -> list[str]:
+    """The arms of which a final run has not collapsed; all of them where there is none."""
+    names = list(arms)
+    useful = [
+        arm
+        for arm in names
+        if not all(r.collapsed for r in final_runs([r for r in records if r.arm == arm]))
+    ]
+    return useful or names
+
+
+def useful_runs(runs: Sequence[Record]) -> list[Record]:
+    """Those that have completed, for they have models, and not collapsed; or all that completed."""
+    completed = [r for r in runs if r.status == "completed"]
+    return [r for r in completed if not r.collapsed] or completed
+
+
 def best_run(records: Sequence[Record]) -> Record | None:
-    """Of one arm's records the completed final run with the highest val: it has a model."""
-    runs = {(r.repeat, r.index): r for r in final_runs(records) if r.status == "completed"}
+    """Of one arm's records the useful final run with the highest val."""
+    runs = {(r.repeat, r.index): r for r in useful_runs(final_runs(records))}
     chosen = highest({seeds: r.val for seeds, r in runs.items()})
     return None if chosen is None else runs[chosen]
 

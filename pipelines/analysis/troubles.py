@@ -1,7 +1,7 @@
 """What went wrong with an arm, or makes a comparison unfair: the warnings of the answer."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import sqrt
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from pipelines.analysis.record import EpochRule, Record
 from pipelines.analysis.results_schema import ArmResults, Results
 from pipelines.analysis.runs import Floats
 from pipelines.analysis.words import count, shown
+from pipelines.collapse import AT, MEANING, SPOILING, Sign, at_chance, fell, is_constant, told
 from pipelines.kinds import KINDS
 from pipelines.metrics import METRICS, confusion_matrix
 
 PLAIN = "ce"  # whose steps and passes are the measure of the others'
-ONE_CLASS = 0.99  # share of the examples that one class must get for predictions to be constant
-CHANCE_SIGMAS = 2.0
 STARVED = 0.5  # share of the plain arm's steps
+TOLD = 3  # runs of which it is told how they collapsed
 
 
 def cautions(results: Results, runs: Mapping[str, ArmRuns]) -> list[Caution]:
@@ -38,21 +38,56 @@ def _caution(trouble: Trouble, arm: str | None, text: str) -> Caution:
 def _of_arm(results: Results, runs: ArmRuns, learned_nothing: bool) -> Iterator[Caution]:
     name, diverged = runs.name, results["arms"][runs.name]["trials"]["diverged"]
     if _most(runs, lambda run: is_constant(_confusion(run, runs.epoch))):
-        yield _caution(
-            "collapsed", name, f"{name} collapsed: it predicts one class for everything."
-        )
+        text = f"{name} collapsed: it predicts one class for everything{_since(runs, 'constant')}."
+        yield _caution("collapsed", name, text)
     elif learned_nothing:
-        yield _caution("chance", name, f"{name} scores at chance: it has learned nothing.")
+        text = f"{name} scores at chance: it has learned nothing{_since(runs, 'chance')}."
+        yield _caution("chance", name, text)
     elif runs.epoch == "last" and METRICS[runs.metric].in_points and _most(runs, _fell):
         vals = [(run.best_val, run.last_val) for run in _tested(runs)]
         best, last = shown(runs.metric, [float(v) for v in np.mean(vals, axis=0)])
         text = (
-            f"{name} fell far below its own best: val {best} at its best epoch, {last} at the last."
+            f"{name} fell far below its own best: val {best} at its best epoch, {last} at the "
+            f"last{_since(runs, 'fell')}."
         )
         yield _caution("fell", name, text)
+    elif collapsed := [run for run in _tested(runs) if run.collapsed]:
+        what = "; ".join(sorted({told(run.collapse or {}) for run in collapsed})[:TOLD])
+        text = f"{_of(len(collapsed), runs)} of {name} collapsed: {what}."
+        yield _caution("some collapsed", name, text)
+    yield from _of_meta_learning(runs)
     if diverged:
         text = f"{count(diverged, 'trial')} of {name} diverged and counts as the worst score."
         yield _caution("diverged", name, text if diverged == 1 else text.replace("counts", "count"))
+
+
+def _of_meta_learning(runs: ArmRuns) -> Iterator[Caution]:
+    """What the meta step of an arm's final runs came to, where that is nothing."""
+    for sign in sign_counts(_tested(runs)):
+        if sign not in SPOILING:
+            shows = [run for run in _tested(runs) if sign in (run.collapse or {})]
+            where, since = _of(len(shows), runs), _since(runs, sign)
+            text = f"In {where} of {runs.name} {MEANING[sign]}{since}."
+            yield _caution(sign, runs.name, text)
+
+
+def _of(n: int, runs: ArmRuns) -> str:
+    return f"{n} of {count(len(_tested(runs)), 'final run')}"
+
+
+def _since(runs: ArmRuns, sign: Sign) -> str:
+    """The epochs in which a sign began, where results tell them: `, since epoch 4 to 9`."""
+    signs = [run.collapse or {} for run in _tested(runs)]
+    epochs = [of_run[sign] for of_run in signs if sign in of_run]
+    if not epochs:
+        return ""
+    first, last = min(epochs), max(epochs)
+    return f", {AT[sign]} epoch {first}" + (f" to {last}" if last > first else "")
+
+
+def sign_counts(runs: Sequence[Record]) -> dict[Sign, int]:
+    """In how many of the runs each sign of collapse shows."""
+    return dict(Counter(sign for run in runs for sign in run.collapse or {}))
 
 
 def _tested(runs: ArmRuns) -> list[Record]:
@@ -75,34 +110,6 @@ def _fell(run: Record) -> bool:
 
 def _confusion(run: Record, epoch: EpochRule) -> Floats:
     return confusion_matrix(run.held_out[epoch].confusion).astype(float)
-
-
-def is_constant(confusion: Floats) -> bool:
-    """Whether nearly all examples, which are not of one class, are taken for one class.
-
-    confusion: counts [K, K]; rows are labels.
-    """
-    calls, support = confusion.sum(axis=0), confusion.sum(axis=1)
-    return calls.max() >= ONE_CLASS * calls.sum() and support.max() < ONE_CLASS * support.sum()
-
-
-def at_chance(confusion: Floats) -> bool:
-    """Whether the mean recall of the classes is what predictions blind to the example have.
-
-    That is 1/K, with the variance sum_k (1/K)(1 - 1/K) / n_k / K^2, however unequal the classes.
-    confusion: counts [K, K]; rows are labels.
-    """
-    support = confusion.sum(axis=1)
-    present = support > 0
-    recall = (confusion.diagonal()[present] / support[present]).mean()
-    chance, classes = 1 / present.sum(), present.sum()
-    spread = sqrt((chance * (1 - chance) / support[present]).sum()) / classes
-    return bool(recall < chance + CHANCE_SIGMAS * spread)
-
-
-def fell(best: float, last: float, classes: int) -> bool:
-    """Whether a share of right predictions ends below the middle between chance and its best."""
-    return last < (best + 1 / classes) / 2
 
 
 def _starved(arms: Mapping[str, ArmResults]) -> Iterator[Caution]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 
+from pipelines.collapse import told
 from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import MODEL
 
 
 def show_best(storage: str, arm: str | None) -> None:
-    """The chosen configuration of an arm as JSON, where its model is, and how to load it."""
+    """The chosen configuration of an arm as JSON, where its model is, and how to load it.
+
+    A model that has collapsed is chosen only where there is no other one, and is named as such.
+    """
     _, study_state = load_study_state(storage)
     chosen = study_state.best_run(arm)
     trial = study_state.trials[chosen.key]
@@ -19,6 +24,7 @@ def show_best(storage: str, arm: str | None) -> None:
         "arm": chosen.arm,
         "chosen_by": "val",
         "val": chosen.val,
+        "collapse": chosen.collapse or {},
         "config": chosen.config,
         "phases": trial.spec["phases"],
         "trial": chosen.key,
@@ -29,3 +35,6 @@ def show_best(storage: str, arm: str | None) -> None:
         ],
     }
     print(json.dumps(description, indent=2))
+    if chosen.collapsed:
+        what = f"every final run of {chosen.arm} has collapsed: {told(chosen.collapse or {})}"
+        print(f"warning: {what}", file=sys.stderr)

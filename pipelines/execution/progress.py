@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipelines.collapse import signs_at, spoiled
 from pipelines.execution.jobs import OnEnd
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
@@ -32,6 +33,7 @@ class ArmProgress:
     best_val: float | None = None
     seconds: float = 0.0
     runs: int = 0
+    collapsed: int = 0
     diverged: int = 0
     failed: int = 0
 
@@ -53,6 +55,7 @@ class ProgressTable:
         line.failed += trial.state == "failed"
         if trial.result is None:
             return
+        line.collapsed += spoiled(signs_at(trial.result, self.planner.study.protocol.epoch))
         line.diverged += trial.state == "diverged"
         line.runs += 1
         line.seconds += trial.result["cost"]["seconds"]
@@ -100,7 +103,7 @@ class ProgressTable:
         """The lines as a table for the terminal."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("arm")
-        for name in ("trials", "best val", "left", "cost", "diverged", "failed"):
+        for name in ("trials", "best val", "left", "cost", "collapsed", "diverged", "failed"):
             table.add_column(name, justify="right")
         lines = self.lines()
         for line in lines:
@@ -156,7 +159,7 @@ def progress(progress_table: ProgressTable, console: Console) -> Iterator[OnEnd]
 def _cells(line: ArmProgress) -> list[str]:
     best = "" if line.best_val is None else f"{line.best_val:.3f}"
     left = line.remaining_seconds()
-    bad = [str(n) if n else "" for n in (line.diverged, line.failed)]
+    bad = [str(n) if n else "" for n in (line.collapsed, line.diverged, line.failed)]
     return [
         line.arm,
         f"{line.done}/{line.planned}",

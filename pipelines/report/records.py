@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from pipelines.analysis.record import EpochRule, HeldOut, Record
+from pipelines.collapse import signs_at
 from pipelines.documents import Json
 from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
@@ -48,6 +49,7 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         last_val=vals.get("last", math.nan),
         best_val=vals.get("selected", math.nan),
         steps=total_steps(phases, protocol, sizes) if sizes else None,
+        collapse=signs_at(result, protocol.epoch),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines import own_modules
 from pipelines.analysis.record import Record, StudyInfo
 from pipelines.analysis.results_schema import Results
-from pipelines.analysis.selection import best_arm, best_run, mean_vals
+from pipelines.analysis.selection import best_arm, best_run, mean_vals, useful_arms
 from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.damage import Damaged, damage_lines
@@ -115,14 +115,20 @@ class StudyState:
         results["headline"] = headline(results)
         return results
 
+    def best_arm(self) -> str | None:
+        """The arm with the highest mean val; one of which all runs collapsed only if all have."""
+        return best_arm(mean_vals(self.records, useful_arms(self.records, self.study.arms)))
+
     def best_run(self, arm: str | None = None) -> Record:
         """The completed final run of an arm with the highest val; by default of the best arm.
+
+        One that has collapsed only where all have.
 
         Raises:
             UserError: no such arm is in the study, or it has no such run.
         """
         arms = self.study.arms
-        name = best_arm(mean_vals(self.records, arms)) if arm is None else arm
+        name = self.best_arm() if arm is None else arm
         if name is None:
             raise UserError("no final trial is finished yet")
         if name not in arms:

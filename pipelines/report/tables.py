@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from functools import partial
 
-from pipelines.analysis.results_schema import ArmResults, BreakEvenJson, EstimateJson, Results
+from pipelines.analysis.results_schema import (
+    ArmResults,
+    BreakEvenJson,
+    EstimateJson,
+    Results,
+    TrialCounts,
+)
 from pipelines.analysis.words import with_interval
 from pipelines.metrics import METRICS
 
@@ -86,7 +92,7 @@ def columns(results: Results) -> list[Column]:
         Column("dimensions", "tuned", "number of hyperparameters that the search tunes"),
         Column("steps", "steps", "training steps of one run"),
         Column("ratio", "passes", "example passes of one run, relative to ce"),
-        Column("lost", "lost", "trials that diverged / failed"),
+        Column("lost", "lost", "trials that collapsed / diverged / failed"),
     ]
 
 
@@ -113,13 +119,18 @@ def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
         **{m: Cell(score(m, e), e["mean"]) for m, e in arm.get("beside", {}).items()},
         "steps": Cell(f"{arm['steps']:g}", arm["steps"]) if arm["steps"] else Cell(MISSING),
         "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
-        "lost": _pair(trials["diverged"], trials["failed"]),
+        "lost": _lost(trials),
     }
 
 
 def _pair(first: int | None, second: int | None) -> Cell:
     texts = [MISSING if value is None else str(value) for value in (first, second)]
     return Cell(" / ".join(texts), None if first is None else first + (second or 0) / 1e6)
+
+
+def _lost(trials: TrialCounts) -> Cell:
+    counts = [trials["collapsed"], trials["diverged"], trials["failed"]]
+    return Cell(" / ".join(map(str, counts)), sum(counts))
 
 
 def _break_even(name: str, results: Results) -> Cell:

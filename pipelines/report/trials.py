@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from pipelines.analysis.record import Record
+from pipelines.collapse import Signs, signs_at, spoiled, told
 from pipelines.documents import Json, decode
 from pipelines.ledger.layout import trial_folder
 from pipelines.ledger.ledger import Ledger
@@ -22,7 +23,7 @@ DRAWN_TRIALS = 1000  # of so many the page holds curves; of larger studies, of t
 POINTS = 24_000  # of all curves together: half a megabyte
 FIELDS = (
     "key", "scenario", "arm", "role", "also", "repeat", "index", "status", "val", "test",
-    "seconds", "passes", "data_seed", "run_seed",
+    "seconds", "passes", "data_seed", "run_seed", "collapse",
 )  # fmt: skip
 
 
@@ -31,13 +32,14 @@ class TrialRow:
     """A trial and what came of it.
 
     also: further roles that it serves. val, test: scores under the study's epoch rule; None
-    where it has none.
+    where it has none. signs: of collapse, where they are known.
     """
 
     trial: TrialRecord
     also: str
     val: float | None
     test: float | None
+    signs: Signs | None = None
 
     @property
     def values(self) -> Json:
@@ -58,6 +60,7 @@ class TrialRow:
             "passes": result["passes"] if result else None,
             "data_seed": spec["data_seed"],
             "run_seed": spec["run_seed"],
+            "collapse": told(self.signs or {}),
             **{f"config.{name}": value for name, value in spec["config"].items()},
         }
 
@@ -82,7 +85,8 @@ def _row(trial: TrialRecord, records: list[Record], epoch: str) -> TrialRow:
     result = trial.result or {}
     val = (result.get("val") or {}).get(epoch)
     test = (result.get("held_out") or {}).get("score", {}).get(epoch)
-    return TrialRow(trial, " ".join(also), *rounded_away([val, test]))
+    val, test = rounded_away([val, test])
+    return TrialRow(trial, " ".join(also), val, test, signs_at(result, epoch))
 
 
 def rounded_away(values: list[float | None]) -> list[float | None]:
@@ -132,7 +136,10 @@ def _entry(row: TrialRow) -> Json:
     trial = row.trial
     values = row.values
     error = trial.error or {}
+    status = "collapsed" if spoiled(row.signs) else row.trial.state
     return {name: values[name] for name in FIELDS[:11]} | {
+        "status": status,
+        "collapse": values["collapse"],
         "config": trial.spec["config"],
         "folder": trial_folder(trial.key),
         "files": _files(trial),

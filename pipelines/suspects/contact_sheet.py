@@ -82,6 +82,8 @@ def contact_sheet(suspects: Suspects, dataset: Dataset) -> Json:
 
 def evidence(suspects: Suspects) -> str:
     """How far the ranking can be trusted, in a sentence or two."""
+    if suspects.collapsed:
+        return f"Every final run of {suspects.arm} has collapsed: the ranking means nothing."
     quality = suspects.quality
     if quality is None:
         return "No wrong label is known here, so how good the ranking is cannot be measured."

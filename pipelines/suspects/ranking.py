@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.record import Record
-from pipelines.analysis.selection import best_arm, final_runs, mean_vals
+from pipelines.analysis.selection import final_runs, useful_runs
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
@@ -58,9 +58,11 @@ class Suspects:
     quality: estimates over repeats, named as in `ranking_quality`; None if no wrong label is known.
     known: training labels per repeat, on average, whose truth is known.
     wrong: those of them that are wrong.
+    collapsed: whether all models that judge have collapsed, since there is no other one.
     """
 
     arm: str
+    collapsed: bool
     ranking: list[Suspect]
     quality: dict[str, Estimate] | None
     known: float
@@ -82,12 +84,13 @@ def find_suspects(ledger: Ledger, study_state: StudyState, arm: str | None = Non
             f"study {study_state.study.name!r}: the content of the data has changed since it ran, "
             "so its models do not know these examples; bring the data back, or run the study again"
         )
-    finals = _completed_finals(study_state, arm)
+    finals = _useful_finals(study_state, arm)
     repeats = predict_repeats(ledger, study_state, finals)
     known = [_known_labels(repeat) for repeat in repeats]
     quality = _quality(known)
     return Suspects(
         arm=finals[0].arm,
+        collapsed=finals[0].collapsed,
         ranking=_rank(repeats, dataset, told=quality is not None),
         quality=quality,
         known=fmean(len(wrong) for _, wrong in known),
@@ -95,18 +98,20 @@ def find_suspects(ledger: Ledger, study_state: StudyState, arm: str | None = Non
     )
 
 
-def _completed_finals(study_state: StudyState, arm: str | None) -> list[Record]:
-    """Completed final trials of an arm, by default of the one with the highest mean val."""
+def _useful_finals(study_state: StudyState, arm: str | None) -> list[Record]:
+    """Completed final trials of an arm, by default of the one with the highest mean val.
+
+    Those that have collapsed are left out where there are others.
+    """
     if arm is not None and arm not in study_state.study.arms:
         raise UserError(
             f"arm {arm!r} is not in this study; it has {', '.join(study_state.study.arms)}"
         )
-    chosen = arm or best_arm(mean_vals(study_state.records, study_state.study.arms))
-    finals = final_runs([r for r in study_state.records if r.arm == chosen])
-    completed = [r for r in finals if r.status == "completed"]
-    if not completed:
+    chosen = arm or study_state.best_arm()
+    useful = useful_runs(final_runs([r for r in study_state.records if r.arm == chosen]))
+    if not useful:
         raise UserError(f"{f'arm {arm!r} has' if arm else 'there is'} no completed final trial yet")
-    return completed
+    return useful
 
 
 def _rank(repeats: list[RepeatPredictions], dataset: Dataset, told: bool) -> list[Suspect]:

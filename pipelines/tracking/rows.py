@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipelines.collapse import told
 from pipelines.documents import Json
 from pipelines.trial_documents import EDGES, LOSS_GRID, WEIGHT_FUNCTION, HistoryRow, Outcome
 
@@ -41,4 +42,5 @@ def tracked_summary(result: Outcome) -> Json:
     """
     scores = {f"val/{rule}": score for rule, score in (result["val"] or {}).items()}
     values = {name: result[name] for name in SUMMARY} | scores | result["cost"]
+    values["collapse"] = told(result.get("collapse", {})) or None
     return {name: value for name, value in values.items() if value is not None}

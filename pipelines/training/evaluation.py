@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from methods.objective import Objective
+from pipelines.collapse import ONE, Signs, signs_of
 from pipelines.data.task import Split, Task
-from pipelines.metrics import METRICS, evaluate, pack_hits
+from pipelines.metrics import METRICS, confusion_matrix, evaluate, pack_hits
 from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.phase_rules import selects
 from pipelines.study.phases import Phase
@@ -15,7 +16,7 @@ from pipelines.study.protocol import Protocol
 from pipelines.training.attack import ProtocolAttack
 from pipelines.training.passes import attack_passes
 from pipelines.training.snapshot import clone
-from pipelines.trial_documents import FinalScores, Scores
+from pipelines.trial_documents import FinalScores, HistoryRow, Scores
 
 
 class Evaluator:
@@ -51,7 +52,9 @@ class Evaluator:
                 "model": clone(network.model.state_dict()),
                 "objective": clone(objective.state_dict()),
             }
-        return {f"val/{n}": v for n, v in metrics.items() if isinstance(v, float)}
+        calls = confusion_matrix(metrics["confusion"]).sum(axis=0)
+        row = {f"val/{n}": v for n, v in metrics.items() if isinstance(v, float)}
+        return row | {ONE: float(calls.max() / calls.sum())}
 
     def final_scores(
         self,
@@ -67,9 +70,14 @@ class Evaluator:
         held_out = self._held_out(network, objective, rebuild)
         if self.best is None:
             return {"val": None, "held_out": held_out}
-        val = {n.removeprefix("val/"): v for n, v in last.items() if n.startswith("val/")}
+        val = {name: last[f"val/{name}"] for name in METRICS}
         scores: Scores = {"last": self._score(val), "selected": self.best["score"]}
         return {"val": scores, "held_out": held_out}
+
+    def signs(self, history: list[HistoryRow]) -> Signs:
+        """The signs of collapse that a trial's history shows."""
+        share = self.metric if METRICS[self.metric].in_points else "balanced_accuracy"
+        return signs_of(history, self.task.description["counts"]["val"], share)
 
     def worst(self) -> FinalScores:
         """The scores of a trial that diverged."""

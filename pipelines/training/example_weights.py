@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from methods.objective import cross_entropy
+from pipelines.collapse import EFFECTIVE
 from pipelines.data.task import Split
 from pipelines.metrics import auroc
 from pipelines.training.cuda_graph import StepOutput
@@ -59,13 +60,18 @@ class ExampleRecord:
         self.predictions[batch.index] = likely.to(self.predictions.dtype)
 
     def row(self, train: Split) -> dict[str, object]:
-        """Who has weight, for a row of the history; empty where no truth or no weight is known."""
+        """Who has weight, for a row of the history; empty where no weight is known.
+
+        Whether the corrupted examples have it is told where the truth of all is known.
+        """
         weights = self.weights[train.index]
-        if not (train.truth >= 0).all() or not weights.isfinite().any():
+        if not weights.isfinite().any():
             return {}
-        corrupted = train.y != train.truth
+        row: dict[str, object] = {EFFECTIVE: effective_share(weights)}
+        if not (train.truth >= 0).all():
+            return row
         memory = memory_row(self.predictions[train.index], train.y, train.truth)
-        return weight_row(weights, corrupted) | memory
+        return row | weight_row(weights, train.y != train.truth) | memory
 
     def state_dict(self) -> dict[str, Tensor]:
         """What has been observed."""
@@ -98,6 +104,17 @@ def memory_row(predicted: Tensor, labels: Tensor, truth: Tensor) -> dict[str, ob
 
 def _mean(each: list[Tensor]) -> Tensor:
     return torch.stack(each).mean(dim=0) if len(each) > 1 else each[0]
+
+
+def effective_share(weights: Tensor) -> float:
+    """Share of the examples that carry the weight: (sum w)^2 / (n sum w^2), of those seen.
+
+    1 where all n weigh alike, k / n where k of them have all of it; 0 where none has any.
+    weights: [n], nan where not seen; negative ones count as 0.
+    """
+    seen = weights[weights.isfinite()].double().clamp_min(0)
+    squares = seen.square().sum()
+    return float(seen.sum().square() / squares / len(seen)) if squares > 0 else 0.0
 
 
 def weight_row(weights: Tensor, corrupted: Tensor) -> dict[str, object]:

@@ -236,6 +236,7 @@ class TrainingRun:
             "passes": self.passes,
             "learned": {n: v for n, v in last.items() if n.startswith("learned/")},
             "weights_auroc": last.get("weights/auroc"),
+            "collapse": self.evaluator.signs(self.history),
             "data": self.task.description,
             "cost": self._cost(),
         }

@@ -10,7 +10,10 @@ from pipelines.analysis.selection import (
     highest,
     mean_vals,
     selected,
+    useful_arms,
+    useful_runs,
 )
+from pipelines.collapse import Signs
 from tests.support.synthetic import record
 
 
@@ -77,3 +80,25 @@ class TestArms:
 
     def test_an_arm_without_a_val_is_none(self):
         assert best_arm(mean_vals([final(0, nan)], ["arm", "b"])) is None
+
+
+GONE: Signs = {"chance": 3}
+
+
+class TestCollapsedRuns:
+    def test_are_passed_over_though_their_val_is_higher(self):
+        assert best_run([final(0, 0.9, collapse=GONE), final(1, 0.8)]) == final(1, 0.8)
+
+    def test_are_taken_where_there_is_no_other(self):
+        runs = [final(0, 0.5, collapse=GONE), final(1, 0.6, collapse=GONE)]
+        assert best_run(runs) == runs[1] and useful_runs(runs) == runs
+
+    def test_a_hypergradient_that_vanished_is_no_reason(self):
+        run = final(0, 0.9, collapse={"vanished": 3})
+        assert best_run([run, final(1, 0.8)]) == run
+
+    def test_an_arm_is_passed_over_if_all_of_its_runs_have(self):
+        lost = [final(i, 0.9, arm="lost", collapse=GONE) for i in range(2)]
+        half = [final(0, 0.8, arm="half", collapse=GONE), final(1, 0.8, arm="half")]
+        assert useful_arms(lost + half, ["lost", "half"]) == ["half"]
+        assert useful_arms(lost, ["lost"]) == ["lost"]

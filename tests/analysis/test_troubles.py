@@ -2,12 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
 from pipelines.analysis.record import HeldOut
 from pipelines.analysis.results import summarise
-from pipelines.analysis.troubles import at_chance, fell, is_constant
+from pipelines.collapse import Signs
 from tests.support.synthetic import ARMS, synthetic_study
 
 GOOD = [[45, 5], [5, 45]]
@@ -74,21 +71,43 @@ def test_diverged_trials_are_counted():
     assert ("diverged", "ce") in warned(records)
 
 
-@pytest.mark.parametrize(("right", "expected"), [(50, True), (54, True), (63, False)])
-def test_chance_is_within_two_standard_errors_of_one_class_in_two(right, expected):
-    """Of 100 examples of two classes 50 are right by chance, with a standard error of 5."""
-    wrong = 100 - right
-    half = np.array([[right / 2, wrong / 2], [wrong / 2, right / 2]])
-    assert at_chance(half) == expected
+def collapses(arm: str, of_seed: dict[int, Signs]):
+    """Records in which an arm's final runs of those seeds show signs of collapse, others none."""
+    return [
+        replace(r, collapse=of_seed.get(r.index, {}) if (r.arm, r.role) == (arm, "final") else {})
+        for r in study()
+    ]
 
 
-def test_chance_and_constancy_do_not_depend_on_how_unequal_the_classes_are():
-    majority = np.array([[90, 0], [10, 0]])
-    assert at_chance(majority) and is_constant(majority)
-    skilled = np.array([[80, 10], [2, 8]])
-    assert not at_chance(skilled) and not is_constant(skilled)
-    assert not is_constant(np.array([[100, 0], [0, 0]]))  # there was one class only
+def test_one_collapsed_run_is_enough_to_be_named_with_its_epoch():
+    records = collapses("l2rw", {0: {"chance": 4, "exploded": 2}})
+    warnings = {w["trouble"]: w["text"] for w in summarise(records, INFO)["answer"]["warnings"]}
+    finals = len({r.repeat for r in records if (r.arm, r.role) == ("l2rw", "final")})
+    runs = 2 * finals
+    assert warnings == {
+        "some collapsed": f"{finals} of {runs} final runs of l2rw collapsed: it scores at chance "
+        "since epoch 4; the hypergradient exploded in epoch 2.",
+        "exploded": f"In {finals} of {runs} final runs of l2rw the hypergradient exploded, in "
+        "epoch 2.",
+    }
 
 
-def test_a_fall_is_one_below_the_middle_between_chance_and_the_best():
-    assert fell(0.9, 0.49, 10) and not fell(0.9, 0.51, 10)
+def test_a_hypergradient_that_vanished_is_told_but_is_no_collapse():
+    records = collapses("l2rw", {0: {"vanished": 3}, 1: {"vanished": 5}})
+    assert warned(records) == [("vanished", "l2rw")]
+    results = summarise(records, INFO)
+    assert results["arms"]["l2rw"]["trials"]["collapsed"] == 0
+    assert "since epoch 3 to 5" in results["answer"]["warnings"][0]["text"]
+
+
+def test_the_epoch_of_an_arms_collapse_is_told_where_results_know_it():
+    constant = study(l2rw={"confusion": CONSTANT, "collapse": {"constant": 7}})
+    assert "since epoch 7." in summarise(constant, INFO)["answer"]["warnings"][0]["text"]
+
+
+def test_collapsed_runs_are_counted_by_sign_and_by_arm():
+    records = collapses("l2rw", {0: {"chance": 4, "fell": 4, "exploded": 2}})
+    arms = summarise(records, INFO)["arms"]
+    n = arms["l2rw"]["trials"]["collapsed"]
+    assert n > 0 and arms["l2rw"]["collapse"] == {"chance": n, "fell": n, "exploded": n}
+    assert arms["ce"]["trials"]["collapsed"] == 0 and arms["ce"]["collapse"] == {}

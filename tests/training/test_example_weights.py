@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Batch, Outputs
 from pipelines.training.example_weights import (
+    effective_share,
     implicit_weights,
     memory_row,
     observed_epochs,
@@ -65,3 +66,11 @@ def test_what_a_trial_records_of_them_is_what_its_model_predicts():
         predicted = run.model.eval()(run.task.normalise(train.x)).argmax(1)
     expected = memory_row(predicted, train.y, train.truth)
     assert {name: rows[-1][name] for name in expected} == expected and len(expected) == 2
+
+
+@pytest.mark.parametrize(("weights", "share"), [
+    ([1.0, 1.0, 1.0, 1.0], 1.0), ([3.0, 0.0, 0.0, 0.0], 0.25), ([0.0, 0.0], 0.0),
+    ([2.0, 2.0, torch.nan, -1.0], 2 / 3),
+])  # fmt: skip
+def test_the_effective_share_is_that_of_the_examples_that_have_all_the_weight(weights, share):
+    assert effective_share(torch.tensor(weights)) == pytest.approx(share)

@@ -73,7 +73,7 @@ function arms(article, study) {
     const left = arm.done < arm.planned ? arm.remaining_seconds : 0;
     add(row, "td", left === null ? "?" : left ? duration(left) : "", "number");
     add(row, "td", arm.runs ? duration(arm.seconds) : "", "number");
-    for (const n of [arm.diverged, arm.failed]) add(row, "td", n ? String(n) : "", n ? "number bad" : "number");
+    for (const n of [arm.collapsed, arm.diverged, arm.failed]) add(row, "td", n ? String(n) : "", n ? "number bad" : "number");
   }
   say(
     article.querySelector(".arms .note"),

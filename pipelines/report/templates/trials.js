@@ -105,7 +105,7 @@ function openTrial() {
 function fillView(study, trial) {
   view.querySelector("h2").textContent = `${trial.arm}: ${shown(study, trial, "role")}, repeat ${trial.repeat}, trial ${trial.index}`;
   const facts = [
-    ["status", trial.error ? `${trial.status}: ${trial.error}` : trial.status],
+    ["status", trial.error || trial.collapse ? `${trial.status}: ${trial.error || trial.collapse}` : trial.status],
     ["configuration", trial.configuration || "nothing is tuned"],
     [`val ${study.metric}`, shown(study, trial, "val")],
     [`test ${study.metric}`, shown(study, trial, "test")],
