@@ -62,11 +62,11 @@ class Suspects:
     """
 
     arm: str
-    collapsed: bool
     ranking: list[Suspect]
     quality: dict[str, Estimate] | None
     known: float
     wrong: float
+    collapsed: bool = False
 
 
 def find_suspects(ledger: Ledger, study_state: StudyState, arm: str | None = None) -> Suspects:

@@ -70,7 +70,7 @@ class Evaluator:
         held_out = self._held_out(network, objective, rebuild)
         if self.best is None:
             return {"val": None, "held_out": held_out}
-        val = {name: last[f"val/{name}"] for name in METRICS}
+        val = {name: last[f"val/{name}"] for name in METRICS if f"val/{name}" in last}
         scores: Scores = {"last": self._score(val), "selected": self.best["score"]}
         return {"val": scores, "held_out": held_out}
 
