@@ -39,7 +39,7 @@ ARMS: dict[str, dict[str, Any]] = {
         "space": {"smoothing": Float(0.0, 0.6)},
     },
     "gce": {
-        "about": "generalized cross-entropy (Zhang & Sabuncu 2018)",
+        "about": "generalized cross-entropy L_q, without truncation (Zhang & Sabuncu 2018)",
         "kind": "tuned loss",
         "phases": [{"method": GCE}],
         "default": {"q": 0.7},
@@ -50,6 +50,22 @@ ARMS: dict[str, dict[str, Any]] = {
         "kind": "tuned loss",
         "phases": [{"method": SCE}],
         "default": {"alpha": 0.1, "beta": 1.0},
+        "space": ALPHA_BETA,
+    },
+    # log 0 as in the authors' code, which clips labels at 1e-4; only beta * |A| matters.
+    "sce_code": {
+        "about": "symmetric cross-entropy, log 0 as in its code (Wang et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": SCE, "hyperparameters": {"A": -9.210340371976182}}],
+        "default": {"alpha": 0.1, "beta": 1.0},
+        "space": ALPHA_BETA,
+    },
+    # The authors' values for CIFAR-100, on which the code's log 0 is theirs, too.
+    "sce_cifar100": {
+        "about": "symmetric cross-entropy, as for CIFAR-100 (Wang et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": SCE, "hyperparameters": {"A": -9.210340371976182}}],
+        "default": {"alpha": 6.0, "beta": 0.1},
         "space": ALPHA_BETA,
     },
     "focal": {

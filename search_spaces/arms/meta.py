@@ -14,12 +14,42 @@ ARMS: dict[str, dict[str, Any]] = {
         "phases": [{"method": "methods.meta.learning_to_reweight:LearningToReweight"}],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.batch_size"],
     },
+    # Neither of the published ones: the 2019 code's normalised weights, the later code's Adam.
     "mw_net": {
-        "about": "Meta-Weight-Net (Shu et al. 2019)",
+        "about": "Meta-Weight-Net, our mixture of its two codes (after Shu et al. 2019)",
         "kind": "meta-learned weights",
         "phases": [
             {
                 "method": MW_NET,
+                "meta": {"lr": 1e-3, "weight_decay": 1e-4},
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
+    },
+    "mw_net_2019": {
+        "about": "Meta-Weight-Net as in the code of its paper (Shu et al. 2019)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {
+                "method": MW_NET,
+                "meta": {
+                    "optimizer": "sgd",
+                    "lr": 1e-3,
+                    "momentum": 0.9,
+                    "nesterov": True,
+                    "weight_decay": 5e-4,
+                },
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
+    },
+    "mw_net_code": {
+        "about": "Meta-Weight-Net as in its authors' later, stable code (Shu et al. 2019)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {
+                "method": MW_NET,
+                "hyperparameters": {"normalize": False},
                 "meta": {"lr": 1e-3, "weight_decay": 1e-4},
             }
         ],
@@ -78,7 +108,7 @@ ARMS: dict[str, dict[str, Any]] = {
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr", "hidden"],
     },
     "gce_learned": {
-        "about": "GCE whose q learns itself from the clean loss (Shu et al. 2020)",
+        "about": "GCE whose q learns itself from the clean loss, by Adam (after Shu et al. 2020)",
         "kind": "meta-learned loss",
         "phases": [
             {"method": GCE, "hyperparameters": {"q": 0.7, "learn": True}, "meta": {"lr": 1e-2}}
@@ -86,7 +116,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
     "sce_learned": {
-        "about": "SCE whose alpha and beta learn themselves from the clean loss (Shu et al. 2020)",
+        "about": "SCE whose alpha and beta learn themselves from the clean loss, by Adam (after "
+        "Shu et al. 2020)",
         "kind": "meta-learned loss",
         "phases": [
             {
@@ -98,7 +129,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.lr"],
     },
     "focal_learned": {
-        "about": "focal loss whose gamma learns itself from the clean loss (after Shu et al. 2020)",
+        "about": "focal loss whose gamma learns itself from the clean loss, by Adam (after Shu et "
+        "al. 2020)",
         "kind": "meta-learned loss",
         "phases": [
             {
