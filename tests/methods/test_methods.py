@@ -86,6 +86,43 @@ def test_l2rw_multiplies_by_batch_size_since_the_loop_takes_the_mean():
     torch.testing.assert_close(objective(Outputs(z), batch).mean(), expected)
 
 
+@pytest.mark.parametrize(("options", "expected"), [
+    ({}, [0, 0, 0.125, 0.25, 0.625]),
+    ({"scale": "damped"}, [0, 0, 0.1, 0.2, 0.5]),  # of 10 in all, 8 speak for an example
+    ({"cap": 1.0}, [0, 0, 0.125, 0.2, 0.2]),  # at most 1/B each
+    ({"scale": "damped", "cap": 1.0}, [0, 0, 0.1, 0.2, 0.2]),
+    ({"cap": 3.0}, [0, 0, 0.125, 0.25, 0.6]),
+])  # fmt: skip
+def test_safe_l2rw_weights_sum_to_less_than_one(options, expected):
+    objective = LearningToReweight(**options)
+    evidence = torch.tensor([-1.5, -0.5, 1.0, 2.0, 5.0])
+    objective.meta_step([-evidence], None)
+    torch.testing.assert_close(objective.weights, torch.tensor(expected))
+    objective.meta_step([evidence.abs()], None)  # nothing speaks for any example
+    assert objective.weights.tolist() == [0.0] * 5
+
+
+def test_matched_l2rw_weights_pull_no_harder_at_the_logits_than_cross_entropy():
+    objective, z = LearningToReweight(scale="matched"), logits()
+    batch = objective.before_step(hard(), lambda x: Outputs(z))
+    pull = (z.softmax(1) - batch.y).norm(dim=1)
+    for hardest in (pull.argmax(), pull.argmin()):
+        evidence = torch.zeros(EXAMPLES, dtype=torch.float64)
+        evidence[hardest] = 1.0
+        objective.meta_step([-evidence], None)
+        slope = torch.autograd.functional.jacobian(lambda z: objective(Outputs(z), batch).mean(), z)
+        assert slope.norm().item() == pytest.approx(min(pull.mean(), pull[hardest]).item())
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    ({"scale": "half"}, "scale = 'half' must be one of one, damped, matched"),
+    ({"cap": 0.0}, "cap = 0.0 must be above 0"),
+])  # fmt: skip
+def test_l2rw_refuses_what_it_does_not_know(options, told):
+    with pytest.raises(ValueError, match=told):
+        LearningToReweight(**options)
+
+
 def test_random_weights_repeat_with_the_step_and_change_between_steps():
     z = logits()
     first, again = losses(RandomWeights(), z), losses(RandomWeights(), z)
