@@ -14,6 +14,19 @@ ARMS: dict[str, dict[str, Any]] = {
         "phases": [{"method": "methods.meta.learning_to_reweight:LearningToReweight"}],
         "knobs": ["schedule.lr", "schedule.weight_decay", "meta.batch_size"],
     },
+    # docs/methods.md, "A learning rate that nobody tuned": chosen on four sets by a rule.
+    "l2rw_safe": {
+        "about": "L2RW of which no example weighs more than in plain cross-entropy (after Ren et "
+        "al. 2018)",
+        "kind": "meta-learned weights",
+        "phases": [
+            {
+                "method": "methods.meta.learning_to_reweight:LearningToReweight",
+                "hyperparameters": {"scale": "damped", "cap": 1.0},
+            }
+        ],
+        "knobs": ["schedule.lr", "schedule.weight_decay", "meta.batch_size"],
+    },
     # Neither of the published ones: the 2019 code's normalised weights, the later code's Adam.
     "mw_net": {
         "about": "Meta-Weight-Net, our mixture of its two codes (after Shu et al. 2019)",
