@@ -37,36 +37,43 @@ def _caution(trouble: Trouble, arm: str | None, text: str) -> Caution:
 
 def _of_arm(results: Results, runs: ArmRuns, learned_nothing: bool) -> Iterator[Caution]:
     name, diverged = runs.name, results["arms"][runs.name]["trials"]["diverged"]
+    untold = _tested(runs)
     if _most(runs, lambda run: is_constant(_confusion(run, runs.epoch))):
-        text = f"{name} collapsed: it predicts one class for everything{_since(runs, 'constant')}."
+        text = (
+            f"{name} collapsed: it predicts one class for everything{_since(untold, 'constant')}."
+        )
         yield _caution("collapsed", name, text)
     elif learned_nothing:
-        text = f"{name} scores at chance: it has learned nothing{_since(runs, 'chance')}."
+        text = f"{name} scores at chance: it has learned nothing{_since(untold, 'chance')}."
         yield _caution("chance", name, text)
     elif runs.epoch == "last" and METRICS[runs.metric].in_points and _most(runs, _fell):
         vals = [(run.best_val, run.last_val) for run in _tested(runs)]
         best, last = shown(runs.metric, [float(v) for v in np.mean(vals, axis=0)])
         text = (
             f"{name} fell far below its own best: val {best} at its best epoch, {last} at the "
-            f"last{_since(runs, 'fell')}."
+            f"last{_since(untold, 'fell')}."
         )
         yield _caution("fell", name, text)
     elif collapsed := [run for run in _tested(runs) if run.collapsed]:
         what = "; ".join(sorted({told(run.collapse or {}) for run in collapsed})[:TOLD])
         text = f"{_of(len(collapsed), runs)} of {name} collapsed: {what}."
         yield _caution("some collapsed", name, text)
-    yield from _of_meta_learning(runs)
+        untold = [run for run in untold if not run.collapsed]
+    yield from _of_meta_learning(runs, untold)
     if diverged:
         text = f"{count(diverged, 'trial')} of {name} diverged and counts as the worst score."
         yield _caution("diverged", name, text if diverged == 1 else text.replace("counts", "count"))
 
 
-def _of_meta_learning(runs: ArmRuns) -> Iterator[Caution]:
-    """What the meta step of an arm's final runs came to, where that is nothing."""
-    for sign in sign_counts(_tested(runs)):
+def _of_meta_learning(runs: ArmRuns, untold: Sequence[Record]) -> Iterator[Caution]:
+    """What the meta step of final runs came to, where that is nothing.
+
+    untold: those of which it has not been told.
+    """
+    for sign in sign_counts(untold):
         if sign not in SPOILING:
-            shows = [run for run in _tested(runs) if sign in (run.collapse or {})]
-            where, since = _of(len(shows), runs), _since(runs, sign)
+            shows = [run for run in untold if sign in (run.collapse or {})]
+            where, since = _of(len(shows), runs), _since(shows, sign)
             text = f"In {where} of {runs.name} {MEANING[sign]}{since}."
             yield _caution(sign, runs.name, text)
 
@@ -75,9 +82,9 @@ def _of(n: int, runs: ArmRuns) -> str:
     return f"{n} of {count(len(_tested(runs)), 'final run')}"
 
 
-def _since(runs: ArmRuns, sign: Sign) -> str:
+def _since(runs: Sequence[Record], sign: Sign) -> str:
     """The epochs in which a sign began, where results tell them: `, since epoch 4 to 9`."""
-    signs = [run.collapse or {} for run in _tested(runs)]
+    signs = [run.collapse or {} for run in runs]
     epochs = [of_run[sign] for of_run in signs if sign in of_run]
     if not epochs:
         return ""
