@@ -157,8 +157,9 @@ def test_history_shows_who_gets_weight(study):
     rows, result = run_to_end(training_spec("gce", study))
     row = rows[-1]
     counts = [sum(row[f"weights/{group}"]) for group in ("clean", "corrupted")]
-    assert sum(counts) == 297
-    assert counts[1] / 297 == pytest.approx(result["data"]["noise"]["measured"]["train"])
+    trained = result["data"]["sizes"]["train"]
+    assert sum(counts) == trained
+    assert counts[1] / trained == pytest.approx(result["data"]["noise"]["measured"]["train"])
     assert row["weights/auroc"] == result["weights_auroc"]
     plain, _ = run_to_end(training_spec("ce", study))
     assert plain[-1]["weights/mean"] == pytest.approx(1.0, abs=1e-3)
