@@ -110,7 +110,7 @@ def _against(content: Mapping[str, Any], question: str, claim: str) -> Glance:
         f"{row['over']}, with the same clean labels: {like} points on sets like these "
         f"({row['verdict']}); {here} on these {judging['sets']} ({row['verdict_here']})."
     )
-    return Glance(question, row["verdict"], text)
+    return Glance(question, f"{row['arm']}: {like}", text)
 
 
 def _val(content: Mapping[str, Any], arm: str) -> float:
@@ -159,7 +159,7 @@ def _harm(content: Mapping[str, Any]) -> Glance:
 def _trust(content: Mapping[str, Any]) -> Glance:
     started = [s for s in content["sets"] if s["planned"]]
     whole = [s for s in started if s["ended"] == s["planned"]]
-    judging = [s for s in started if not s["development"]]
+    judging = [s for s in started if not s["development"] and s["part"] != "axes"]
     repeats = [m["asked"]["repeats"] for m in content["members"]]
     short = f"{count(len(judging), 'judging set')}, {count(min(repeats, default=0), 'repeat')}"
     text = (

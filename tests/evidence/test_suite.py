@@ -75,6 +75,8 @@ def test_the_page_marks_development_sets_and_shows_every_table(tmp_path, monkeyp
         "Cost",
     ):
         assert f"## {title}" in text
+    assert "**3 judging sets, 4 repeats**" in text  # the fourth is for development
+    assert "**l2rw: +3" in text or "**l2rw: +2" in text  # over the best tuned loss
     [known] = [line for line in text.splitlines() if line.startswith("| known |")]
     assert "development" in known
     html = (tmp_path / "evidence.html").read_text()
