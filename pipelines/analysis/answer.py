@@ -51,7 +51,7 @@ def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
     study = _Study(results, runs)
     use, tunings, tuning = study.use(), study.tunings(), study.main_tuned()
     self_tuning = study.self_tuning({use["arm"] if use else None, tuning})
-    told = next((t["sentence"] for t in tunings if t["arm"] == tuning), "No tuned arm yet.")
+    told = next((t["sentence"] for t in tunings if t["arm"] == tuning), study.untold())
     lines: list[Line] = [
         {"question": USE, "text": use["sentence"] if use else "No final run has finished yet."},
         {"question": TUNE, "text": told},
@@ -122,12 +122,22 @@ class _Study:
         return self.results["headline"]["tuned"] or best_arm(tuned)
 
     def tunings(self) -> list[Tuning]:
-        """What tuning buys each tuned arm that has been searched."""
+        """What tuning buys each tuned arm that has been searched, further than its default."""
         return [
             self._tuning(name, arm)
             for name, arm in self.arms.items()
-            if arm["tuned"] and arm.get("selected")
+            if arm["tuned"] and arm.get("selected") and self._is_searched(name)
         ]
+
+    def untold(self) -> str:
+        """Why there is nothing to say of tuning."""
+        tuned = [name for name, arm in self.arms.items() if arm["tuned"] and arm.get("selected")]
+        if tuned and not any(map(self._is_searched, tuned)):
+            return "Nothing was tuned: of each tuned arm there is its default alone."
+        return "No tuned arm yet."
+
+    def _is_searched(self, name: str) -> bool:
+        return len({record.index for record in self.runs[name].in_role("search")}) > 1
 
     def _tuning(self, name: str, arm: ArmResults) -> Tuning:
         assert "selected" in arm and "tunability" in arm

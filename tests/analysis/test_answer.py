@@ -88,6 +88,15 @@ def test_plain_cross_entropy_that_beats_both_arms_of_the_headline_is_told_of():
     assert answer["use"]["arm"] == "ce" and "worse than ce" in answer["self_tuning"]["sentence"]
 
 
+def test_a_study_that_searched_nothing_says_so():
+    """Its defaults are what was selected, with no difference and no interval."""
+    told = answer_of(*ARMS, trials=1)
+    assert told["tunings"] == []
+    assert told["lines"][1]["text"] == (
+        "Nothing was tuned: of each tuned arm there is its default alone."
+    )
+
+
 def test_each_tuned_arm_has_its_gain_and_how_often_its_default_won(results):
     tunings = {t["arm"]: t for t in results["answer"]["tunings"]}
     assert set(tunings) == {"gce", "gce_plus_meta"}
