@@ -15,7 +15,7 @@ from pipelines.metrics import Confusion
 from pipelines.trial_documents import Role
 
 EpochRule = Literal["last", "selected"]
-SearchKind = Literal["random", "tpe"]
+SearchKind = Literal["random", "tpe", "gp"]
 Range = Mapping[str, Any]
 """A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
 

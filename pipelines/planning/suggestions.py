@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Literal
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from methods.objective import seed_of
+from pipelines.analysis.record import SearchKind
 from pipelines.documents import digest
 from pipelines.planning.specs import Config
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study
+
+#: Of Optuna; what they suggest depends on seed and trials alone, so they are made anew each time.
+SAMPLERS: dict[SearchKind, Callable[[int], BaseSampler]] = {
+    "random": RandomSampler,
+    "tpe": lambda seed: TPESampler(seed=seed),
+    "gp": lambda seed: GPSampler(seed=seed),
+}
 
 
 def suggestion_seed(study: Study, arm: str, repeat: int, index: int) -> int:
@@ -24,7 +31,7 @@ def suggestion_seed(study: Study, arm: str, repeat: int, index: int) -> int:
 
 
 def suggest(
-    kind: Literal["random", "tpe"],
+    kind: SearchKind,
     seed: int,
     arm: Arm,
     ended: Iterable[tuple[Config, float | None]] = (),
@@ -36,8 +43,7 @@ def suggest(
     whose score is not known yet.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = RandomSampler(seed) if kind == "random" else TPESampler(seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[kind](seed))
     states = optuna.trial.TrialState
     trials = [
         *(

@@ -37,7 +37,7 @@ class Request(Strict):
         20,
         ge=0,
         le=MOST,
-        description="random (or TPE) trials per tuned arm and repeat, beside its default",
+        description="trials of the search per tuned arm and repeat, beside its default",
     )
     repeats: int = Field(
         3, ge=1, le=MOST, description="repeats of the whole search, each with its own data seed"

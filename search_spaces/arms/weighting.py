@@ -109,7 +109,7 @@ ARMS: dict[str, dict[str, Any]] = {
         "default": {"taught.beta": 1.0},
         "space": {"taught.beta": Float(0.1, 10.0, log=True)},
     },
-    # Zhao et al. 2019 search it by Gaussian-process bandits.
+    # Zhao et al. 2019 search it by Gaussian-process bandits: `search: gp`.
     "moew": {
         "about": "metric-optimized example weights: a tuned function (Zhao et al. 2019)",
         "kind": "tuned loss",

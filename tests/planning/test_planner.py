@@ -138,24 +138,26 @@ def test_a_lost_trial_is_handed_out_again_under_its_own_key():
     assert plan.ask() == spec
 
 
-def tpe_study(**request):
+def searched_by(search, **request):
     study = small_study(["gce"], repeats=1, **request)
     return study.model_copy(
-        update={"protocol": study.protocol.model_copy(update={"search": "tpe"})}
+        update={"protocol": study.protocol.model_copy(update={"search": search})}
     )
 
 
-def test_tpe_learns_from_what_was_found():
+@pytest.mark.parametrize(("search", "trials"), [("tpe", 30), ("gp", 22)])
+def test_a_model_of_the_scores_learns_from_what_was_found(search, trials):
     """With the best score at q = 0.2 the later suggestions gather there; random ones do not."""
-    study = tpe_study(trials=30)
+    study = searched_by(search, trials=trials)
     specs = [s for s in drain(planner(study), score=lambda s: -abs(s["config"]["q"] - 0.2))]
     late = [s["config"]["q"] for s in specs if s["role"] == "search"][-10:]
     assert sum(abs(q - 0.2) < 0.15 for q in late) >= 7
     assert not [s for s in specs if s["role"] == "curve"]
 
 
-def test_an_interrupted_tpe_trial_keeps_its_configuration():
-    study = tpe_study(trials=12)
+@pytest.mark.parametrize("search", ["tpe", "gp"])
+def test_an_interrupted_trial_keeps_its_configuration(search):
+    study = searched_by(search, trials=12)
     plan = planner(study)
     done, suggested = {}, {}
     for _ in range(11):
