@@ -30,9 +30,7 @@ def test_every_arm_has_one_line_in_its_family():
 
 def test_a_line_says_what_a_run_costs_what_it_needs_and_what_is_tuned():
     lines = listed()
-    assert row("gce", lines) == (
-        "gce 1.0x - q 0.7 in 0.05..1 generalized cross-entropy (Zhang & Sabuncu 2018)"
-    )
+    assert row("gce", lines).startswith("gce 1.0x - q 0.7 in 0.05..1 generalized cross-entropy")
     assert row("l2rw", lines).startswith("l2rw 3.0x clean labels - learning to reweight")
     assert row("clean_only", lines).startswith("clean_only < 0.1x clean labels")
     assert row("coteaching", lines).startswith("coteaching 2.0x two networks rate 0.2")

@@ -49,7 +49,7 @@ def test_the_paragraph_names_every_arm_and_cites_what_it_has_a_reference_for(rep
     text = methods_tex(report.study_state, report.set_up)
     for name in report.results["arms"]:
         assert f"({latex(name)})" in text
-    assert r"generalized cross-entropy (gce)~\cite{zhang2018generalized}" in text
+    assert r"without truncation (gce)~\cite{zhang2018generalized}" in text
     assert r"plain cross-entropy (ce)," in text  # its method's file names label smoothing's paper
     assert "500 test" in text
 
