@@ -60,6 +60,8 @@ def study_with_modules(folder: Path, seen: Path) -> Path:
         (folder / f"{name}.py").write_text("\n".join(lines).replace("PLACE", repr(str(seen))))
     mine = {"about": "a", "kind": "plain", "phases": [{"method": "ours:Scaled"}]}
     protocol = DIGITS | {"data": {"source": "texts:tickets"}, "model": {"name": "nets:linear"}}
+    # Long enough to learn: a run that scores at chance would be warned of.
+    protocol |= {"noise": {}, "schedule": DIGITS["schedule"] | {"epochs": 6, "lr": 0.2}}
     request = {"arms": ["ce", "mine"], "repeats": 1, "seeds": 1}
     raw = {"protocol": protocol, "request": request, "arms": {"mine": mine}}
     (folder / "study.yaml").write_text(yaml.safe_dump(raw))
