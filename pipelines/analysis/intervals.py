@@ -130,14 +130,12 @@ def estimate(
 
 
 def bounded(ends: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval as far as it lies within bounds; (nan, nan) where the bounds are most of it.
+    """An interval as far as it lies within bounds; (nan, nan) where it holds all between them.
 
-    Nothing is lost by the cut, since no score lies beyond. But one that reaches a bound, and holds
-    more than half of all between them, comes of too few repeats and says next to nothing.
+    Nothing is lost, since no score lies beyond; and one that holds everything says nothing.
     """
     low, high = max(ends[0], bounds[0]), min(ends[1], bounds[1])
-    wide = high - low > (bounds[1] - bounds[0]) / 2
-    return (nan, nan) if isnan(ends[0]) or (wide and (low, high) != ends) else (low, high)
+    return (nan, nan) if isnan(ends[0]) or (low, high) == bounds else (low, high)
 
 
 def _units(groups: Sequence[Floats]) -> Floats:

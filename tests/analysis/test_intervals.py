@@ -10,7 +10,6 @@ from scipy import stats
 from benchmarks.coverage import simulate
 from pipelines.analysis.intervals import (
     aggregate,
-    bounded,
     compare,
     estimate,
     holm,
@@ -161,18 +160,6 @@ class TestBounds:
         """40.0 ± 101.6 says that there are too few repeats."""
         scores = estimate({(0, 0): 0.32, (1, 0): 0.48}, bounds=(0, 1))
         assert scores.mean == pytest.approx(0.4) and isnan(scores.low) and isnan(scores.high)
-
-    @pytest.mark.parametrize(
-        ("ends", "told"),
-        [
-            ((-0.8, 1.2), (nan, nan)),  # most of a difference's bounds, and beyond one
-            ((-0.4, 1.2), (nan, nan)),
-            ((0.2, 1.2), (0.2, 1.0)),
-            ((-0.8, 0.9), (-0.8, 0.9)),  # wide, but no bound cuts it
-        ],
-    )
-    def test_one_that_a_bound_cuts_must_tell_more_than_half(self, ends, told):
-        assert bounded(ends, (-1, 1)) == pytest.approx(told, nan_ok=True)
 
     def test_two_repeats_do_not_foretell_how_many_more_are_needed(self):
         new, old = {(0, 0): 0.5, (1, 0): 0.6}, {(0, 0): 0.5, (1, 0): 0.5}
