@@ -247,6 +247,11 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -expectation(target, logits.log_softmax(dim=1))
 
 
+def likeliest(scores: Tensor) -> Tensor:
+    """One-hot rows [B, K] of the largest scores; the host does not wait for the device to tell."""
+    return torch.zeros_like(scores).scatter(1, scores.argmax(dim=1, keepdim=True), 1.0)
+
+
 def rectified(weights: Tensor) -> Tensor:
     """Weights [B] with negative entries cut off, then scaled to sum 1.
 

@@ -3,10 +3,9 @@
 Reed et al., "Training deep neural networks on noisy labels with bootstrapping", ICLR workshop 2015.
 """
 
-import torch
 from torch import Tensor
 
-from methods.objective import Batch, Objective, Outputs, cross_entropy
+from methods.objective import Batch, Objective, Outputs, cross_entropy, likeliest
 from methods.scalar_loss import Bounded
 
 
@@ -26,8 +25,5 @@ class Bootstrapping(Objective):
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         z, beta = outputs.logits, self.beta.value
-        if self.soft:
-            own = z.softmax(dim=1)
-        else:
-            own = torch.zeros_like(z).scatter(1, z.argmax(dim=1, keepdim=True), 1.0)
+        own = z.softmax(dim=1) if self.soft else likeliest(z)
         return beta * cross_entropy(z, batch.y) + (1 - beta) * cross_entropy(z, own)

@@ -14,6 +14,7 @@ from methods.objective import (
     Predict,
     cross_entropy,
     generator,
+    likeliest,
 )
 
 SAMPLE, GROUP = 1280, 128  # examples of an epoch, and among how many neighbours are looked for
@@ -76,8 +77,7 @@ class DimensionalityDriven(Objective):
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         z = outputs.logits
-        own = torch.zeros_like(z).scatter(1, z.argmax(dim=1, keepdim=True), 1.0)
-        return cross_entropy(z, own.lerp(batch.y, self.alpha.to(z)))
+        return cross_entropy(z, likeliest(z).lerp(batch.y, self.alpha.to(z)))
 
     def learned(self) -> dict[str, Tensor]:
         """What of a label counts."""

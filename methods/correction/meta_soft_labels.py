@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.memory import remember
-from methods.objective import Batch, Objective, Outputs, PhaseInfo, PreviousPhase, cross_entropy
+from methods.objective import (
+    Batch,
+    Objective,
+    Outputs,
+    PhaseInfo,
+    PreviousPhase,
+    cross_entropy,
+    likeliest,
+)
 
 
 class MetaSoftLabels(Objective):
@@ -63,8 +71,3 @@ class MetaSoftLabels(Objective):
 
     def meta_parameters(self) -> Sequence[Tensor]:
         return [*self.first.parameters(), *self.second.parameters()]
-
-
-def likeliest(scores: Tensor) -> Tensor:
-    """One-hot rows [B, K] of the largest scores."""
-    return torch.zeros_like(scores).scatter(1, scores.argmax(dim=1, keepdim=True), 1.0)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.memory import remember
-from methods.objective import Batch, Objective, Outputs, PhaseInfo, generator
+from methods.objective import Batch, Objective, Outputs, PhaseInfo, generator, likeliest
 from methods.scalar_loss import Bounded
 
 SMALLEST = 1e-4  # of a corrected probability
@@ -37,8 +37,7 @@ class OverParameterization(Objective):
         """The loss of the model [B], and the distance [B] that moves s only."""
         plus, minus = uv[:, :1].square() * y, uv[:, 1:].square() * (1 - y)
         q = F.normalize((z.softmax(dim=1) + plus - minus.detach()).clamp_min(SMALLEST), p=1)
-        hard = torch.zeros_like(z).scatter(1, z.argmax(dim=1, keepdim=True), 1.0)
-        distance = (hard + plus - minus - y).square().sum(dim=1)
+        distance = (likeliest(z) + plus - minus - y).square().sum(dim=1)
         return -(y * q.clamp_min(SMALLEST).log()).sum(dim=1), distance
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:

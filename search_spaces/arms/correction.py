@@ -1,5 +1,7 @@
 """Losses and labels corrected for the noise."""
 
+from typing import Any
+
 from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
@@ -7,6 +9,21 @@ from search_spaces.arms.losses import CE
 
 BOOTSTRAP = "methods.correction.bootstrapping:Bootstrapping"
 NOISY = {"name": "noisy", "method": CE}
+
+
+def corrected(how: str, method: str) -> dict[str, Any]:
+    """A correction by the transition matrix that the first phase's model gives."""
+    return {
+        "about": f"{how} correction, transition matrix estimated (Patrini et al. 2017)",
+        "kind": "tuned loss",
+        "phases": [
+            NOISY,
+            {"name": "corrected", "method": f"methods.correction.{method}", "start": "fresh"},
+        ],
+        "default": {"corrected.quantile": 0.97},
+        "space": {"corrected.quantile": Float(0.9, 1.0)},
+    }
+
 
 ARMS = {
     "glc": {
@@ -24,34 +41,8 @@ ARMS = {
         "knobs": ["schedule.lr", "schedule.weight_decay", "corrected.meta_repeat"],
     },
     # Patrini et al. 2017: the 97th percentile where classes are few, none where they are many.
-    "forward": {
-        "about": "forward correction, transition matrix estimated (Patrini et al. 2017)",
-        "kind": "tuned loss",
-        "phases": [
-            NOISY,
-            {
-                "name": "corrected",
-                "method": "methods.correction.forward_correction:ForwardCorrection",
-                "start": "fresh",
-            },
-        ],
-        "default": {"corrected.quantile": 0.97},
-        "space": {"corrected.quantile": Float(0.9, 1.0)},
-    },
-    "backward": {
-        "about": "backward correction, transition matrix estimated (Patrini et al. 2017)",
-        "kind": "tuned loss",
-        "phases": [
-            NOISY,
-            {
-                "name": "corrected",
-                "method": "methods.correction.backward_correction:BackwardCorrection",
-                "start": "fresh",
-            },
-        ],
-        "default": {"corrected.quantile": 0.97},
-        "space": {"corrected.quantile": Float(0.9, 1.0)},
-    },
+    "forward": corrected("forward", "forward_correction:ForwardCorrection"),
+    "backward": corrected("backward", "backward_correction:BackwardCorrection"),
     # Liu et al. 2022: 10 and 10 on CIFAR-10, 1 and 100 on others; as they tried them.
     "sop": {
         "about": "sparse over-parameterization of the noise (Liu et al. 2022)",

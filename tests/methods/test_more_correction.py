@@ -7,9 +7,16 @@ import torch
 from torch.nn import functional as F
 
 from methods.correction.dimensionality_driven import DimensionalityDriven, local_dimension
-from methods.correction.meta_soft_labels import MetaSoftLabels, likeliest
+from methods.correction.meta_soft_labels import MetaSoftLabels
 from methods.losses.cross_entropy import CrossEntropy
-from methods.objective import Outputs, PhaseInfo, PoolOutputs, PreviousPhase, cross_entropy
+from methods.objective import (
+    Outputs,
+    PhaseInfo,
+    PoolOutputs,
+    PreviousPhase,
+    cross_entropy,
+    likeliest,
+)
 from tests.methods.cases import CLASSES, EXAMPLES, hard, logits
 
 Z = logits(2.0)
