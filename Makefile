@@ -3,20 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_AUTH_MODE ?= disabled
 
-.PHONY: sweep test test-all test-chaos lint install
+.PHONY: sweep test test-all test-chaos test-gpu lint install
 
 sweep: .venv/installed
 	$(BIN)/python run_sweep.py
 
 test: .venv/tested
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not chaos"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not chaos and not gpu"
 
 test-all: .venv/tested
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
 # Random faults on a two-node cluster, for minutes; `python -m benchmarks.chaos` is the long version.
 test-chaos: .venv/tested
 	$(BIN)/python -m pytest -q -m chaos
+
+# On a machine with a GPU; everywhere else they skip.
+test-gpu: .venv/tested
+	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 lint: .venv/tested
 	$(BIN)/ruff check .

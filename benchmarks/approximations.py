@@ -54,10 +54,15 @@ Record = dict[str, Any]
 
 
 def gradient(
-    training: PhaseTraining, batch: Batch, clean: Clean, how: Record, dtype: torch.dtype
+    training: PhaseTraining,
+    batch: Batch,
+    clean: Clean,
+    how: Record,
+    dtype: torch.dtype,
+    autocast: bool = False,
 ) -> Tensor:
     """The hypergradient [P] in that precision, on copies: training is left as it is."""
-    network = Network(copy.deepcopy(training.network.model).to(dtype))
+    network = Network(copy.deepcopy(training.network.model).to(dtype), autocast=autocast)
     objective = copy.deepcopy(training.objective).to(dtype)
     batch = replace(batch, x=batch.x.to(dtype), y=batch.y.to(dtype))
     batch = objective.before_step(batch, network.without_buffer_updates)
@@ -77,21 +82,22 @@ def measure(arm: str) -> list[Record]:
             if step % EVERY == EVERY - 1:
                 at = (training, training.batch(step_inputs, ()), training.clean_batch(step_inputs))
                 exact = gradient(*at, {"engine": "double_backward"}, torch.float64)
-                for option, errors in zip(OPTIONS, found, strict=True):
-                    errors.append(_errors(gradient(*at, option, torch.float32), exact))
+                for option, columns in zip(OPTIONS, found, strict=True):
+                    columns.append(errors(gradient(*at, option, torch.float32), exact))
             training.step(step_inputs, epoch, step)
     names = ("relative_error", "cosine", "signs_differ")
     return [
         {"arm": arm, **option}
         | {
             name: statistics.median(column)
-            for name, column in zip(names, zip(*errors, strict=True), strict=True)
+            for name, column in zip(names, zip(*columns, strict=True), strict=True)
         }
-        for option, errors in zip(OPTIONS, found, strict=True)
+        for option, columns in zip(OPTIONS, found, strict=True)
     ]
 
 
-def _errors(found: Tensor, exact: Tensor) -> tuple[float, float, float]:
+def errors(found: Tensor, exact: Tensor) -> tuple[float, float, float]:
+    """Relative error, cosine, and share of signs that differ."""
     error = (found - exact).norm() / exact.norm()
     cosine = torch.nn.functional.cosine_similarity(found, exact, dim=0)
     signs = (found.sign() != exact.sign()).double().mean()

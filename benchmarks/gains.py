@@ -30,8 +30,13 @@ ARMS = ("ce", "l2rw", "mw_net")
 ROUNDS = 15
 
 
-def measure(shape: Shape, device: torch.device, rounds: int = ROUNDS) -> list[Record]:
-    """Each arm's step without each path; the ratio is to the same step with all of them."""
+def measure(
+    shape: Shape, device: torch.device, rounds: int = ROUNDS, shortest: float = SHORTEST
+) -> list[Record]:
+    """Each arm's step without each path; the ratio is to the same step with all of them.
+
+    shortest: seconds of one measurement.
+    """
     names = [f.name for f in fields(FastPaths) if f.name != "cuda_graph" or device.type == "cuda"]
     found = []
     for arm in ARMS:
@@ -42,7 +47,7 @@ def measure(shape: Shape, device: torch.device, rounds: int = ROUNDS) -> list[Re
         ]
         for step in steps:
             warm_up(step, device)
-        repeats = max(1, round(SHORTEST / seconds_of(steps[0], 1, device)))
+        repeats = max(1, round(shortest / seconds_of(steps[0], 1, device)))
         columns = interleaved([*steps], repeats, rounds, device)
         for name, step, seconds in zip(names, steps[1:], columns[1:], strict=True):
             record = flat(shape) | {"arm": arm, "without": name, "device": device.type}

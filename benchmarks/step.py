@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +27,10 @@ from rich.table import Table
 
 from benchmarks.peers import PEERS, installed
 from benchmarks.steppers import (
+    CASES,
+    Case,
     Shape,
     Stepper,
-    cases_on,
     flat,
     loader,
     make_trial,
@@ -51,9 +52,18 @@ CPU_BATCH = {"mlp": 100, "resnet32": 100, "wrn_28_10": 4}
 WIDTHS = {"mlp": (64, 256, 1024), "wrn_28_10": (1, 2, 4)}
 
 
-def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
-    """All cases on one shape, and the share of the data path; ratios are to the plain step."""
-    cases = [case for case in cases_on(device) if case.peer is None or installed(case.peer)]
+def measure(
+    shape: Shape,
+    device: torch.device,
+    rounds: int,
+    cases: Iterable[Case] = CASES,
+    shortest: float = SHORTEST,
+) -> list[Record]:
+    """All cases on one shape, and the share of the data path; ratios are to the plain step.
+
+    shortest: seconds of one measurement.
+    """
+    cases = [case for case in cases if case.peer is None or installed(case.peer)]
     wanted = dict.fromkeys((case.arm, case.without) for case in cases)
     trials = {(arm, out): make_trial(shape, arm, device, out) for arm, out in wanted}
     steppers = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in cases]
@@ -61,7 +71,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
     counted = [multiplications(stepper) for stepper in steppers]  # first: no step is replayed yet
     peaks = [warm_up(work, device) for work in works]
     held = [held_bytes(stepper.training) for stepper in steppers]
-    repeats = max(1, round(SHORTEST / seconds_of(works[0], 1, device)))
+    repeats = max(1, round(shortest / seconds_of(works[0], 1, device)))
     columns = interleaved(works, repeats, rounds, device)
     common = flat(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
@@ -74,6 +84,7 @@ def measure(shape: Shape, device: torch.device, rounds: int) -> list[Record]:
         known: Record = {"arm": case.arm, "peer": case.peer, "without": " ".join(case.without)}
         known |= how if case.arm != "ce" else {}
         known["count"] = stepper.passes / (3 * shape.batch)
+        known["flops"] = multiplied
         known["multiplications_ratio_to_plain"] = multiplied / counted[0]
         known |= stepper.recording()
         known |= {"peak_bytes": peak, "peak_ratio_to_plain": peak / peaks[0]}

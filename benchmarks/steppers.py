@@ -152,14 +152,6 @@ def flat(shape: Shape) -> Record:
     return asdict(shape) | {"options": options}
 
 
-def cases_on(device: torch.device) -> list[Case]:
-    """All ways to take a step there."""
-    if device.type == "cpu":
-        return CASES
-    plainly = [Case(arm, without=("cuda_graph",)) for arm in ("ce", "l2rw", "mw_net")]
-    return [*CASES, *plainly]
-
-
 def make_trial(
     shape: Shape, arm: str, device: torch.device, without: tuple[str, ...] = ()
 ) -> TrainingRun:

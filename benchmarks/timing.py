@@ -42,7 +42,7 @@ def interleaved(
     return list(zip(*times, strict=True))
 
 
-def seconds_of(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+def seconds_of(work: Callable[[], object], repeats: int, device: torch.device) -> float:
     """Seconds of one piece of work, the mean of `repeats`."""
     cuda = device.type == "cuda"
     clock = time.perf_counter if cuda else time.process_time

@@ -208,7 +208,7 @@ class Protocol(Strict):
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
     epoch: Literal["last", "selected"] = "last"
     search: Literal["random", "tpe", "gp"] = "random"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tfloat32", "bfloat16"] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
 

@@ -26,9 +26,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import wandb
 
 from pipelines.documents import Json
 from pipelines.tracking.environment import about_the_server_only
@@ -36,6 +36,9 @@ from pipelines.tracking.mode import Mode
 from pipelines.tracking.rows import Histogram, TrackedRow
 from pipelines.tracking.server import server
 from pipelines.trial_documents import TrialSpec
+
+if TYPE_CHECKING:  # a trial that is not logged neither needs it nor waits for it
+    import wandb
 
 PROJECT = "untuned"
 INIT_TIMEOUT = 20.0  # seconds until a trial goes offline because the server does not answer
@@ -94,6 +97,8 @@ class Tracker:
 
     def start(self, mode: Mode, directory: Path, description: Json) -> None:
         """Open the run; offline if the server cannot be reached."""
+        import wandb
+
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if mode == "online" and server.is_away():
@@ -142,6 +147,8 @@ class Tracker:
             self._give_up(error)
 
     def _remove_predecessors(self, current: Path) -> None:
+        import wandb
+
         runs = {f.parent for f in current.parent.glob(f"offline-run-*/run-{self.run_id}.wandb")}
         if predecessors := runs - {current}:
             # Returns when the last row is on disk; `finish` may return before, and then a crash
@@ -171,6 +178,8 @@ class Tracker:
 
 def client_settings() -> wandb.Settings:
     """Quiet, without files of the machine and the code, and quick to write down what it has."""
+    import wandb
+
     return wandb.Settings(
         silent=True,
         console="off",
@@ -201,6 +210,8 @@ def run_id(name: str, study_id: str | None) -> str:
 
 
 def _init(run_id: str, mode: Mode, directory: Path, description: Json) -> wandb.Run:
+    import wandb
+
     with about_the_server_only():
         run = wandb.init(
             **description,
@@ -238,6 +249,8 @@ def _values(row: TrackedRow) -> Json:
 def _value(value: object) -> object:
     if not isinstance(value, Histogram):
         return value
+    import wandb
+
     return wandb.Histogram(np_histogram=(np.asarray(value.heights), np.asarray(value.edges)))
 
 

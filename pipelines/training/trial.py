@@ -29,6 +29,7 @@ from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.peak_memory import peak_memory
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.phase_start import learned_path, phase_info, predictor
+from pipelines.training.precision import set_precision
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import HistoryRow, Outcome
 
@@ -79,6 +80,7 @@ class TrainingRun:
         self.protocol, self.phases, self.seed = spec.protocol, spec.phases, spec.run_seed
         self.device, self.fast = device, fast
         torch.set_num_threads(self.protocol.threads)
+        set_precision(self.protocol.precision)
         self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
         self.lengths = [phase_epochs(phase, self.protocol) for phase in self.phases]
