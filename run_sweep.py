@@ -114,6 +114,9 @@ def new(
     data: Annotated[str, typer.Option(help="a folder of images, an .npz file, or a table")],
     labels: Annotated[str | None, typer.Option(help="CSV file: path, label")] = None,
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
+    encoding: Annotated[
+        str | None, typer.Option(help="of a table in a text file, if it is not UTF-8: latin-1")
+    ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out images that cannot be read")
     ] = False,
@@ -124,7 +127,7 @@ def new(
     for option, path in (("--data", data), ("--labels", labels)):
         if path == "":  # to pathlib, this folder
             raise UserError(f"{option} '': must not be empty")
-    options = {"target": target, "skip_broken": skip_broken}
+    options = {"target": target, "skip_broken": skip_broken, "encoding": encoding}
     make_study(study, Path(data), Path(labels) if labels else None, options, console)
 
 

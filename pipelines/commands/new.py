@@ -38,6 +38,14 @@ def make_study(
     for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
     console.print(table)
+    if columns := seen.data.columns:
+        console.print("\nWhat is done with each column (change a line in the file):")
+        rules = Table(box=None, pad_edge=False, show_header=False)
+        for column, rule in columns.items():
+            rules.add_row(
+                *map(escape, (column, str(rule).replace("'", ""), seen.look.reasons[column]))
+            )
+        console.print(rules)
     print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file} --quick", console)
 
 

@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from pipelines.data.columns import Column
 from pipelines.data.dataset import Dataset, content_hash
 from pipelines.documents import decode, digest, encode
 from pipelines.errors import UserError, one_line
@@ -93,6 +95,7 @@ def _read(entry: Path) -> Dataset:
             raise _Damaged(f"{'dataset.json' if metadata is None else 'x.npy'} has changed")
         observed = np.array(metadata.pop("labels"), np.int64)
         left_out = metadata.pop("left_out", ())  # entries from before it have none
+        columns = metadata.pop("columns", ())
         test = metadata.pop("test")
         return Dataset(
             x=x,
@@ -100,6 +103,7 @@ def _read(entry: Path) -> Dataset:
             truth=observed,
             test=None if test is None else np.array(test, bool),
             left_out=tuple(left_out),
+            columns=tuple(Column(**c | {"values": tuple(c["values"])}) for c in columns),
             **metadata,
         )
     except _Damaged:
@@ -125,6 +129,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "names": dataset.names,
         "fingerprint": dataset.fingerprint,
         "left_out": dataset.left_out,
+        "columns": [asdict(column) for column in dataset.columns],
     }
     (folder / "dataset.json").write_bytes(encode(metadata))
 

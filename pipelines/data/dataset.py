@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.columns import Column
 from pipelines.errors import UserError, one_line
 
 EXACT = 2**53  # up to here a float64 tells whole numbers apart
@@ -24,7 +25,8 @@ class Dataset:
     bool, the source's own test set, if it has one; classes, the names of the labels; names, what a
     labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
     and labels, wherever they were read from; left_out, names of what could not be read, where a
-    study allows it.
+    study allows it; columns, of a table, in the order of x, which is then [N, C] with nan in empty
+    cells, until it is converted (`conversion.Conversion`).
     """
 
     x: NDArray[Any]
@@ -35,6 +37,7 @@ class Dataset:
     names: list[str]
     fingerprint: str
     left_out: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     @property
     def in_own_test(self) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,4 +95,7 @@ def _fingerprint(dataset: Dataset) -> str:
     """Identity of the content: values, both kinds of labels, test set, classes."""
     labels = hashlib.sha256(dataset.observed.tobytes() + dataset.truth.tobytes())
     labels.update(b"" if dataset.test is None else dataset.test.tobytes())
-    return digest([dataset.fingerprint, labels.hexdigest(), dataset.classes])
+    content = [dataset.fingerprint, labels.hexdigest(), dataset.classes]
+    if any(column.kind != "number" for column in dataset.columns):
+        content.append([asdict(column) for column in dataset.columns])
+    return digest(content)

@@ -26,12 +26,14 @@ class FirstLook:
     """What is seen of data before it is decoded, for `new`.
 
     options: of `data`, as they suit it. image_sizes: how many images have which (width, height).
-    notes: what else a person should know, as name and text.
+    notes: what else a person should know, as name and text. reasons: why columns are used as the
+    options say, by name.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Source:
     that `new` takes for this source; a folder is for the source whose path is one. files: all that
     it reads at a path; what is in the cache is decoded again when one of them changes. look: what
     `new` asks it for first. cached: its content depends on nothing but path and options, so that it
-    is decoded once.
+    is decoded once. decoding: raised where the same is decoded to more than before.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Source:
     files: Callable[[Path], list[Path]] = lambda path: [path]
     look: Callable[[Data], FirstLook] = lambda _: FirstLook()
     cached: bool = True
+    decoding: int = 1
 
     def takes(self, path: Path) -> bool:
         """Whether `new` reads what is at a path by this source."""
@@ -96,4 +99,5 @@ def cache_key(source: Source, data: Data) -> list[Any]:
         *(getattr(data, name) for name in ALWAYS_IN_KEY),
         listing(source, data.path),
         *([others] if others else []),
+        *([f"decoding {source.decoding}"] if source.decoding > 1 else []),
     ]

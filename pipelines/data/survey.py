@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import guess_columns
@@ -16,6 +17,7 @@ from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data
+from pipelines.study.validation import describe
 
 FEWEST = 5  # examples of a class: one each for test, val and meta, and two to train on
 
@@ -63,7 +65,7 @@ def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
         UserError: it cannot be read, or a class has too few examples.
     """
     source = source_for(path)
-    data = Data(source=source.name, path=path, **options)
+    data = _data(source.name, path, options)
     check_data(data, source)
     with told_if_unreadable(data):
         look = source.look(data)
@@ -90,6 +92,13 @@ def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
         duplicates=_duplicates(dataset),
         relabelled=float((dataset.observed != dataset.truth)[ours].mean()),
     )
+
+
+def _data(source: str, path: Path, options: dict[str, Any]) -> Data:
+    try:
+        return Data(source=source, path=path, **options)
+    except ValidationError as error:
+        raise UserError(f"data.{describe(error)}") from None
 
 
 def _duplicates(dataset: Dataset) -> Duplicates:
@@ -135,7 +144,7 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
 def _describe_input(seen: Survey) -> str:
     shape = seen.dataset.x.shape[1:]
     if len(shape) == 1:
-        return f"{shape[0]} numbers"
+        return f"{shape[0]} {'columns' if seen.data.columns else 'numbers'}"
     colours = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")
     text = f"{colours} images, {shape[2]} x {shape[1]}"
     if not seen.data.size:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from methods.objective import Pool
+from pipelines.data.conversion import Conversion
 from pipelines.data.corruption import corrupt, transition
 from pipelines.data.dataset import Dataset
 from pipelines.data.description import describe
@@ -61,7 +62,7 @@ class Task:
 
     unlabelled: empty, unless the study asks for it. classes: their names. input_shape: of one
     example. mean, std: [C, 1, 1] or [D], of everything outside the test set. description: what a
-    trial's record says of its data.
+    trial's record says of its data. conversion: of a table, by which the features were made.
     """
 
     train: Split
@@ -74,6 +75,7 @@ class Task:
     mean: Tensor
     std: Tensor
     description: DataDescription
+    conversion: Conversion | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -147,6 +149,7 @@ def _prepare(recipe: _Recipe) -> Task:
         rows["unlabelled"] = np.union1d(rows.get("unlabelled", hidden), hidden)
     corrupted = ["train"] + ["val"] * (splits.val_labels == "corrupted")
     labels = _labels(dataset, recipe.noise, rows, corrupted, data_seed)
+    dataset, conversion = _converted(dataset, rows["train"])
     mean, std = _statistics(dataset, rows["test"])
     shape, nobody = dataset.x.shape[1:], np.zeros(0, np.int64)
     untrusted = [*corrupted, "unlabelled"]
@@ -162,7 +165,20 @@ def _prepare(recipe: _Recipe) -> Task:
         mean=mean.view(-1, *[1] * (len(shape) - 1)),
         std=std.view(-1, *[1] * (len(shape) - 1)),
         description=describe(dataset, recipe.noise, splits, rows, labels),
+        conversion=conversion,
     )
+
+
+def _converted(dataset: Dataset, train: Rows) -> tuple[Dataset, Conversion | None]:
+    """A table with features in the place of cells; all that is learned for it is of train's rows.
+
+    Not of val's and test's, which stand for what comes later; nor of meta's, so that arms with and
+    without clean labels see the same features.
+    """
+    if not dataset.columns:
+        return dataset, None
+    conversion = Conversion.fit(dataset.columns, dataset.x[train])
+    return replace(dataset, x=conversion(dataset.x)), conversion
 
 
 def _labels(

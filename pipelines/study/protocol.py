@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -16,6 +18,7 @@ from pydantic import (
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
 from pipelines.metrics import METRICS
+from pipelines.study.column_rules import check_rules
 from pipelines.study.validation import Strict, added, describe, identity, one_of
 
 
@@ -29,6 +32,14 @@ class LabelsFile(Strict):
     label: str = Field(
         "label", description="column that holds the observed label: a class name or number"
     )
+
+
+def _known_encoding(name: str | None) -> str | None:
+    try:
+        codecs.lookup(name or "utf-8")
+    except LookupError:
+        raise ValueError("is no encoding that Python knows: utf-8, latin-1, cp1252, ...") from None
+    return name
 
 
 class Data(Strict):
@@ -55,9 +66,18 @@ class Data(Strict):
     skip_broken: bool = added(
         False, description="leave out images that cannot be read, and record how many"
     )
+    columns: Annotated[dict[str, Any] | None, AfterValidator(check_rules)] = added(
+        None, description="of a table, what is done with each; none: all are numbers"
+    )
+    encoding: Annotated[str | None, AfterValidator(_known_encoding)] = added(
+        None, description="of a table in a text file; none: UTF-8, or what its first bytes say"
+    )
 
     #: Their values decide nothing but what the data's content is, and that has a fingerprint.
-    CONTENT: ClassVar = ("path", "drop", "skip_broken")
+    CONTENT: ClassVar = ("path", "drop", "skip_broken", "columns", "encoding")
+
+    def __hash__(self) -> int:  # `columns` has none of its own
+        return hash(digest(self.model_dump(mode="json")))
 
 
 class Noise(Strict):

@@ -38,6 +38,7 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
         "classes": task.classes,
         "mean": task.mean,
         "std": task.std,
+        "conversion": task.conversion and task.conversion.state(),
     }
     index = task.train.index
     examples = {

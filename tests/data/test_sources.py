@@ -184,4 +184,6 @@ OTHER_VALUES = {
     "drop": (None, ()),
     "size": (8, 16),
     "skip_broken": (False, True),
+    "columns": (None, {"a": "drop"}),
+    "encoding": (None, "latin-1"),
 }

@@ -1,21 +1,29 @@
-"""A table of numbers in a .csv or .parquet file; one column is the label."""
+"""A table in a .csv or .parquet file; one column is the label."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
-from pipelines.data.dataset import Dataset, make_dataset, preview
+from pipelines.data.columns import Column, column_of, parse
+from pipelines.data.dataset import Dataset, content_hash, make_dataset, preview
+from pipelines.data.delimited import as_text, check_text, encoding_of, read_table
+from pipelines.data.proposal import propose
 from pipelines.data.source import FirstLook, Source
 from pipelines.errors import UserError, one_line
+from pipelines.study.column_rules import rule_of
 from pipelines.study.protocol import Data
 
-READERS = {".csv": csv.read_csv, ".parquet": parquet.read_table}
+TEXT = (".csv", ".tsv")
+SUFFIXES = (*TEXT, ".parquet")
 #: What pandas calls the index of a frame in the files that it writes, and on reading them again.
 INDEX = re.compile(r"|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
 
@@ -24,53 +32,85 @@ Columns = dict[str, pa.ChunkedArray]
 
 def _read(data: Data, folder: Path) -> Dataset:
     assert data.path
-    columns = _columns(data.path)
-    features = _features(data, columns)
-    if data.drop is None and (index := [n for n in features if _is_index(n, features[n])]):
-        raise UserError(
-            f"{data.path}: column {index[0]!r} is an index that was saved with the table, and no "
-            f"feature: under data, `drop: [{index[0]!r}]` leaves it out, `drop: []` keeps it"
-        )
-    for name, column in features.items():
-        if not _is_number(column.type):
-            raise UserError(
-                f"{data.path}: column {name!r} is {column.type}: features must be numbers"
-            )
-        _check_filled(data, name, column)
-    with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
-        x = [column.to_numpy().astype(np.float32) for column in features.values()]
-    target = _as_written(data.path, data.target, columns[data.target])
-    return make_dataset(str(data.path), np.stack(x, axis=1), _labels(data, target))
+    table = _columns(data)
+    labels = _labels(data, _as_written(data, table))
+    if data.columns is None:
+        features = _plain_features(data, table)
+        with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
+            x = [column.to_numpy().astype(np.float32) for column in features.values()]
+        dataset = make_dataset(str(data.path), np.stack(x, axis=1), labels)
+        return replace(dataset, columns=tuple(map(Column, features)))
+    frame = _frame(_described(data, table))
+    columns = [
+        column_of(str(n), rule_of(data.columns[str(n)]), cells) for n, cells in frame.items()
+    ]
+    cells = parse(columns, frame, str(data.path))
+    dataset = make_dataset(str(data.path), np.nan_to_num(cells), labels)
+    return replace(dataset, x=cells, fingerprint=content_hash(cells), columns=tuple(columns))
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """The table in a file, as what a model predicts for.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return _frame(_columns(Data(source="table", path=path)))
+
+
+# ---- what `new` sees
 
 
 def _look(data: Data) -> FirstLook:
-    """The names of the features, without columns that only number the rows."""
+    """What to do with each column; where that is to leave out what numbers the rows, `drop`."""
     assert data.path
-    features = _features(data, _columns(data.path))
+    features = _features(data, _columns(data))
     numbering = [n for n, c in features.items() if _is_index(n, c) or _numbers_rows(c)]
-    used = [name for name in features if name not in numbering]
-    notes = [("features", preview(used))]
-    if numbering:
-        notes.append(("left out", f"{preview(map(repr, numbering))}: numbers the rows"))
-    return FirstLook({"drop": tuple(numbering)} if numbering else {}, notes=notes)
+    used = {name: column for name, column in features.items() if name not in numbering}
+    if all(_is_number(c.type) and not c.null_count for c in used.values()):
+        notes = [("features", preview(used))]
+        if numbering:
+            notes.append(("left out", f"{preview(map(repr, numbering))}: numbers the rows"))
+        return FirstLook({"drop": tuple(numbering)} if numbering else {}, notes=notes)
+    frame = _frame(features)
+    proposals = {str(name): propose(str(name), cells) for name, cells in frame.items()}
+    rules = {name: proposal.rule for name, proposal in proposals.items()}
+    counts = Counter(rule_of(rule).kind for rule in rules.values())
+    if not set(counts) - {"drop"}:
+        why = "; ".join(f"{name!r} ({proposals[name].why})" for name in list(rules)[:3])
+        raise UserError(f"{data.path}: no column can be a feature: {why}")
+    notes = [("columns", ", ".join(f"{n} {kind}" for kind, n in counts.most_common()))]
+    reasons = {name: proposal.why for name, proposal in proposals.items()}
+    return FirstLook({"columns": rules}, notes=notes, reasons=reasons)
 
 
 # ---- columns
 
 
-def _columns(path: Path) -> Columns:
+def _columns(data: Data) -> Columns:
     """The columns of a file by name."""
-    if path.suffix.lower() not in READERS:
-        raise UserError(f"data.path = {str(path)!r}: a table is a {' or '.join(READERS)} file")
+    path = data.path
+    assert path
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"data.path = {str(path)!r}: a table is a {' or '.join(SUFFIXES)} file")
+    text = path.suffix.lower() in TEXT
     try:
-        table = READERS[path.suffix.lower()](path)
+        table = read_table(path, data.encoding) if text else parquet.read_table(path)
         columns = dict(zip(table.column_names, table.columns, strict=True))
     # A damaged file makes pyarrow raise whatever it happens to raise.
     except (Exception, MemoryError) as error:
+        if text:
+            check_text(path, encoding_of(path, data.encoding))
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from None
     if len(columns) < table.num_columns:
         raise UserError(f"{path}: two of the columns {preview(table.column_names)} share a name")
+    if text and any(pa.types.is_binary(column.type) for column in columns.values()):
+        check_text(path, encoding_of(path, data.encoding))
     return columns
+
+
+def _frame(columns: Columns) -> pd.DataFrame:
+    return pd.DataFrame({name: column.to_pandas() for name, column in columns.items()})
 
 
 def _features(data: Data, columns: Columns) -> Columns:
@@ -89,6 +129,49 @@ def _features(data: Data, columns: Columns) -> Columns:
     features = {n: c for n, c in columns.items() if n != data.target and n not in dropped}
     if not features:
         raise UserError(f"{data.path}: has no column beside the target {data.target!r}")
+    return features
+
+
+def _described(data: Data, table: Columns) -> Columns:
+    """The columns that `data.columns` keeps: it must name each but the target, and no other."""
+    assert data.columns is not None
+    if data.drop is not None:
+        raise UserError("data.drop and data.columns: give one; under columns, `NAME: drop` drops")
+    features = _features(data, table)
+    for name in data.columns:
+        if name not in features:
+            raise UserError(
+                f"data.columns: {name!r} is no feature of {data.path}; it has {preview(features)}"
+            )
+    if missing := [name for name in features if name not in data.columns]:
+        raise UserError(
+            f"data.columns: {missing[0]!r} of {data.path} is not named: `drop` leaves it out"
+        )
+    kept = {n: c for n, c in features.items() if data.columns[n] != "drop"}
+    if not kept:
+        raise UserError(f"data.columns: all columns of {data.path} are dropped")
+    return kept
+
+
+def _plain_features(data: Data, table: Columns) -> Columns:
+    """The features of a table of numbers.
+
+    Raises:
+        UserError: one is no number, has empty cells, or only numbers the rows.
+    """
+    features = _features(data, table)
+    if data.drop is None and (index := [n for n in features if _is_index(n, features[n])]):
+        raise UserError(
+            f"{data.path}: column {index[0]!r} is an index that was saved with the table, and no "
+            f"feature: under data, `drop: [{index[0]!r}]` leaves it out, `drop: []` keeps it"
+        )
+    for name, column in features.items():
+        if not _is_number(column.type):
+            raise UserError(
+                f"{data.path}: column {name!r} is {column.type}: features must be numbers, unless "
+                "data.columns says what is done with each column (`new` writes that)"
+            )
+        _check_filled(data, name, column)
     return features
 
 
@@ -123,12 +206,14 @@ def _check_filled(data: Data, name: str, column: pa.ChunkedArray) -> None:
         raise UserError(f"{data.path}: column {name!r} has {empty} empty cells; fill them first")
 
 
-def _as_written(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of a CSV file as text, where its numbers are written in several ways: 1 and 001."""
-    if path.suffix.lower() != ".csv" or not pa.types.is_integer(column.type):
+def _as_written(data: Data, table: Columns) -> pa.ChunkedArray:
+    """The labels; of a text file as text, where numbers are written in several ways: 1 and 001."""
+    _features(data, table)  # there is a target
+    column, path = table[data.target], data.path
+    assert path
+    if path.suffix.lower() not in TEXT or not pa.types.is_integer(column.type):
         return column
-    text = csv.ConvertOptions(include_columns=[name], column_types={name: pa.string()})
-    written = csv.read_csv(path, convert_options=text)[name]
+    written = as_text(path, data.target, data.encoding)
     numbers = map(str, column.to_pylist())
     plain = all(t.strip() == n for t, n in zip(written.to_pylist(), numbers, strict=True))
     return column if plain else written
@@ -151,8 +236,9 @@ SOURCES = (
         "table",
         _read,
         path="file",
-        options=("target", "drop"),
-        suffixes=tuple(READERS),
+        options=("target", "drop", "columns", "encoding"),
+        suffixes=SUFFIXES,
         look=_look,
+        decoding=2,
     ),
 )

@@ -1,0 +1,76 @@
+"""Text files of cells, as spreadsheets and people write them."""
+
+import pytest
+
+from pipelines.data.loading import load_dataset
+from pipelines.data.survey import survey
+from pipelines.errors import UserError
+from pipelines.study.protocol import Data
+from tests.support.data_files import assert_refused
+
+CELLS = [("größe", "note", "label"), ("1.5", "x; y", "süß"), ("2.25", "a\tb", "bitter")]
+
+
+def write(path, delimiter=",", encoding="utf-8", decimal="."):
+    lines = ["\n".join([delimiter.join(f'"{cell}"' for cell in CELLS[0])])]
+    for number, note, label in CELLS[1:]:
+        cells = number.replace(".", decimal), f'"{note}"', label
+        lines.append(delimiter.join(cells))
+    path.write_bytes("\n".join(lines).encode(encoding))
+    return path
+
+
+def read(path, encoding=None):
+    rules = {"größe": "number", "note": "drop"}
+    return load_dataset(Data(source="table", path=path, columns=rules, encoding=encoding))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_delimiter_and_byte_order_mark_are_seen(delimiter, encoding, tmp_path):
+    dataset = read(write(tmp_path / "t.csv", delimiter, encoding))
+    assert dataset.x.tolist() == [[1.5], [2.25]] and dataset.classes == ["bitter", "süß"]
+
+
+def test_a_decimal_comma_beside_semicolons_is_one(tmp_path):
+    assert read(write(tmp_path / "t.csv", ";", decimal=",")).x.tolist() == [[1.5], [2.25]]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16-le"])
+def test_another_encoding_is_read_where_it_is_named(encoding, tmp_path):
+    path = write(tmp_path / "t.csv", encoding=encoding)
+    assert read(path, encoding).classes == ["bitter", "süß"]
+    assert read(path, encoding).fingerprint == read(write(tmp_path / "u.csv")).fingerprint
+
+
+def test_bytes_that_are_no_text_are_refused_with_the_way_out(tmp_path):
+    path = write(tmp_path / "t.csv", encoding="latin-1")
+    message = r"t.csv: line 1 is no utf-8 \(byte 0xf6\): `encoding: latin-1` under data \(new --enc"
+    assert_refused(Data(source="table", path=path), message)
+    with pytest.raises(UserError, match=message):
+        survey(path)
+    assert survey_of_ten(tmp_path, "latin-1").data.encoding == "latin-1"
+
+
+def survey_of_ten(folder, encoding):
+    path = folder / "ten.csv"
+    path.write_text("a,label\n" + "1.5,süß\n2.5,süß\n0.5,bitter\n" * 10, encoding=encoding)
+    return survey(path, encoding=encoding)
+
+
+def test_an_encoding_that_nobody_knows_is_refused(tmp_path):
+    write(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"data.encoding = 'klingon': is no encoding"):
+        survey(tmp_path / "t.csv", encoding="klingon")
+
+
+def test_a_cell_may_have_several_lines(tmp_path):
+    (tmp_path / "t.csv").write_text('a,note,label\n1,"one\ntwo",x\n2,three,y\n')
+    rules = {"a": "number", "note": "drop"}
+    assert len(load_dataset(Data(source="table", path=tmp_path / "t.csv", columns=rules)).x) == 2
+
+
+def test_a_type_is_that_of_all_rows_and_not_of_the_first_megabyte(tmp_path):
+    lines = ["1,x", "2,y"] * 150_000 + ["2.5,x"]
+    (tmp_path / "t.csv").write_text("\n".join(["a,label", *lines]))
+    assert load_dataset(Data(source="table", path=tmp_path / "t.csv")).x[-1] == 2.5
