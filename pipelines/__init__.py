@@ -8,6 +8,7 @@
     cluster                       Ray
     commands                      one file a command
 
-`errors`, `documents`, `provenance`, `trial_documents`, `metrics` and `kinds` are below all of them.
+`errors`, `documents`, `provenance`, `trial_documents`, `metrics`, `score_order` and `kinds` are
+below all of them.
 `make lint` holds the layers (import-linter's contract in pyproject.toml).
 """

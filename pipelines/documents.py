@@ -10,7 +10,15 @@ from typing import Any
 Json = dict[str, Any]
 NOT_COMPARED = ("attempt", "cost", "files", "provenance")  # of a result: differ from run to run
 #: Parts of a result that version 0.1 did not write: compared where both results have them.
-YOUNGER = (("held_out", "correct"), ("collapse",))
+YOUNGER = (
+    ("held_out", "correct"),
+    ("collapse",),
+    *(
+        ("held_out", rule, metric)
+        for rule in ("last", "selected")
+        for metric in ("auroc", "average_precision")
+    ),
+)
 DIGEST = "digest"  # a stored document's own
 
 

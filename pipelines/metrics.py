@@ -16,7 +16,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from pipelines.score_order import auroc, average_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +61,11 @@ class Predictions:
         """Share [K] of each class that is predicted as such; nan where a class does not occur."""
         return self.hits / self.support
 
+    def against_the_rest(self) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+        """For each class its probabilities [n], and which examples are of it [n]."""
+        columns, labels = self.probabilities.numpy().T, self.labels.numpy()
+        return [(scores, labels == number) for number, scores in enumerate(columns)]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -73,6 +80,7 @@ class Metric:
     example_weights: where the metric is a mean over examples of whether each was classified right,
         the weights [K] in it of an example of each class, from the numbers [K] of examples.
     attacked: whether it is of predictions on inputs that the protocol's attack has perturbed.
+    of_order: whether it is of the order of probabilities, whatever class is called.
     """
 
     label: str
@@ -82,6 +90,7 @@ class Metric:
     higher_is_better: bool = True
     example_weights: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
     attacked: bool = False
+    of_order: bool = False
 
     def score(self, value: float) -> float:
         """A value of the metric as something to maximise."""
@@ -145,6 +154,24 @@ def _nll(predictions: Predictions) -> float:
     return -of_label.clamp(min=SMALLEST).log().mean().item()
 
 
+def _auroc(predictions: Predictions) -> float:
+    """Area under the ROC curve: mean over classes, each against the rest.
+
+    Of two classes that is the same number twice, as their probabilities have the sum 1.
+    """
+    areas = [auroc(scores, positive) for scores, positive in predictions.against_the_rest()]
+    known = [area for area in areas if area is not None]
+    return sum(known) / len(known) if known else 0.5
+
+
+def _average_precision(predictions: Predictions) -> float:
+    """Average precision: of two classes that of the second, of more the mean against the rest."""
+    sides = predictions.against_the_rest()
+    values = [average_precision(s, p) for s, p in (sides[1:] if len(sides) == 2 else sides)]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
 METRICS = {
     "accuracy": Metric("accuracy", "%", _accuracy, worst=0.0, example_weights=np.ones_like),
     "balanced_accuracy": Metric(
@@ -157,6 +184,10 @@ METRICS = {
     "macro_f1": Metric("macro F1", "%", _macro_f1, worst=0.0),
     "nll": Metric(
         "log-likelihood", "nats", _nll, worst=-math.log(SMALLEST), higher_is_better=False
+    ),
+    "auroc": Metric("AUROC", "%", _auroc, worst=0.0, of_order=True),
+    "average_precision": Metric(
+        "average precision", "%", _average_precision, worst=0.0, of_order=True
     ),
     "robust_accuracy": Metric(
         "robust accuracy", "%", _accuracy, worst=0.0, example_weights=np.ones_like, attacked=True
@@ -249,18 +280,3 @@ def _calibration_error(predictions: Predictions) -> float:
     bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # (0, 1/15], (1/15, 2/15], ...
     gap = bins.bincount(weights=confidence - correct.double(), minlength=BINS)
     return (gap.abs().sum() / len(confidence)).item()
-
-
-def auroc(scores: ArrayLike, positive: ArrayLike) -> float | None:
-    """Probability that a positive example outscores a negative one, ties counted half.
-
-    scores [n] are finite, positive [n] says which examples are. The Mann-Whitney statistic from
-    midranks: (sum of the positives' ranks - p(p + 1)/2) / (p n). None if one side is absent.
-    """
-    mask = np.asarray(positive, dtype=bool)
-    _, inverse, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
-    midranks = (counts.cumsum() - (counts - 1) / 2)[inverse]
-    p, n = int(mask.sum()), int((~mask).sum())
-    if not p or not n:
-        return None
-    return float((midranks[mask].sum() - p * (p + 1) / 2) / (p * n))

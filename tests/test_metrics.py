@@ -10,7 +10,13 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from pipelines.metrics import DENSE, METRICS, auroc, confusion_matrix, evaluate
+from pipelines.metrics import (
+    DENSE,
+    METRICS,
+    confusion_matrix,
+    evaluate,
+)
+from pipelines.score_order import auroc, average_precision
 
 
 def sample(n: int, classes: int, seed: int, present: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,6 +38,14 @@ def test_agrees_with_scikit_learn(classes, present):
     )
     expected = sk.log_loss(y, p.numpy(), labels=range(classes))
     assert result["nll"] == pytest.approx(expected, rel=1e-6)
+    sides = [(y == c, p[:, c]) for c in range(present)]
+    for name, of in (
+        ("auroc", sk.roc_auc_score),
+        ("average_precision", sk.average_precision_score),
+    ):
+        one = name == "average_precision" and classes == 2  # then it is the second class's
+        expected = np.mean([of(*side) for side in (sides[1:] if one else sides)])
+        assert result[name] == pytest.approx(expected)
     matrix = sk.confusion_matrix(y, predicted, labels=range(classes))
     assert result["confusion"] == matrix.tolist()
     recall = [matrix[c, c] / matrix[c].sum() if c < present else None for c in range(classes)]
@@ -119,3 +133,21 @@ def test_a_confusion_is_no_larger_than_its_matrix_or_its_examples(n: int, classe
         assert stored == expected.tolist(), "as version 0.1 wrote it"
     else:
         assert len(stored["counts"]) <= n
+
+
+def test_average_precision_is_scikit_learns_with_ties():
+    rng = np.random.default_rng(0)
+    for levels in (2, 5, 1000):
+        scores, positive = rng.integers(0, levels, 60), rng.random(60) < 0.3
+        expected = sk.average_precision_score(positive, scores)
+        assert average_precision(scores, positive) == pytest.approx(expected)
+    assert average_precision([1.0, 2.0], [False, False]) is None
+
+
+def test_the_order_of_probabilities_counts_and_not_the_class_that_is_called():
+    p = torch.tensor([0.1, 0.2, 0.3, 0.05])
+    result = evaluate(torch.stack([1 - p, p], dim=1), torch.tensor([0, 1, 1, 0]))
+    assert result["accuracy"] == 0.5
+    assert result["auroc"] == result["average_precision"] == 1
+    constant = evaluate(torch.full((4, 2), 0.5), torch.tensor([0, 1, 1, 0]))
+    assert constant["auroc"] == constant["average_precision"] == 0.5  # the share of class 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.metrics import auroc
+from pipelines.score_order import auroc
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -76,7 +76,9 @@ class Evaluator:
 
     def signs(self, history: list[HistoryRow]) -> Signs:
         """The signs of collapse that a trial's history shows."""
-        share = self.metric if METRICS[self.metric].in_points else "balanced_accuracy"
+        metric = METRICS[self.metric]
+        of_calls = metric.in_points and not metric.of_order
+        share = self.metric if of_calls else "balanced_accuracy"
         return signs_of(history, self.task.description["counts"]["val"], share)
 
     def worst(self) -> FinalScores:

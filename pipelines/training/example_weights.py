@@ -8,7 +8,7 @@ from torch import Tensor
 from methods.objective import cross_entropy
 from pipelines.collapse import EFFECTIVE
 from pipelines.data.task import Split
-from pipelines.metrics import auroc
+from pipelines.score_order import auroc
 from pipelines.training.cuda_graph import StepOutput
 from pipelines.trial_documents import EDGES
 
