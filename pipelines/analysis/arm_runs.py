@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.analysis.budget import budget_curve
+from pipelines.analysis.budget_schema import Incumbent
 from pipelines.analysis.examples import Examples, examples_of
 from pipelines.analysis.record import EpochRule, Range, Record
-from pipelines.analysis.results_schema import CleanLabels, Incumbent, Selected
+from pipelines.analysis.results_schema import CleanLabels, Selected
 from pipelines.analysis.runs import Floats, Runs
 from pipelines.analysis.selection import final_runs, searches, selected
 from pipelines.analysis.tunability import in_halved_space

@@ -4,18 +4,23 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.stopped_searches import StoppedSearches
 
 
-def gaps(runs: ArmRuns, tuned: bool, curves: bool) -> list[str]:
+def gaps(runs: ArmRuns, stopped: StoppedSearches | None, curves: bool) -> list[str]:
     """The gaps of one arm.
 
+    stopped: its searches, had trials been stopped early; None of an arm that is not tuned.
     curves: whether budget curves are drawn, so that curve runs are needed.
     """
     if not runs.records:
         return [f"{runs.name}: no trial has finished"]
+    tuned = stopped is not None
     lines = [*_failures(runs), *_absent_roles(runs, tuned, curves), *_stale_runs(runs)]
     if tuned:
         lines += _short_searches(runs, curves)
+    if stopped and curves and stopped.lost:
+        lines.append(f"early stopping lacks histories in repeats {stopped.lost}")
     return [f"{runs.name}: {line}" for line in lines]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pipelines.analysis.headline_words import (
     break_even_sentence,
+    early_stopping_sentence,
     interval_words,
     needed_words,
     new_examples_sentence,
@@ -43,7 +44,8 @@ def headline(results: Results) -> Headline:
         pair = next(p for p in results["pairs"] if (p["untuned"], p["tuned"]) == (ours, theirs))
         sentences = [_verdict(results, pair), *_for_new_examples(results, pair)]
         sentences += _over_scenarios(results, pair)
-        sentences += [_break_even(pair), _price(results, ours), _price(results, theirs)]
+        sentences += [_break_even(pair), *_early_stopping(results, pair)]
+        sentences += [_price(results, ours), _price(results, theirs)]
     sentences += _controls(results, ours, theirs)
     sentences += [s for name in (ours, theirs) if name for s in _own_knobs(results, name)]
     return _answer(*sentences, untuned=ours, tuned=theirs)
@@ -99,6 +101,17 @@ def _break_even(pair: Pair) -> str:
         return answer
     verb = "saves" if saved >= 0 else "costs"
     return f"{answer}; its own run counted, {untuned} {verb} {abs(saved):,.0f} passes"
+
+
+def _early_stopping(results: Results, pair: Pair) -> list[str]:
+    """What early stopping would have done, where histories tell."""
+    arm, b_star = results["arms"][pair["tuned"]], pair["break_even_stopped"]
+    if b_star is None or "early_stopping" not in arm or not arm["early_stopping"]["rules"]:
+        return []
+    first, *_ = arm["early_stopping"]["rules"]
+    metric, margin = results["metric"], results["margin"]
+    sides = pair["tuned"], pair["untuned"]
+    return [early_stopping_sentence(metric, *sides, first, b_star, margin)]
 
 
 def _over_scenarios(results: Results, pair: Pair) -> list[str]:

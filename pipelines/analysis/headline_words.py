@@ -1,7 +1,8 @@
 """The sentences of the headline: pure functions of typed numbers, as those of the answer."""
 
 from pipelines.analysis.answer_schema import Claim
-from pipelines.analysis.estimate_schema import EstimateJson, Unit
+from pipelines.analysis.budget_schema import StoppedBy
+from pipelines.analysis.estimate_schema import EstimateJson, IntervalJson, Unit
 from pipelines.analysis.results_schema import BreakEvenJson
 from pipelines.analysis.words import claim_of, count, shown, unit
 
@@ -22,6 +23,16 @@ NEW: dict[Claim, str] = {
     "far worse": "is shown to be worse by more than the margin for new examples of this kind",
     "undecided": "is not shown to be better or worse for new examples of this kind",
     "no interval": "",
+}
+
+STOPPED: dict[Claim, str] = {
+    "better": "selects what scores better",
+    "as good": "is shown to lose less than the margin",
+    "slightly worse": "loses, but less than the margin",
+    "worse": "loses",
+    "far worse": "loses more than the margin",
+    "undecided": "is not shown to lose or to gain",
+    "no interval": "may lose or gain",
 }
 
 
@@ -50,7 +61,7 @@ def new_examples_sentence(metric: str, ours: str, gap: EstimateJson, margin: flo
     return f"{ours} {NEW[claim_of(low, high, margin)]} (95 % interval {ends})"
 
 
-def interval_words(metric: str, estimate: EstimateJson, margin: float) -> str:
+def interval_words(metric: str, estimate: IntervalJson, margin: float) -> str:
     """An interval for these test examples, and what it comes from."""
     size = f"n = {count(estimate['n'], 'run')} in {count(estimate['repeats'], 'repeat')}"
     low, high = estimate["low"], estimate["high"]
@@ -95,3 +106,22 @@ def _budget_interval(b_star: BreakEvenJson) -> str:
     ends = (b_star["low"], b_star["high"])
     low, high = (f"> {b_star['largest']}" if end is None else f"{end:g}" for end in ends)
     return f"95 % interval {low} to {high}, {count(b_star['repeats'], 'repeat')}"
+
+
+def early_stopping_sentence(
+    metric: str, tuned: str, untuned: str, stopped: StoppedBy, b_star: BreakEvenJson, margin: float
+) -> str:
+    """What early stopping would have saved of a search and lost there, and its break-even budget.
+
+    b_star: of the tuned arm with early stopping, against the untuned one.
+    """
+    gap, cost = stopped["difference"], f"{1 - (stopped['passes_saved']['mean'] or 0):.0%}"
+    told = f"Stopped early ({stopped['rule']} of the epochs; simulated), the search of {tuned} "
+    told += f"costs {cost.replace('%', ' %')} of its passes and "
+    if stopped["same"] == 1 or gap["mean"] is None:
+        told += f"selects the same in {count(gap['repeats'], 'repeat')}"
+    else:
+        [size] = shown(metric, [gap["mean"]], [0.0], "+")
+        claim = STOPPED[claim_of(gap["low"], gap["high"], margin)]
+        told += f"{claim}: {size} {unit(metric)} ({interval_words(metric, gap, margin)})"
+    return f"{told}; then {break_even_sentence(tuned, untuned, b_star)}"

@@ -18,15 +18,21 @@ from pipelines.analysis.results_schema import (
     WinProbability,
 )
 from pipelines.analysis.runs import Floats, by_repeat, difference, repeat_means
+from pipelines.analysis.stopped_searches import StoppedSearches, passes_of, scores_of
 from pipelines.kinds import KINDS, learns_itself
 from pipelines.metrics import METRICS
 
 
-def compare_all(runs: Mapping[str, ArmRuns], info: StudyInfo) -> list[Pair]:
-    """Every untuned arm against every tuned one."""
+def compare_all(
+    runs: Mapping[str, ArmRuns], stopped: Mapping[str, StoppedSearches], info: StudyInfo
+) -> list[Pair]:
+    """Every untuned arm against every tuned one.
+
+    stopped: the tuned arms' searches, had their trials been stopped early.
+    """
     tuned = [name for name, arm in info["arms"].items() if arm["tuned"]]
     untuned = [name for name, arm in info["arms"].items() if not arm["tuned"]]
-    return [_pair(runs[t], runs[u], info) for u, t in product(untuned, tuned)]
+    return [_pair(runs[t], runs[u], stopped[t], info) for u, t in product(untuned, tuned)]
 
 
 def compare_arms(new: ArmRuns, baseline: ArmRuns, margin: float) -> Comparison:
@@ -41,7 +47,7 @@ def compare_arms(new: ArmRuns, baseline: ArmRuns, margin: float) -> Comparison:
     )
 
 
-def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Pair:
+def _pair(tuned: ArmRuns, untuned: ArmRuns, stopped: StoppedSearches, info: StudyInfo) -> Pair:
     """The untuned arm minus the tuned one, and the budget at which the latter breaks even."""
     ours, theirs = untuned.final(untuned.epoch), tuned.final(tuned.epoch)
     pair: Pair = {
@@ -52,12 +58,15 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, info: StudyInfo) -> Pair:
         "by_repeat": list(repeat_means(difference(ours, theirs)).values()),
         "break_even": None,
         "break_even_halved_space": None,
+        "break_even_stopped": None,
         "win_probability": [],
     }
     if info["search"] == "random":
         space = info["arms"][tuned.name]["space"]
-        pair["break_even"] = _break_even(tuned.curves(), tuned, untuned)
-        pair["break_even_halved_space"] = _break_even(tuned.curves(space), tuned, untuned)
+        cost, early = tuned.budget_cost("passes"), stopped.curves
+        pair["break_even"] = _break_even(tuned.curves(), cost, tuned, untuned)
+        pair["break_even_halved_space"] = _break_even(tuned.curves(space), cost, tuned, untuned)
+        pair["break_even_stopped"] = _break_even(scores_of(early), passes_of(early), tuned, untuned)
         pair["win_probability"] = _win_probabilities(tuned, by_repeat(ours))
     return pair
 
@@ -68,16 +77,18 @@ def shortest(curves: Mapping[int, Floats]) -> int:
 
 
 def _break_even(
-    curves: Mapping[int, Floats], tuned: ArmRuns, untuned: ArmRuns
+    curves: Mapping[int, Floats], cost: Sequence[float], tuned: ArmRuns, untuned: ArmRuns
 ) -> BreakEvenJson | None:
-    """b* with its costs; None without a curve of one random trial or more in a shared repeat."""
+    """b* with its costs; None without a curve of one random trial or more in a shared repeat.
+
+    curves: of the tuned arm, by repeat. cost: passes of its search at each budget.
+    """
     level = repeat_means(untuned.final(untuned.epoch))
     shared = {r: curves[r] for r in sorted(curves.keys() & level.keys())}
     length = shortest(shared)
     if length < 2:
         return None
     b_star = break_even([curve[:length] - level[r] for r, curve in shared.items()])
-    cost = tuned.budget_cost("passes")
     ends = (b_star.budget, b_star.low, b_star.high)
     passes, low, high = (None if b is None else value_at(b, cost) for b in ends)
     run_tuned, run_untuned = tuned.run_cost("passes"), untuned.run_cost("passes")

@@ -33,6 +33,18 @@ class HeldOut(NamedTuple):
     metrics: Mapping[str, float] = MappingProxyType({})
 
 
+class Course(NamedTuple):
+    """How a trial went, epoch by epoch: what early stopping would have gone by.
+
+    val: what would select if it were the last epoch, under the study's epoch rule; of epochs that
+    came to one. passes: so far, of each epoch. epochs: planned, of all phases together.
+    """
+
+    val: tuple[float, ...]
+    passes: tuple[float, ...]
+    epochs: int
+
+
 @dataclass(frozen=True)
 class Record:
     """One finished trial in one role; a trial that serves two roles gives two records, one `key`.
@@ -43,6 +55,7 @@ class Record:
     forward mode 3. Of a failed or diverged run nothing is `held_out`. `best_val` is the highest
     val of its epochs, `last_val` that of the last one. `steps`: of training, planned.
     `collapse`: the signs of collapse of the epoch whose weights count; None in results of 0.1.
+    `course`: of a search trial; None where its history was not read, or is gone.
     """
 
     key: str
@@ -65,6 +78,7 @@ class Record:
     best_val: float = nan
     steps: int | None = None
     collapse: Signs | None = None
+    course: Course | None = None
 
     @property
     def collapsed(self) -> bool:

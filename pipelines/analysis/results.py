@@ -8,6 +8,7 @@ from pipelines.analysis.answer_schema import Answer, RunCounts
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json, interval_json, to_json
 from pipelines.analysis.budget import value_at
+from pipelines.analysis.budget_schema import Budget, BudgetPoint
 from pipelines.analysis.examples import Examples, example_differences
 from pipelines.analysis.gaps import gaps
 from pipelines.analysis.headline import headline
@@ -16,8 +17,6 @@ from pipelines.analysis.pairs import adjust, compare_all, compare_controls, shor
 from pipelines.analysis.record import ArmInfo, EpochRule, Record, SearchKind, StudyInfo
 from pipelines.analysis.results_schema import (
     ArmResults,
-    Budget,
-    BudgetPoint,
     ByEpochRule,
     Cost,
     Default,
@@ -28,6 +27,7 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Runs, difference
 from pipelines.analysis.sensitivity import sensitivity
+from pipelines.analysis.stopped_searches import StoppedSearches, early_stopping
 from pipelines.analysis.troubles import run_steps, sign_counts
 from pipelines.analysis.tunability import importance
 from pipelines.documents import Json
@@ -58,9 +58,10 @@ def summarise(
         name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"], info["metric"])
         for name in info["arms"]
     }
-    arms = {name: _arm(runs[name], info) for name in runs}
+    stopped = {n: StoppedSearches(runs[n]) for n, arm in info["arms"].items() if arm["tuned"]}
+    arms = {name: _arm(runs[name], stopped.get(name), info) for name in runs}
     _relate_passes(arms)
-    pairs = compare_all(runs, info)
+    pairs = compare_all(runs, stopped, info)
     draft: Results = {
         "schema": SCHEMA,
         "metric": info["metric"],
@@ -77,7 +78,7 @@ def summarise(
         "missing": [
             gap
             for name, arm in info["arms"].items()
-            for gap in gaps(runs[name], arm["tuned"], curves=info["search"] == "random")
+            for gap in gaps(runs[name], stopped.get(name), curves=info["search"] == "random")
         ],
         "cost": _cost(runs, pairs),
         "provenance": provenance or {},
@@ -98,7 +99,7 @@ def _run_counts(arms: Mapping[str, ArmResults]) -> RunCounts:
     return {"done": done, "planned": max(done, sum(t["planned"] for t in trials))}
 
 
-def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
+def _arm(runs: ArmRuns, stopped: StoppedSearches | None, info: StudyInfo) -> ArmResults:
     arm = info["arms"][runs.name]
     entry: ArmResults = {
         "kind": arm["kind"],
@@ -118,11 +119,13 @@ def _arm(runs: ArmRuns, info: StudyInfo) -> ArmResults:
         },
         "sensitivity": sensitivity(runs, arm),
     }
-    if arm["tuned"]:
+    if stopped:  # it is tuned
         entry["selected"] = runs.selections()
         entry["default"] = _default(runs, arm)
         entry["tunability"] = estimate_json(_tunability(runs))
         entry["budget"] = _budget(runs, info["search"])
+        if info["search"] == "random":
+            entry["early_stopping"] = early_stopping(stopped)
         entry["importance"] = importance(runs.random_trials(), arm["space"])
     if beside := info.get("beside"):
         entry["beside"] = {m: _beside(runs, m) for m in beside}

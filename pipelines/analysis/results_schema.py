@@ -3,14 +3,14 @@
 Where a number is `float | None`, null stands for one that does not exist.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import Answer, RunCounts
+from pipelines.analysis.budget_schema import Budget, EarlyStopping
 from pipelines.analysis.estimate_schema import (
     ByEpochRule,
     ComparisonJson,
     EstimateJson,
-    IntervalJson,
 )
 from pipelines.analysis.record import EpochRule, Range, SearchKind
 from pipelines.collapse import Sign
@@ -70,30 +70,6 @@ class Default(TypedDict):
     test: ByEpochRule
 
 
-class Incumbent(TypedDict):
-    """A trial that improved on the best val of its search."""
-
-    repeat: int
-    budget: int
-    val: float | None
-    test: float | None
-
-
-class BudgetPoint(IntervalJson):
-    """Expected test score of what a search of `budget` random trials selects."""
-
-    budget: int
-    passes: float
-
-
-class Budget(TypedDict):
-    """The budget curve of a random search, or the incumbents of another kind."""
-
-    kind: Literal["expected", "incumbents"]
-    incumbents: list[Incumbent]
-    curve: list[BudgetPoint]
-
-
 class MovedValue(TypedDict):
     """One value of a knob that was moved alone."""
 
@@ -133,6 +109,7 @@ class ArmResults(TypedDict):
     default: NotRequired[Default]
     tunability: NotRequired[EstimateJson]
     budget: NotRequired[Budget]
+    early_stopping: NotRequired[EarlyStopping]
     importance: NotRequired[dict[str, float] | None]
     beside: NotRequired[dict[str, EstimateJson]]
 
@@ -176,6 +153,7 @@ class Pair(ComparedArms):
     by_repeat: list[float | None]
     break_even: BreakEvenJson | None
     break_even_halved_space: BreakEvenJson | None
+    break_even_stopped: BreakEvenJson | None
     win_probability: list[WinProbability]
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.analysis.estimate_schema import EstimateJson, IntervalJson
 from pipelines.analysis.results_schema import (
     AdjustedPair,
     BreakEvenJson,
     ComparedArms,
     ControlPair,
-    EstimateJson,
     Pair,
     Regret,
     Results,
@@ -80,6 +80,8 @@ def pairs(results: Results) -> Comparisons:
         ),
         Column("break_even", "b*", "break-even budget in random trials, 95 % interval"),
         Column("passes", "b*, passes", "the same in example passes, with the default's trial"),
+        Column("stopped", "b*, stopped early", "b* had trials been stopped early, as simulated"),
+        Column("stopped_passes", "b*, stopped early, passes", "the same in example passes"),
         Column("halved", "b*, halved space", "b* for a search in the centred half of each range"),
         Column("half", "P(win) at B/2", "chance that a run of the untuned arm beats a run of what "
                "half of the random trials select; lowest to highest repeat"),
@@ -121,6 +123,8 @@ def _pair(pair: Pair, adjusted: AdjustedPair | None, results: Results) -> dict[s
         "holm": _after_holm(adjusted),
         "break_even": break_even(b_star),
         "passes": _passes(b_star),
+        "stopped": break_even(pair["break_even_stopped"]),
+        "stopped_passes": _passes(pair["break_even_stopped"]),
         "halved": break_even(pair["break_even_halved_space"]),
         "half": _wins(wins[last // 2]) if wins else Cell(MISSING),
         "full": _wins(wins[last]) if wins else Cell(MISSING),
@@ -134,7 +138,7 @@ def _verdict(pair: ComparedArms | ControlPair, metric: str) -> dict[str, Cell]:
         verdict = Cell(pair["verdict"], VERDICTS.index(pair["verdict"]))
     return {
         "untuned": Cell(pair["untuned"]),
-        "difference": _interval(metric, pair["difference"]),
+        "difference": interval(metric, pair["difference"]),
         "verdict": verdict,
         "more": _more(pair["more"], pair["unit"]),
     }
@@ -146,7 +150,7 @@ def _more(count: int | None, unit: str) -> Cell:
     return Cell(f"{count} {unit.removesuffix('s') if count == 1 else unit}", count)
 
 
-def _interval(metric: str, difference: EstimateJson | Regret) -> Cell:
+def interval(metric: str, difference: IntervalJson | Regret) -> Cell:
     """A difference with both ends of its interval, which need not lie evenly."""
     if difference["mean"] is None:
         return Cell(MISSING)
@@ -257,7 +261,7 @@ def transfer(scenarios: ScenarioResults | None) -> Comparisons:
                 "arm": Cell(entry["arm"]),
                 "from": Cell(regret["from"] or OWN),
                 "to": Cell(regret["to"] or OWN),
-                "regret": _interval(metric, regret),
+                "regret": interval(metric, regret),
                 "n": Cell(str(regret["n"]), regret["n"]),
             }
             for regret in entry["regret"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from pipelines.analysis.record import EpochRule, HeldOut, Record
+import numpy as np
+
+from pipelines.analysis.record import Course, EpochRule, HeldOut, Record
 from pipelines.collapse import signs_at
 from pipelines.documents import Json
 from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
-from pipelines.study.phase_rules import selects, total_steps, uses_clean
+from pipelines.study.phase_rules import phase_epochs, selects, total_steps, uses_clean
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
+from pipelines.trial_documents import HistoryRow
 
 
 def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, arm: Arm) -> Record:
@@ -51,6 +55,21 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         steps=total_steps(phases, protocol, sizes) if sizes else None,
         collapse=signs_at(result, protocol.epoch),
     )
+
+
+def course_of(trial: TrialRecord, rows: Sequence[HistoryRow], protocol: Protocol) -> Course:
+    """What early stopping would have gone by in a finished trial; rows: of its history."""
+    metric, name = METRICS[protocol.metric], f"val/{protocol.metric}"
+    val = [metric.score(row[name]) for row in rows if row.get(name) is not None]
+    if protocol.epoch == "selected":
+        val = np.maximum.accumulate(val).tolist()
+    each = (trial.result or {}).get("passes", 0) / max(len(rows), 1)  # rows of 0.1 have none
+    passes = [row.get("passes", each * (i + 1)) for i, row in enumerate(rows)]
+    epochs = len(rows)
+    if trial.state == "diverged":  # before its last one
+        phases = [Phase.model_validate(phase) for phase in trial.spec["phases"]]
+        epochs = sum(phase_epochs(phase, protocol) for phase in phases)
+    return Course(tuple(val), tuple(map(float, passes)), epochs)
 
 
 def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:

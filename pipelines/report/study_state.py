@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipelines.metrics import shown_beside
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import plan
 from pipelines.provenance import origin
-from pipelines.report.records import record_of
+from pipelines.report.records import course_of, record_of
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study, parse_study
@@ -37,6 +37,7 @@ class StudyState:
     trials: by their keys.
     planner: has given every finished trial its roles, as far as the study has come.
     damaged: files that are gone or not as they were written, and what becomes of it.
+    ledger: where the histories are that `results` reads; without it nothing is known of them.
     """
 
     study: Study
@@ -44,6 +45,7 @@ class StudyState:
     trials: dict[str, TrialRecord]
     planner: Planner
     damaged: Damaged = field(default_factory=dict)
+    ledger: Ledger | None = None
 
     @cached_property
     def records_in(self) -> dict[str, list[Record]]:
@@ -108,12 +110,30 @@ class StudyState:
         from pipelines.analysis.results import summarise
         from pipelines.analysis.scenarios import summarise_scenarios
 
-        results = summarise(self.records, self.info, self.provenance())
-        if len(self.records_in) == 1:
+        records_in = self._with_courses()
+        results = summarise(records_in[""], self.info, self.provenance())
+        if len(records_in) == 1:
             return results
-        results["scenarios"] = summarise_scenarios(self.records_in, self.info)
+        results["scenarios"] = summarise_scenarios(records_in, self.info)
         results["headline"] = headline(results)
         return results
+
+    def _with_courses(self) -> dict[str, list[Record]]:
+        """The records, those of searches with how the trials went: their histories are read."""
+        protocols, arms = self.study.protocols, self.planner.arms
+        every = [r for records in self.records_in.values() for r in records]
+        searched = {r.key for r in every if r.role == "search" and arms[r.arm].tuned}
+        trials = [self.trials[key] for key in sorted(searched)]
+        histories = self.ledger.histories(trials) if self.ledger else {}
+        return {
+            scenario: [
+                replace(r, course=course_of(self.trials[r.key], rows, protocols[scenario]))
+                if r.role == "search" and (rows := histories.get(r.key))
+                else r
+                for r in records
+            ]
+            for scenario, records in self.records_in.items()
+        }
 
     def best_arm(self) -> str | None:
         """The arm with the highest mean val; one of which all runs collapsed only if all have."""
@@ -240,4 +260,4 @@ def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
     ledger, document, study = open_study(storage)
     trials, damaged = ledger.contents()
     planner = plan(study, document["hash"], trials)
-    return ledger, StudyState(study, document, trials, planner, damaged)
+    return ledger, StudyState(study, document, trials, planner, damaged, ledger)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+from pipelines.analysis.estimate_schema import IntervalJson
 from pipelines.analysis.results_schema import (
     ArmResults,
     BreakEvenJson,
@@ -42,7 +43,7 @@ def number(metric: str, value: float | None, sign: str = "") -> str:
     return f"{shown.scale * value:{sign}.{1 if shown.in_points else 3}f}"
 
 
-def score(metric: str, estimate: EstimateJson) -> str:
+def score(metric: str, estimate: IntervalJson) -> str:
     """A mean with its 95 % interval for these test examples; says so where there is none."""
     if estimate["mean"] is None:
         return MISSING

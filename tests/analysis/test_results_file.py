@@ -13,7 +13,7 @@ from pipelines.analysis.results import summarise
 from pipelines.analysis.results_csv import to_csv
 from pipelines.analysis.results_schema import Results, ScenarioResults
 from pipelines.analysis.scenarios import summarise_scenarios
-from tests.support.synthetic_results import INFO, RECORDS, failed, info_with
+from tests.support.synthetic_results import INFO, RECORDS, failed, info_with, with_courses
 
 
 def assert_fits(value: Any, expected: Any, path: str) -> None:
@@ -49,6 +49,7 @@ def test_results_json_is_what_its_types_say(results):
     assert_fits(summarise(RECORDS, info_with(search="tpe")), Results, "results of tpe")
     scenarios = summarise_scenarios({"": RECORDS, "noise.rate=0.2": RECORDS}, INFO)
     assert_fits(scenarios, ScenarioResults, "scenarios")
+    assert_fits(summarise(with_courses(), INFO), Results, "results with early stopping")
 
 
 def test_two_runs_of_a_study_differ_only_in_cost_and_provenance(results):
@@ -71,6 +72,7 @@ def test_every_field_of_results_json_is_documented(results):
         arm["passes"],
         arm["trials"],
         arm["budget"],
+        arm["early_stopping"],
         arm["sensitivity"][0],
         results["cost"],
     ):

@@ -34,6 +34,7 @@ def results_of_a_pair(**changes: Any) -> Json:
         "unit": "repeats",
         "break_even": BREAK_EVEN,
         "break_even_halved_space": None,
+        "break_even_stopped": BREAK_EVEN | {"passes": 4000, "passes_low": 2000},
         "win_probability": [
             {"budget": b, "probability": 1 - b / 10, "by_repeat": [0.9 - b / 10, 1 - b / 10]}
             for b in range(6)
@@ -64,6 +65,8 @@ def test_the_row_of_a_pair_shows_its_numbers():
         "holm": "non-inferior (p = 0.020)",
         "break_even": "3 [1, > 5]",
         "passes": "12,000 [6,000, beyond]",
+        "stopped": "3 [1, > 5]",
+        "stopped_passes": "4,000 [2,000, beyond]",
         "halved": "–",
         "half": "0.80 (0.70–0.80)",  # half of 5 trials are 2
         "full": "0.50 (0.40–0.50)",

@@ -38,7 +38,7 @@ def numbers(page, column: int) -> list[float]:
 @needs_browser
 def test_every_figure_is_drawn(page):
     figures = page.locator("figure")
-    assert figures.count() == 13
+    assert figures.count() == 14
     for figure in figures.all():
         assert figure.locator(".plot .main-svg").count() >= 1
         assert figure.locator(".plot .plot .trace, .plot .hm, .plot .points").count() >= 1

@@ -27,6 +27,7 @@ FIGURES = (
     "memory",
     "scores",
     "budget",
+    "early_stopping",
     "hyperparameters",
     "parallel",
     "sensitivity",

@@ -6,7 +6,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from pipelines.analysis.results_schema import BudgetPoint
+from pipelines.analysis.budget_schema import BudgetPoint
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import (
     Drawing,

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 
-from pipelines.analysis.results_schema import IntervalJson
+from pipelines.analysis.estimate_schema import IntervalJson
 from pipelines.documents import Json
 from pipelines.kinds import KINDS
 
