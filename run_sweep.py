@@ -202,7 +202,7 @@ def trial(directory: Directory, key: str) -> None:
 
 @app.command()
 def best(directory: Directory, arm: Annotated[str | None, typer.Option()] = None) -> None:
-    """The chosen configuration as JSON, its checkpoint, and the lines that load it."""
+    """The chosen configuration as JSON, its checkpoint, and lines that load it and predict."""
     from pipelines.commands.best import show_best
 
     show_best(directory, arm)

@@ -3,7 +3,7 @@
     study  ledger  analysis       what is compared; what has run; pure statistics
     data  models  planning        examples and labels; networks; what runs next
     hypergradient  report         the look-ahead and its gradient; tables, figures, pages
-    training  suspects  tracking  one trial; wrong labels, ranked; W&B
+    training  suspects  tracking  prediction   one trial; wrong labels; W&B; models in use
     execution                     trials on this machine: job queue, worker, checks before a launch
     cluster                       Ray
     commands                      one file a command

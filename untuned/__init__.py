@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers; tests/untuned compares it wi
     from pipelines.analysis.record import Record
     from pipelines.errors import Interrupted, UserError
     from pipelines.models.classifier import Classifier
+    from pipelines.prediction.predictor import Predictor
     from pipelines.study.study_file import Study
     from untuned.own_loop import hypergradient, make_batch
     from untuned.studies import StudyResults, launch, load_study, open_study
@@ -52,6 +53,7 @@ _HOMES = {
     "pipelines.analysis.record": ("Record",),
     "pipelines.errors": ("Interrupted", "UserError"),
     "pipelines.models.classifier": ("Classifier",),
+    "pipelines.prediction.predictor": ("Predictor",),
     "pipelines.study.study_file": ("Study",),
     "untuned.own_loop": ("hypergradient", "make_batch"),
     "untuned.studies": ("StudyResults", "launch", "load_study", "open_study"),

@@ -22,7 +22,8 @@ from pipelines.commands.options import Options
 from pipelines.commands.which_study import storage_named, study_named
 from pipelines.documents import Json, flat
 from pipelines.errors import UserError
-from pipelines.models.classifier import Classifier, load_model, load_objective
+from pipelines.models.classifier import load_objective
+from pipelines.prediction.predictor import Predictor, load_predictor
 from pipelines.report.study_state import load_study_state
 from pipelines.study.study_file import Study, parse_study, with_absolute_paths
 from pipelines.study.validation import describe
@@ -170,9 +171,9 @@ class StudyResults:
             raise UserError(f"storage {self.storage!r}: trial {key!r} has no history")
         return DataFrame(histories[key])
 
-    def load_model(self, key: str) -> Classifier:
+    def load_model(self, key: str) -> Predictor:
         """The network of a completed final or default trial; see `untuned.load_model`."""
-        return load_model(self._model_file(key))
+        return load_predictor(self._model_file(key))
 
     def load_objective(self, key: str) -> Objective:
         """The objective of such a trial; see `untuned.load_objective`."""

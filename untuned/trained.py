@@ -8,19 +8,20 @@ from typing import BinaryIO
 from methods.objective import Objective
 from pipelines.errors import UserError
 from pipelines.models import classifier
-from pipelines.models.classifier import Classifier
+from pipelines.prediction.predictor import Predictor, load_predictor
 from pipelines.trial_documents import MODEL
 
 Source = str | Path | BinaryIO
 
 
-def load_model(source: Source) -> Classifier:
-    """The trained network in a trial's model.pt, with its normalisation, in eval mode on the CPU.
+def load_model(source: Source) -> Predictor:
+    """The trained model of a trial, in eval mode on the CPU.
 
-    It maps stored values x [B, ...] to logits [B, K]; `classes` names them. Stored are the features
-    of a table, and of images the bytes from 0 to 255 [B, C, H, W], as integers or as floats on the
-    same scale: an array of PIL's as it is, never one that was divided by 255 or normalised, which
-    the model refuses when it is called.
+    `predict` takes images (files, Pillow's, arrays of bytes) or a DataFrame as they are, and gives
+    names of classes; `probabilities` their probabilities. As a torch module it maps stored values
+    x [B, ...] to logits [B, K], which `classes` names: features after the conversion of a table,
+    and of images the bytes from 0 to 255 [B, C, H, W], as integers or as floats on the same scale,
+    never divided by 255 or normalised, which is refused.
 
     Args:
         source: the file, an open one, or a trial's directory.
@@ -28,7 +29,7 @@ def load_model(source: Source) -> Classifier:
     Raises:
         UserError: there is no model.
     """
-    return classifier.load_model(_model_file(source))
+    return load_predictor(_model_file(source))
 
 
 def load_objective(source: Source) -> Objective:

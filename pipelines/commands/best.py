@@ -6,12 +6,13 @@ import json
 import sys
 
 from pipelines.collapse import told
+from pipelines.data.sources import source_named
 from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import MODEL
 
 
 def show_best(storage: str, arm: str | None) -> None:
-    """The chosen configuration of an arm as JSON, where its model is, and how to load it.
+    """The chosen configuration of an arm as JSON, where its model is, and lines that predict.
 
     A model that has collapsed is chosen only where there is no other one, and is named as such.
     """
@@ -20,6 +21,9 @@ def show_best(storage: str, arm: str | None) -> None:
     trial = study_state.trials[chosen.key]
     assert trial.result is not None
     path = f"{storage}/trials/{chosen.key}/attempts/{trial.result['attempt']}/{MODEL}"
+    data = study_state.study.protocol.data
+    load = ["import untuned", f"model = untuned.load_model({path!r})"]
+    example = source_named(data.source).example(data)
     description = {
         "arm": chosen.arm,
         "chosen_by": "val",
@@ -29,10 +33,8 @@ def show_best(storage: str, arm: str | None) -> None:
         "phases": trial.spec["phases"],
         "trial": chosen.key,
         "checkpoint": path,
-        "load": [
-            "import untuned",
-            f"model = untuned.load_model({path!r})",
-        ],
+        "load": load,
+        "predict": [*load, *example, "print(model.predict(inputs))"] if example else [],
     }
     print(json.dumps(description, indent=2))
     if chosen.collapsed:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import UserError, one_line
 from pipelines.study.column_rules import Kind, Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What people write into a cell of numbers that they do not know.
 EMPTY = {"", "?", "-", "--", ".", "na", "n/a", "#n/a", "nan", "null", "none"}
@@ -24,7 +26,6 @@ WORDS = {"yes": 1.0, "y": 1.0, "true": 1.0, "t": 1.0, "1": 1.0} | {
 }
 UNKNOWN = -1.0  # a category that was not in the table
 LISTED = 8  # values that a message names
-EPOCH, DAY = pd.Timestamp(0, tz="UTC"), pd.Timedelta(days=1)
 
 Floats = NDArray[np.float32]
 
@@ -104,7 +105,7 @@ def _numbers(column: Column, cells: pd.Series, origin: str) -> Floats:
 
 def as_numbers(cells: pd.Series) -> NDArray[np.float64]:
     """Numbers [n]; nan where a cell is empty, infinite where it is no number."""
-    if pd.api.types.is_numeric_dtype(cells.dtype):  # of bool, too
+    if cells.dtype.kind in "iufb":
         return cells.to_numpy(np.float64, na_value=np.nan)
     return np.array([_number(cell) for cell in cells.tolist()], np.float64)
 
@@ -121,16 +122,19 @@ def _number(cell: Any) -> float:
 
 def as_days(cells: pd.Series, written: str | None = None) -> NDArray[np.float64]:
     """Days [n] since 1970, UTC; nan where a cell is empty, infinite where it is no date."""
-    if pd.api.types.is_numeric_dtype(cells.dtype):  # a number of what, is nowhere said
+    import pandas as pd  # slow to import, and most workers need none of it
+
+    if cells.dtype.kind in "iufb":  # a number of what, is nowhere said
         return np.where(cells.isna(), np.nan, np.inf)
-    if not pd.api.types.is_datetime64_any_dtype(cells.dtype):
+    if cells.dtype.kind != "M":
         plain = [c.strip() or None if isinstance(c, str) else c for c in cells.tolist()]
         cells = pd.Series(plain, dtype=object)
     try:
         times = pd.to_datetime(cells, utc=True, errors="coerce", format=written or "ISO8601")
     except ValueError as error:
         raise UserError(f"date {written!r}: {one_line(error)}") from None
-    days = ((times - EPOCH) / DAY).to_numpy(np.float64, na_value=np.nan)
+    epoch, day = pd.Timestamp(0, tz="UTC"), pd.Timedelta(days=1)
+    days = ((times - epoch) / day).to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isnan(days) & ~cells.isna().to_numpy(), np.inf, days)
 
 
@@ -148,12 +152,9 @@ def _text(cell: Any) -> str | None:
 
 
 def _is_empty(cell: Any) -> bool:
-    return (
-        cell is None
-        or cell is pd.NaT
-        or cell is pd.NA
-        or (isinstance(cell, float) and math.isnan(cell))
-    )
+    if cell is None or type(cell).__name__ in ("NaTType", "NAType"):
+        return True
+    return isinstance(cell, float) and math.isnan(cell)
 
 
 def _coded(

@@ -11,15 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from pipelines.data.columns import Column, Floats
 from pipelines.documents import Json
+
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
 
 MOST_VALUES = 50  # of a category, that get a feature each: the most frequent ones
 BLOCK = 10_000  # rows that are converted at once
@@ -42,6 +42,8 @@ class Conversion:
         filled = _places(columns, "impute", "boolean", "date", "ordinal")
         medians: list[float] = []
         if filled:
+            from sklearn.impute import SimpleImputer  # takes a second, and most data has no use
+
             imputer = SimpleImputer(strategy="median", keep_empty_features=True)
             medians = np.asarray(imputer.fit(rows[:, filled]).statistics_).tolist()
         flagged = [place for place in filled if np.isnan(rows[:, place]).any()]
@@ -64,6 +66,10 @@ class Conversion:
 
     @cached_property
     def _transformer(self) -> ColumnTransformer:
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import MissingIndicator, SimpleImputer
+        from sklearn.preprocessing import OneHotEncoder
+
         columns = self.columns
         filled = _places(columns, "impute", "boolean", "date", "ordinal")
         known = [[math.nan if v is None else v for v in c] for c in self.learned["categories"]]

@@ -67,8 +67,7 @@ def read_header(path: Path) -> Header:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
             raise Unreadable("no regular file")
         with Image.open(path, formats=_formats()) as image:
-            if image.mode[0] in "IF":
-                raise Unreadable(f"mode {image.mode}, where 8 bits per channel are needed")
+            _check_depth(image)
             orientation, (width, height) = _orientation(image), image.size
             size = (height, width) if orientation in ON_THE_SIDE else (width, height)
             return Header(size, image.mode, orientation in TURNED)
@@ -88,11 +87,35 @@ def read_pixels(path: Path, header: Header, mode: str, size: tuple[int, int]) ->
         with Image.open(path, formats=_formats()) as image:
             if image.format == "PNG":
                 check_png(path)
-            upright = ImageOps.exif_transpose(image) if header.turned else image
-            resized = upright.convert(mode).resize(size, Image.Resampling.BILINEAR)
-            return np.asarray(resized).reshape(size[1], size[0], -1).transpose(2, 0, 1)
+            return _pixels(image, header.turned, mode, size)
     except Exception as error:
         raise _unreadable(error) from None
+
+
+def decode(image: Image.Image, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The same of an image that Pillow has opened.
+
+    Raises:
+        Unreadable: it cannot be decoded, or has more than 8 bits per channel.
+    """
+    try:
+        _check_depth(image)
+        return _pixels(image, _orientation(image) in TURNED, mode, size)
+    except Exception as error:
+        raise _unreadable(error) from None
+
+
+def _pixels(
+    image: Image.Image, turned: bool, mode: str, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    upright = ImageOps.exif_transpose(image) if turned else image
+    resized = upright.convert(mode).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized).reshape(size[1], size[0], -1).transpose(2, 0, 1)
+
+
+def _check_depth(image: Image.Image) -> None:
+    if image.mode[0] in "IF":
+        raise Unreadable(f"mode {image.mode}, where 8 bits per channel are needed")
 
 
 @cache

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pipelines.data.columns import WORDS, as_days, as_numbers, texts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Names of columns that call a row something.
 IDENTIFIER = re.compile(r"(?i).*(?:^|[^a-z])(?:id|uuid|guid|key|number|nr|no)$|.*[a-z](?:Id|ID)$")
@@ -61,8 +63,11 @@ def propose(name: str, cells: pd.Series) -> Proposal:
 
 
 def _as_boolean(cells: pd.Series, values: Sequence[str], empty: int) -> Proposal | None:
-    plain = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells)
-    if plain or not {v.lower() for v in values} <= set(WORDS) or len(values) < 2:
+    if (
+        cells.dtype.kind in "iuf"
+        or not {v.lower() for v in values} <= set(WORDS)
+        or len(values) < 2
+    ):
         return None
     return Proposal("boolean", f"{_shown(values)}{_filled(empty, len(cells))}")
 

@@ -46,8 +46,9 @@ class Source:
     options: keys of `data` that it looks at beside those of every source. suffixes: of the files
     that `new` takes for this source; a folder is for the source whose path is one. files: all that
     it reads at a path; what is in the cache is decoded again when one of them changes. look: what
-    `new` asks it for first. cached: its content depends on nothing but path and options, so that it
-    is decoded once. decoding: raised where the same is decoded to more than before.
+    `new` asks it for first. example: lines of Python that give a few of the study's inputs the name
+    `inputs`, as a model takes them. cached: its content depends on nothing but path and options, so
+    that it is decoded once. decoding: raised where the same is decoded to more than before.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     suffixes: tuple[str, ...] = ()
     files: Callable[[Path], list[Path]] = lambda path: [path]
     look: Callable[[Data], FirstLook] = lambda _: FirstLook()
+    example: Callable[[Data], list[str]] = lambda _: []
     cached: bool = True
     decoding: int = 1
 

@@ -40,14 +40,24 @@ class Classifier(nn.Module):
         Raises:
             UserError: x are images on another scale.
         """
-        if self.mean.dim() == 3 and x.dtype != torch.uint8:
-            self._check_scale(x)
-        logits = self.network((x.float() - self.mean) / self.std)
+        self.check_scale(x)
+        logits = self.network(self.normalise(x))
         if isinstance(self.network, Ensemble):
             return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])
         return logits
 
-    def _check_scale(self, x: Tensor) -> None:
+    def normalise(self, x: Tensor) -> Tensor:
+        """Stored values x [B, ...] as the network takes them."""
+        return (x.float() - self.mean) / self.std
+
+    def check_scale(self, x: Tensor) -> None:
+        """Are stored values on the scale of bytes, where they are images?
+
+        Raises:
+            UserError: they are not.
+        """
+        if self.mean.dim() != 3 or x.dtype == torch.uint8:
+            return
         if torch.compiler.is_compiling() or not x.numel():
             return  # a graph cannot ask for values
         low, high = (value.item() for value in x.detach().aminmax())
@@ -63,10 +73,8 @@ class Classifier(nn.Module):
 
 def load_model(file: str | Path | BinaryIO) -> Classifier:
     """The classifier in a trial's model.pt, in eval mode, on the CPU."""
-    saved = _saved(file)
-    network = _network(saved)
-    network.load_state_dict(saved["weights"])
-    return Classifier(network, saved["mean"], saved["std"], saved["classes"]).eval()
+    saved = read_model(file)
+    return Classifier(network_of(saved), saved["mean"], saved["std"], saved["classes"]).eval()
 
 
 def load_objective(file: str | Path | BinaryIO) -> Objective:
@@ -77,16 +85,28 @@ def load_objective(file: str | Path | BinaryIO) -> Objective:
     Raises:
         UserError: the file was written before objectives were saved, or the class is not there.
     """
-    saved = _saved(file)
-    stored = saved.get("objective")
-    if stored is None:
+    saved = read_model(file)
+    if saved.get("objective") is None:
         name = f"{str(file)!r}: it" if isinstance(file, str | Path) else "the file"
         raise UserError(f"{name} was written by a version that saved no objective with the model")
+    return objective_of(saved)
+
+
+def objective_of(saved: Json) -> Objective:
+    """The objective in the content of a model.pt, which has one."""
+    stored = saved["objective"]
     objective = build_method(importable(stored["method"]), stored["hyperparameters"])
     if stored["labels"] is not None:
         objective.bind(_phase_info(saved, needs_features=objective.needs_features))
     objective.load_state_dict(stored["state"])
     return objective
+
+
+def network_of(saved: Json) -> nn.Module:
+    """The trained network in the content of a model.pt."""
+    network = _network(saved)
+    network.load_state_dict(saved["weights"])
+    return network
 
 
 def _network(saved: Json) -> nn.Module:
@@ -107,8 +127,12 @@ def _phase_info(saved: Json, needs_features: bool) -> PhaseInfo:
     )
 
 
-def _saved(file: str | Path | BinaryIO) -> Json:
-    """A model.pt; modules of the study's own are from now on found where the study has them."""
+def read_model(file: str | Path | BinaryIO) -> Json:
+    """The content of a model.pt; the study's own modules are from now on found where it has them.
+
+    Raises:
+        UserError: it is none, or damaged.
+    """
     if isinstance(file, str | Path):
         with suppress(IndexError, OSError):  # it need not lie in a study's directory
             folder = Path(file).resolve().parents[4]

@@ -1,5 +1,6 @@
 """The command line, as a person uses it: from launch to best, and what mistakes look like."""
 
+import ast
 import json
 import os
 import subprocess
@@ -163,6 +164,14 @@ def test_best_gives_a_configuration_and_a_model_that_loads(finished, capsys):
     digits = load_digits()
     x = torch.from_numpy(digits.images[:, None].astype("uint8"))
     assert model(x).shape == (1797, 10) and model.classes == [str(k) for k in range(10)]
+
+
+def test_the_lines_that_best_prints_predict(finished, capsys):
+    run("best", finished)
+    lines = json.loads(capsys.readouterr().out)["predict"]
+    program = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert len(ast.literal_eval(done.stdout)) == 5  # names of classes
 
 
 def test_plan_tells_what_would_run(tmp_path, capsys):

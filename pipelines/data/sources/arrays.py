@@ -111,4 +111,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
         return npy.read_array(file, allow_pickle=False)
 
 
-SOURCES = (Source("arrays", _read, path="file", suffixes=(".npz",)),)
+def _example(data: Data) -> list[str]:
+    return ["import numpy", f"inputs = numpy.load({str(data.path)!r})['x'][:5]"]
+
+
+SOURCES = (Source("arrays", _read, path="file", suffixes=(".npz",), example=_example),)

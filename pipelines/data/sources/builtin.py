@@ -18,4 +18,11 @@ def _digits(data: Data, folder: Path) -> Dataset:
     return make_dataset("digits", x.reshape(-1, 8, 8).astype(np.uint8), y)
 
 
-SOURCES = (Source("digits", _digits),)
+def _example(data: Data) -> list[str]:
+    return [
+        "from sklearn.datasets import load_digits",
+        "inputs = load_digits().images[:5].astype('uint8')",
+    ]
+
+
+SOURCES = (Source("digits", _digits, example=_example),)

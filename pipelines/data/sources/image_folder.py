@@ -221,6 +221,11 @@ def _allocate(data: Data, folder: Path, shape: tuple[int, ...]) -> NDArray[np.ui
     return x
 
 
+def _example(data: Data) -> list[str]:
+    assert data.path
+    return [f"inputs = [{str(image)!r}]" for image in _all_images(data.path)[:1]]
+
+
 SOURCES = (
     Source(
         "image_folder",
@@ -229,5 +234,6 @@ SOURCES = (
         options=("size", "skip_broken"),
         files=_all_images,
         look=_look,
+        example=_example,
     ),
 )

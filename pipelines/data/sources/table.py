@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
@@ -21,6 +21,9 @@ from pipelines.data.source import FirstLook, Source
 from pipelines.errors import UserError, one_line
 from pipelines.study.column_rules import rule_of
 from pipelines.study.protocol import Data
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT = (".csv", ".tsv")
 SUFFIXES = (*TEXT, ".parquet")
@@ -110,6 +113,8 @@ def _columns(data: Data) -> Columns:
 
 
 def _frame(columns: Columns) -> pd.DataFrame:
+    import pandas as pd  # slow to import, and tables of numbers need none of it
+
     return pd.DataFrame({name: column.to_pandas() for name, column in columns.items()})
 
 
@@ -231,6 +236,14 @@ def _labels(data: Data, column: pa.ChunkedArray) -> NDArray[np.generic]:
     return np.asarray(column.to_pylist())
 
 
+def _example(data: Data) -> list[str]:
+    path = str(data.path)
+    if data.encoding is None:
+        return [f"inputs = {path!r}"]
+    how = f"encoding={data.encoding!r}, sep=None, engine='python'"
+    return ["import pandas", f"inputs = pandas.read_csv({path!r}, {how})"]
+
+
 SOURCES = (
     Source(
         "table",
@@ -239,6 +252,7 @@ SOURCES = (
         options=("target", "drop", "columns", "encoding"),
         suffixes=SUFFIXES,
         look=_look,
+        example=_example,
         decoding=2,
     ),
 )

@@ -57,6 +57,14 @@ class TorchvisionSet:
         classes = getattr(parts[0], "classes", range(10))  # SVHN's are digits, and it names none
         return make_dataset(data.source, x, np.concatenate(labels), test=test, classes=classes)
 
+    def example(self, data: Data) -> list[str]:
+        """Lines that read a few images."""
+        root = str(data.path or "downloads")
+        return [
+            "import torchvision",
+            f"inputs = torchvision.datasets.{self.kind}({root!r}, download=True).data[:5]",
+        ]
+
 
 @contextmanager
 def _downloads_shown() -> Iterator[None]:
@@ -76,4 +84,6 @@ SETS = {
     "cifar100": TorchvisionSet("CIFAR100", channels_last=True),
     "svhn": TorchvisionSet("SVHN", ({"split": "train"}, {"split": "test"}), labels="labels"),
 }
-SOURCES = tuple(Source(name, one.read, path="download") for name, one in SETS.items())
+SOURCES = tuple(
+    Source(name, one.read, path="download", example=one.example) for name, one in SETS.items()
+)
