@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import torch
@@ -24,6 +25,7 @@ class Higher(MetaLearner):
         before: Parameters | None = None,
         taken: Taken | None = None,
         outputs: Outputs | None = None,
+        later: Sequence[Batch] = (),
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters."""
         import higher  # pyright: ignore[reportMissingImports]
@@ -48,6 +50,7 @@ class TorchOpt(MetaLearner):
         before: Parameters | None = None,
         taken: Taken | None = None,
         outputs: Outputs | None = None,
+        later: Sequence[Batch] = (),
     ) -> list[Tensor]:
         """The hypergradient, one tensor for each of the meta-parameters."""
         import torchopt  # pyright: ignore[reportMissingImports]

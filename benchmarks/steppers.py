@@ -16,7 +16,7 @@ from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
 from pipelines.study.training_spec import TrainingSpec
-from pipelines.training.cuda_graph import CapturedSteps
+from pipelines.training.cuda_graph import ROUNDED, CapturedSteps
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.recorder import recorder_for
@@ -109,8 +109,9 @@ class Stepper:
         kind = PEERS[case.peer] if case.peer else MetaLearner
         self.meta = kind(self.training.objective, self.training.network, how, trial.fast.fused)
         # A peer's step allocates and reads as it likes.
-        recorder = recorder_for(trial.device) if trial.fast.cuda_graph else None
-        self.captured_steps = CapturedSteps(recorder) if recorder and not case.peer else None
+        recorded = trial.fast.cuda_graph and not case.peer
+        recorder = recorder_for(trial.device) if recorded else None
+        self.captured_steps = CapturedSteps(recorder, ROUNDED) if recorder else None
         self.draws = _draws(self)
         self.passes = 0
 

@@ -101,7 +101,11 @@ def _graph(work: Work, place: Place) -> Work:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()
-    return graph.replay
+
+    def replay(_memory: Work = work) -> None:  # the graph reads what the work holds
+        graph.replay()
+
+    return replay
 
 
 def _beside(works: list[Work], place: Place) -> Work:

@@ -24,16 +24,17 @@ WORKS = (
     ("resnet32", "bfloat16", "mw_net"),
     ("mlp", "float32", "ce"),
 )
-AT_ONCE = (1, 2, 4, 8, 12)
-SECONDS = 2.0
+AT_ONCE = (1, 4, 12)
+SECONDS = 1.5
+PATIENCE = 60  # seconds for a process that may have died
 
 
 def sharing(mps: bool, place: Place) -> Iterator[Record]:
     """Steps per second of 1 to 12 processes, each a trial of its own."""
     at_once = AT_ONCE[:2] if place.tiny else AT_ONCE
-    with _multi_process_service(mps):
+    with multi_process_service(mps):
         context = multiprocessing.get_context("spawn")
-        line, barrier = context.SimpleQueue(), context.Barrier(at_once[-1])
+        line, barrier = context.Queue(), context.Barrier(at_once[-1])
         given = (place, at_once, line, barrier)
         workers = [context.Process(target=_work, args=(n, *given)) for n in range(at_once[-1])]
         for worker in workers:
@@ -41,12 +42,12 @@ def sharing(mps: bool, place: Place) -> Iterator[Record]:
         try:
             for model, precision, arm in WORKS:
                 for number in at_once:
-                    counts = [line.get() for _ in range(number)]
+                    counts = [line.get(timeout=PATIENCE) for _ in range(number)]
                     what = {"model": model, "precision": precision, "arm": arm, "mps": mps}
                     yield what | {"processes": number, "steps_per_second": sum(counts)}
         finally:
             for worker in workers:
-                worker.join(20)
+                worker.join(5)
                 worker.kill()
 
 
@@ -57,7 +58,7 @@ def _work(rank: int, place: Place, at_once: tuple[int, ...], line: Any, barrier:
         step = Stepper(Case(arm), make_trial(shape, arm, place.device), shape.batch)
         warm_up(step, place.device)
         for number in at_once:
-            barrier.wait(120)
+            barrier.wait(PATIENCE)
             if rank < number:
                 line.put(_steps_per_second(step, place))
 
@@ -74,7 +75,7 @@ def _steps_per_second(step: Stepper, place: Place) -> float:
 
 
 @contextmanager
-def _multi_process_service(wanted: bool) -> Iterator[None]:
+def multi_process_service(wanted: bool) -> Iterator[None]:
     """CUDA's MPS for the processes that start inside: their kernels run beside each other.
 
     Raises:

@@ -50,5 +50,5 @@ class OverParameterization(Objective):
             total = torch.stack(self._terms(outputs.logits, batch.y, uv)).sum() / len(losses)
             (slope,) = torch.autograd.grad(total, uv)
         rates = torch.full_like(slope, self.v_rate.value)
-        rates[:, 0] = self.u_rate.value
+        rates[:, 0].fill_(self.u_rate.value)
         remember(self.uv, batch.index, (uv - rates * slope).detach())

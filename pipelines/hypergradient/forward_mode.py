@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 #: Layers that are linear in their parameters: f(x, weight, bias, ...).
 LAYERS = (functional.linear, functional.conv1d, functional.conv2d, functional.conv3d)
+#: Layers whose parameters stay float32 under autocast.
+NORMS = (functional.batch_norm, functional.group_norm, functional.layer_norm)
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def forward_mode() -> Iterator[None]:
         torch.no_grad(),
         forward_ad.dual_level(),
         sdpa_kernel(SDPBackend.MATH),  # fused attention has no rule
-        _ConstantInputs(),
+        _Tangents(),
     ):
         yield
 
@@ -42,10 +44,12 @@ def _load_rules() -> None:
         importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
-class _ConstantInputs(TorchFunctionMode):
-    """The tangent of a layer whose input has none: the layer itself, at its parameters' tangents.
+class _Tangents(TorchFunctionMode):
+    """Tangents where PyTorch's rules waste work, or are of another type than their values.
 
-    PyTorch's rule adds the layer of a tensor of zeros: half as much again.
+    A layer whose input has no tangent: its tangent is the layer itself, at its parameters'
+    tangents; the rule adds the layer of a tensor of zeros, half as much again. Under autocast
+    BatchNorm's rule gives a float32 tangent to bfloat16 values where operators are watched.
     """
 
     def __torch_function__(
@@ -55,6 +59,8 @@ class _ConstantInputs(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        if func in NORMS and not _differentiating():
+            return _of_its_type(func(*args, **(kwargs or {})))
         if func not in LAYERS or kwargs or len(args) < 3 or _differentiating():
             return func(*args, **(kwargs or {}))
         x, weight, bias, *how = args
@@ -63,6 +69,13 @@ class _ConstantInputs(TorchFunctionMode):
             return func(*args)
         primals = (p if p is None else forward_ad.unpack_dual(p).primal for p in (weight, bias))
         return forward_ad.make_dual(func(x, *primals, *how), func(x, *tangents, *how))
+
+
+def _of_its_type(result: Tensor) -> Tensor:
+    value, tangent = forward_ad.unpack_dual(result)
+    if tangent is None or tangent.dtype == value.dtype:
+        return result
+    return forward_ad.make_dual(value, tangent.to(value.dtype))
 
 
 def _differentiating() -> bool:

@@ -30,7 +30,8 @@ from pipelines.training.snapshot import clone
 from pipelines.training.step_inputs import StepInputs
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
-TOLERANCE = 0.01  # of what a step changes
+#: Of what a step changes: in float32, and where factors are rounded to 8 or 10 bits.
+TOLERANCE, ROUNDED = 0.01, 0.05
 ELSEWHERE = "its state is not where it was; buffers change in place"
 NO_MEMORY = "there is not enough memory for a recording beside the steps"
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
@@ -98,8 +99,8 @@ class CapturedSteps:
     is given with each, since a cycle of references would keep the GPU's memory.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, tolerance: float = TOLERANCE) -> None:
+        self._recorder, self._tolerance = recorder, tolerance
         self._seen: dict[Kind, list[StepInputs]] = {}
         self._recordings: dict[Kind, Recording] = {}
         self._data_pointers: list[int] = []
@@ -181,7 +182,7 @@ class CapturedSteps:
             recording = self._record(steps, self._seen[len(step_inputs.rows), meta][-1], meta)
             step_output = recording(step_inputs)
             off = deviation(before, after, steps.state())
-            reason = None if off <= TOLERANCE else f"a replay is off by {off:.0%} of its step"
+            reason = None if off <= self._tolerance else f"a replay is off by {off:.0%} of its step"
         except torch.OutOfMemoryError:
             reason = NO_MEMORY
         except RuntimeError as error:

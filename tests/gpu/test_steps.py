@@ -28,7 +28,8 @@ def test_a_cuda_graph_does_what_the_steps_do(arm, meta, precision, cuda):
     (found, *_), training = run(spec, cuda)
     assert training.captured_steps.fallback_reason is None and training.captured_steps.replayed > 0
     for row, plain in zip(found[:2], expected[:2], strict=True):  # later, rounding has grown
-        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=0.02)
+        close = 0.02 if precision == "float32" else 0.1
+        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=close)
 
 
 def products(precision, cuda):
@@ -62,7 +63,7 @@ def test_a_trial_goes_on_from_its_snapshot(arm, cuda):
         assert row["train/loss"] == pytest.approx(uninterrupted["train/loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("how", [{}, {"step": "own"}, {"horizon": 2}, {"lookahead": "alternating"}])
+@pytest.mark.parametrize("how", [{}, {"step": "own"}, {"horizon": 2}])
 def test_forward_mode_is_double_backward_in_float64(how, cuda):
     from tests.training.test_every_hypergradient import Setting
 

@@ -55,15 +55,17 @@ def test_so_it_is_in_every_way_to_meta_learn(meta, recorder):
     assert found == expected
 
 
-def test_so_it_is_with_convolutions_crops_clipping_and_nesterov(recorder):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_so_it_is_with_convolutions_crops_clipping_and_nesterov(precision, recorder):
     spec = spec_of("l2rw")
-    spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip"})
+    spec = under(spec, {"model": {"name": "cnn"}, "augment": "crop_flip", "precision": precision})
     spec = under(spec, {"clip": 1.0, "nesterov": True, "epochs": 3}, "schedule")
     (expected, *_), _ = run(spec, fast=PLAIN)
     (found, *_), training = run(spec)
     assert training.captured_steps.replayed > 0
     for row, plain in zip(found, expected, strict=True):  # convolutions round by where memory lies
-        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=1e-3)
+        close = 1e-3 if precision == "float32" else 0.02
+        assert row["train/loss"] == pytest.approx(plain["train/loss"], rel=close)
 
 
 def test_a_trial_that_goes_on_records_anew(recorder):
