@@ -100,7 +100,7 @@ def finished(extended: Path) -> dict:
 
 @pytest.mark.slow
 def test_a_study_of_all_that_the_page_adds_runs(finished):
-    assert finished["missing"] == [line for line in finished["missing"] if "one search" in line]
+    assert finished["missing"] == [line for line in finished["missing"] if "1 search;" in line]
     for name in ("ce", "self_adaptive", "self_adaptive_plus_meta", "gce_warm"):
         assert finished["arms"][name]["trials"]["completed"] > 0
     assert finished["metric"] == "kappa"

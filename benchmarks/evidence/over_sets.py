@@ -20,12 +20,11 @@ from pipelines.analysis.intervals import (
     estimate,
     t_interval,
 )
-from pipelines.analysis.runs import Floats, Runs, all_equal, difference, repeat_means
+from pipelines.analysis.runs import MIN_UNITS, Floats, Runs, all_equal, difference, repeat_means
 from pipelines.analysis.words import claim_of
 
 #: Of a difference of two shares.
 SHARES = (-1.0, 1.0)
-FEWEST_SETS = 3  # of an interval for sets like these
 
 
 @dataclass(frozen=True)
@@ -73,15 +72,14 @@ def over_sets(
         return OverSets(nan, nan, nan, nan, nan, 0, 0)
     means = np.array([values.mean() for values in by_set])
     low, high = bounded(_these(by_set, resamples), bounds)
-    new = t_interval(means) if len(means) >= FEWEST_SETS else (nan, nan)
-    new_low, new_high = bounded(new, bounds)
+    new_low, new_high = bounded(t_interval(means), bounds)
     fewest = min(values.size for values in by_set)
     return OverSets(float(means.mean()), low, high, new_low, new_high, len(means), fewest)
 
 
 def _these(by_set: Sequence[Floats], resamples: int) -> tuple[float, float]:
-    spread = [values for values in by_set if values.size > 1]
-    if len(spread) < len(by_set) or all(all_equal(values) for values in by_set):
+    fewest = min(values.size for values in by_set)
+    if fewest < MIN_UNITS or all(all_equal(values) for values in by_set):
         return nan, nan
     gap = aggregate(by_set, margin=1.0, resamples=resamples).difference
     return gap.low, gap.high

@@ -96,7 +96,8 @@ class _Study:
         known = {n: g for n, g in gaps.items() if g["mean"] is not None and g["low"] is not None}
         if not known and len(self.arms) > 1:
             sentence = leader_sentence(self._named(best), self._score(best))
-            return Use(arm=best, best=best, gap=None, alike=[best], open=[], sentence=sentence)
+            return {"arm": best, "best": best, "gap": None, "alike": [best], "open": [],
+                    "decided": False, "sentence": sentence}  # fmt: skip
         near = [n for n, g in gaps.items() if g["mean"] is not None and g["mean"] >= -self.margin]
         alike = sorted([best, *near], key=self._simplicity)
         chosen = alike[0]
@@ -106,7 +107,15 @@ class _Study:
         sentence = use_sentence(
             self._named(chosen), self._score(chosen), gap, len(alike), open_arms, self._margin()
         )
-        return Use(arm=chosen, best=best, gap=gap, alike=alike, open=open_arms, sentence=sentence)
+        return {
+            "arm": chosen,
+            "best": best,
+            "gap": gap,
+            "alike": alike,
+            "decided": True,
+            "open": open_arms,
+            "sentence": sentence,
+        }
 
     def basis(self) -> str:
         """What the intervals speak of, by the score of the arm that leads on val."""

@@ -32,6 +32,8 @@ class Gap(TypedDict):
 class Use(TypedDict):
     """What to use: `arm`; `best` has the highest val, `gap` is what `arm` scores more than it.
 
+    `decided`: whether any arm can be compared with the best; else `arm` is what leads on val.
+
     `alike`: the arms that score within the margin of the best. `open`: simpler ones with a lower
     mean, of which it is not shown that they are worse by more than the margin.
     """
@@ -40,6 +42,7 @@ class Use(TypedDict):
     best: str
     gap: Gap | None
     alike: list[str]
+    decided: bool
     open: list[Gap]
     sentence: str
 

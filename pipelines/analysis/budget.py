@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.analysis.intervals import t_intervals
-from pipelines.analysis.runs import Floats
+from pipelines.analysis.runs import MIN_UNITS, Floats
 
 STEPS = 10  # of b* per random trial
 
@@ -19,8 +19,8 @@ STEPS = 10  # of b* per random trial
 class BreakEven:
     """Break-even budget b* with its interval; `largest` is B.
 
-    None as `budget` or as an end of the interval means beyond B. One search gives no interval:
-    `interval` is False then, and both ends are None.
+    None as `budget` or as an end of the interval means beyond B. Fewer than `MIN_UNITS` searches
+    give no interval: `interval` is False then, and both ends are None.
     """
 
     budget: float | None
@@ -101,7 +101,7 @@ def break_even(differences: ArrayLike) -> BreakEven:
     `differences` [R, B + 1], paired by repeat; b* is given to a tenth of a trial. The interval
     inverts the paired t test: it runs from the first budget not shown to be too small (high >= 0)
     to the first one shown to be enough (low > 0); none of those means "> B". A budget without
-    interval shows neither. A single repeat gives no interval.
+    interval shows neither.
 
     Why so: b* has no standard error to speak of. It is where a curve that flattens crosses a level,
     so it is skewed, and it may lie beyond B. A test at each budget needs nothing of b* itself.
@@ -111,7 +111,7 @@ def break_even(differences: ArrayLike) -> BreakEven:
     grid = np.arange(largest * STEPS + 1) / STEPS
     d = np.stack([np.interp(grid, np.arange(largest + 1), repeat) for repeat in whole])
     budget = _first(d.mean(axis=0) >= 0)
-    if len(d) < 2:
+    if len(d) < MIN_UNITS:
         return BreakEven(budget, None, None, False, largest)
     low, high = t_intervals(d)
     return BreakEven(budget, _first(~(high < 0)), _first(low > 0), True, largest)

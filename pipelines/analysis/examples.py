@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pipelines.analysis.record import EpochRule, Record
-from pipelines.analysis.runs import LEVEL, Floats, all_equal
+from pipelines.analysis.runs import LEVEL, MIN_UNITS, Floats, all_equal
 from pipelines.metrics import METRICS, confusion_matrix, unpack_hits
 
 Examples = Mapping[tuple[int, int], Floats]
@@ -80,10 +80,11 @@ def two_way_interval(values: Floats) -> tuple[float, float]:
     (Searle, Casella & McCulloch, "Variance Components", 1992, ch. 4), at Satterthwaite's degrees of
     freedom. It is never narrower than the t interval over repeats alone: few repeats tell little of
     their spread, and without this 91-96 % are covered, with it 94-97 % (benchmarks.coverage).
-    (nan, nan) with fewer than two of either, and where all repeats score alike.
+    (nan, nan) with fewer than `MIN_UNITS` repeats or two examples, and where all repeats score
+    alike.
     """
     repeats, n = values.shape if values.ndim == 2 else (0, 0)
-    if repeats < 2 or n < 2 or all_equal(values.mean(axis=1)):
+    if repeats < MIN_UNITS or n < 2 or all_equal(values.mean(axis=1)):
         return nan, nan
     rows, columns, mean = values.mean(axis=1), values.mean(axis=0), float(values.mean())
     of_repeats = n * float(rows.var(ddof=1))

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.runs import MIN_UNITS
 from pipelines.analysis.stopped_searches import StoppedSearches
+from pipelines.analysis.words import count
 
 
 def gaps(runs: ArmRuns, stopped: StoppedSearches | None, curves: bool) -> list[str]:
@@ -47,5 +49,5 @@ def _short_searches(runs: ArmRuns, curves: bool) -> Iterator[str]:
     retrained = any(True for _ in runs.in_role("curve"))
     if curves and retrained and (lost := runs.search.keys() - runs.curves()):
         yield f"budget curve lacks retrained runs in repeats {sorted(lost)}"
-    if len(runs.search) == 1:
-        yield "one search; interval not available"
+    if 0 < len(runs.search) < MIN_UNITS:
+        yield f"{count(len(runs.search), 'search')}; interval not available"

@@ -102,7 +102,7 @@ def break_even_sentence(tuned: str, untuned: str, b_star: BreakEvenJson) -> str:
 def _budget_interval(b_star: BreakEvenJson) -> str:
     """The interval of b*, whose ends may lie beyond the search."""
     if not b_star["interval"]:
-        return "one search; interval not available"
+        return f"{count(b_star['repeats'], 'search')}; interval not available"
     ends = (b_star["low"], b_star["high"])
     low, high = (f"> {b_star['largest']}" if end is None else f"{end:g}" for end in ends)
     return f"95 % interval {low} to {high}, {count(b_star['repeats'], 'repeat')}"

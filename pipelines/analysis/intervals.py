@@ -19,6 +19,7 @@ from pipelines.analysis.estimate_schema import Unit, Verdict
 from pipelines.analysis.examples import Examples, example_differences, new_examples_interval
 from pipelines.analysis.runs import (
     LEVEL,
+    MIN_UNITS,
     Floats,
     Runs,
     all_equal,
@@ -28,7 +29,6 @@ from pipelines.analysis.runs import (
 )
 
 POWER = 0.8
-MIN_UNITS = 3  # repeats from which on their spread foretells how many more are needed
 UNBOUNDED = (-inf, inf)
 
 
@@ -73,9 +73,10 @@ class Comparison:
 def t_interval(values: ArrayLike) -> tuple[float, float]:
     """Student's interval of the mean, m ± t_{n-1} s/√n.
 
-    (nan, nan) with fewer than two values, with one that is not finite, or where all are equal:
-    nothing then tells how much they vary. Three repeats are the default: a normal quantile or a
-    percentile bootstrap is far too narrow there, Student's t is about right (benchmarks.coverage).
+    (nan, nan) with fewer than `MIN_UNITS` values, with one that is not finite, or where all are
+    equal: nothing then tells how much they vary. Three repeats are the default: a normal quantile
+    or a percentile bootstrap is far too narrow there, Student's t is about right
+    (benchmarks.coverage).
     """
     low, high = t_intervals(np.asarray(values, dtype=float)[:, None])
     return float(low[0]), float(high[0])
@@ -93,7 +94,7 @@ def t_intervals(values: Floats) -> tuple[Floats, Floats]:
 
 def standard_errors(values: Floats) -> Floats:
     """s/√n of each column of values [n, k]; nan where `t_interval` is."""
-    if len(values) < 2:
+    if len(values) < MIN_UNITS:
         return np.full(values.shape[1], nan)
     known = np.isfinite(values).all(axis=0)
     shown = np.where(known, values, 0.0)
@@ -186,8 +187,8 @@ def compare(
 
     examples: of both. bounds: of a difference.
 
-    Estimand: the mean over data seeds (two repeats or more; t over the repeats' mean differences),
-    or, with a single repeat, the mean over run seeds on that one data seed.
+    Estimand: the mean over data seeds (t over the repeats' mean differences), or, with a single
+    repeat, the mean over run seeds on that one data seed.
     """
     pairs = difference(new, baseline)
     units = _units(list(by_repeat(pairs).values()))
@@ -211,7 +212,7 @@ def _judge(gap: Estimate, margin: float, error: float, freedom: float, units: in
     """
     outcome = verdict(gap.low, gap.high, margin)
     needed = None
-    if outcome == "inconclusive" and not isnan(error) and units >= MIN_UNITS:
+    if outcome == "inconclusive" and not isnan(error):
         needed = units_needed(gap.mean, error * sqrt(units), margin)
     return Comparison(
         difference=gap,
@@ -240,7 +241,7 @@ def aggregate(
     """One verdict over scenarios, each weighted alike, from a stratified bootstrap over repeats.
 
     Args:
-        differences: per scenario [R_c >= 2] the repeats' mean differences, not all equal.
+        differences: per scenario [R_c >= MIN_UNITS] the repeats' mean differences, not all equal.
         margin: of non-inferiority, in the score's units.
         resamples: of the bootstrap.
         seed: of its random numbers; the same seed gives the same verdict.

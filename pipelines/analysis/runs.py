@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95  # of every interval
+#: Units (repeats, or the run seeds of the only one) from which on there is an interval. Two give
+#: one of 25 standard errors: between a score's bounds mostly nothing, and where more, by luck.
+MIN_UNITS = 3
 Floats = NDArray[np.float64]
 Runs = Mapping[tuple[int, int], float]
 """Scores of runs by (repeat, index of the run seed); nan where a run failed."""

@@ -14,7 +14,7 @@ from pipelines.analysis.results_schema import (
     ScenarioResults,
     Transfer,
 )
-from pipelines.analysis.runs import Floats, all_equal
+from pipelines.analysis.runs import MIN_UNITS, Floats, all_equal
 from pipelines.analysis.tunability import transfer_regret
 from pipelines.documents import Json
 
@@ -33,12 +33,12 @@ def summarise_scenarios(
 
 
 def _aggregates(results: Sequence[Results], margin: float) -> list[ComparedArms]:
-    """A verdict for each pair that has two repeats or more in every scenario."""
+    """A verdict for each pair that has repeats enough in every scenario."""
     rows: list[ComparedArms] = []
     for pairs in zip(*(r["pairs"] for r in results), strict=True):
         differences = [[d for d in pair["by_repeat"] if d is not None] for pair in pairs]
         finite = all(None not in pair["by_repeat"] for pair in pairs)
-        if finite and all(len(d) > 1 and not all_equal(d) for d in differences):
+        if finite and all(len(d) >= MIN_UNITS and not all_equal(d) for d in differences):
             rows.append(
                 {
                     "tuned": pairs[0]["tuned"],

@@ -66,7 +66,7 @@ def interval_told(estimate: EstimateJson) -> tuple[float | None, float | None, S
 def basis_sentence(scope: Scope, repeats: int) -> str:
     """What the intervals of an answer are, and what they speak of."""
     if scope == "none":
-        return f"{count(repeats, 'repeat')} with too few runs for intervals."
+        return f"{count(repeats, 'repeat')}, too few for intervals."
     over = f"over {repeats} repeats"
     if repeats == 1:
         over = "over the run seeds of one repeat, so of this data seed and this search alone"
@@ -149,10 +149,19 @@ def tuning_sentence(name: str, gap: Gap, default_won: int, searches: int) -> str
 
 def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], cost: str) -> str:
     """What the self-tuning arm buys over each opponent; titles: theirs."""
-    clauses = [
-        f"{AGAINST[gap['claim']].format(over=over)}: {gap['text']}"
-        for gap, over in zip(gaps, titles, strict=True)
-    ]
+    pairs = list(zip(gaps, titles, strict=True))
+    if gaps and all(gap["claim"] == "no interval" for gap in gaps):
+        sizes = "; ".join(f"{bare(gap)} over {over}" for gap, over in pairs)
+        verdict = f"not yet comparable, {TOO_FEW}: {sizes}"
+    else:
+        clauses = [
+            f"{AGAINST[gap['claim']].format(over=over)}: {gap['text']}" for gap, over in pairs
+        ]
+        verdict = "; ".join(clauses) or "compared with nothing"
     paid = f"A run costs {cost}." if cost else ""
-    told = f"Self-tuning {name} is {'; '.join(clauses) or 'compared with nothing'}. {paid}"
-    return told.rstrip()
+    return f"Self-tuning {name} is {verdict}. {paid}".rstrip()
+
+
+def bare(gap: Gap) -> str:
+    """The text of a gap, without that it has no interval."""
+    return gap["text"].removesuffix(f", {TOO_FEW}")

@@ -15,7 +15,7 @@ from pipelines.analysis.results_schema import (
     ScenarioResults,
     WinProbability,
 )
-from pipelines.analysis.runs import LEVEL
+from pipelines.analysis.runs import LEVEL, MIN_UNITS
 from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, Cell, Column, break_even, number
 
@@ -222,7 +222,7 @@ def aggregate(results: Results, scenarios: ScenarioResults | None) -> Comparison
     if scenarios is None:
         return Comparisons("aggregate", title, "Left out: the study has no axes.")
     if not scenarios["aggregate"]:
-        why = "no pair has two repeats or more in every scenario"
+        why = f"no pair has {MIN_UNITS} repeats or more in every scenario"
         return Comparisons("aggregate", title, f"Left out: {why}.")
     columns = [
         UNTUNED,

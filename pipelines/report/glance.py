@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pipelines.analysis.answer_schema import Answer, Gap, SelfTuning
 from pipelines.analysis.results_schema import Results
-from pipelines.analysis.sentences import score_text
+from pipelines.analysis.runs import MIN_UNITS
+from pipelines.analysis.sentences import TOO_FEW, bare, interval_told, score_text
 from pipelines.analysis.words import count
 from pipelines.report.set_up import SetUp, duration
 
@@ -42,12 +43,20 @@ def _shorts(results: Results) -> list[str]:
     shorts = [NOTHING_YET] * 3
     if use:
         test = results["arms"][use["arm"]]["test"][results["selection"]["epoch"]]
-        shorts[0] = f"{use['arm']}: {score_text(results['metric'], test)}"
+        score = score_text(results["metric"], test)
+        undecided = f"undecided; {use['arm']} leads with {score.removesuffix(f' ({TOO_FEW})')}"
+        shorts[0] = f"{use['arm']}: {score}" if use["decided"] else undecided
     if tuning:
-        shorts[1] = f"{tuning['arm']}: {tuning['gain']['text']}"
+        shorts[1] = f"{tuning['arm']}: {_size(tuning['gain'])}"
     if own and own["gaps"]:
-        shorts[2] = f"{own['arm']}: {_hardest(own)['text']} over {_hardest(own)['over']}"
+        shorts[2] = f"{own['arm']}: {_size(_hardest(own), ' over ' + _hardest(own)['over'])}"
     return shorts
+
+
+def _size(gap: Gap, over: str = "") -> str:
+    """A gap in a few words; over: whom, in words."""
+    undecided = " (too few repeats)" if gap["claim"] == "no interval" else ""
+    return f"{bare(gap)}{over}{undecided}"
 
 
 def _hardest(own: SelfTuning) -> Gap:
@@ -67,14 +76,26 @@ def _trust(results: Results) -> Glance:
         "complete" if whole else f"{runs['done']} of {runs['planned']} runs"
     )
     basis = f"{count(final, 'final run')} in {count(repeats, 'repeat')} per arm"
-    few = " Few repeats give wide intervals." if repeats < 5 else ""
+    told = any(interval_told(test)[2] != "none" for test in tests)
     open_end = "" if whole else " The study is not finished: the answer may change."
     return Glance(
         TRUST,
         short,
-        f"{basis}; brackets are 95 % intervals; arms are chosen on val, never on test."
-        f"{few}{open_end}",
-        alarm=not whole or repeats < 2,
+        f"{basis}{_brackets(repeats, told)} Arms are chosen on val, never on test.{open_end}",
+        alarm=not whole or repeats < MIN_UNITS,
+    )
+
+
+def _brackets(repeats: int, told: bool) -> str:
+    """What intervals say with so many repeats; told: whether there are any."""
+    if repeats >= MIN_UNITS:
+        few = "; few repeats give wide ones" if repeats < 5 else ""
+        return f"; brackets are 95 % intervals{few}."
+    if told:
+        return "; brackets are 95 % intervals over its run seeds, and tell of this repeat alone."
+    return (
+        ": too few for intervals, so that nothing is shown to be better or worse; "
+        f"{MIN_UNITS} repeats give some."
     )
 
 

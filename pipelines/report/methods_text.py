@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.analysis.intervals import LEVEL
+from pipelines.analysis.runs import LEVEL, MIN_UNITS
 from pipelines.analysis.words import count, listed, title
 from pipelines.report.set_up import SetUp
 from pipelines.report.study_state import StudyState
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import method_class
+from pipelines.study.study_file import Request
 
 #: How a method's docstring names its source: Shu et al., "Meta-Weight-Net: …", NeurIPS 2019.
 SOURCE = re.compile(
@@ -100,12 +101,22 @@ def methods_tex(study_state: StudyState, made: SetUp) -> str:
         f"Search: {latex(made.search)}.",
         *(f"Search space of {latex(arm)}: {latex(space)}." for arm, space in made.spaces.items()),
         f"Score: {latex(made.scoring)}.",
-        f"Means are over {count(request.repeats, 'repeat')}; intervals are Student's at "
-        f"{LEVEL:.0%}".replace("%", r"\%")
-        + " over the means of the repeats.",
+        _intervals(request),
     ]
     head = "% From the study's report; methods.bib has what is cited.\n"
     return head + "\n".join(sentences) + "\n"
+
+
+def _intervals(request: Request) -> str:
+    """What means and intervals are over."""
+    units, over = request.repeats, "the means of the repeats"
+    means = f"Means are over {count(units, 'repeat')}"
+    if units == 1:
+        units, over = request.seeds, "the run seeds"
+        means += f" with {count(units, 'run seed')}"
+    if units < MIN_UNITS:
+        return f"{means}, too few for intervals."
+    return f"{means}; intervals are Student's at {100 * LEVEL:g}\\% over {over}."
 
 
 def methods_bib(study_state: StudyState) -> str:

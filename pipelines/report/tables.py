@@ -11,7 +11,7 @@ from pipelines.analysis.results_schema import (
     Results,
     TrialCounts,
 )
-from pipelines.analysis.words import with_interval
+from pipelines.analysis.words import count, with_interval
 from pipelines.metrics import METRICS
 
 MISSING = "–"
@@ -154,7 +154,8 @@ def break_even(b_star: BreakEvenJson | None) -> Cell:
         beyond if b_star[end] is None else f"{b_star[end]:g}" for end in ("budget", "low", "high")
     )
     if not b_star["interval"]:
-        return Cell(f"{value} (no interval: one search)", order)
+        searches = count(b_star["repeats"], "search")
+        return Cell(f"{value} (no interval: {searches})", order)
     return Cell(f"{value} [{low}, {high}]", order)
 
 
@@ -164,5 +165,6 @@ def selection_rule(results: Results) -> str:
     return (
         f"Configurations: {selection['rule']}; {selection['search']} search. Weights: of the "
         f"{selection['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
-        "over repeats; with one repeat over its run seeds, and then speaks of that data seed only."
+        "over repeats, from three on; with one repeat over its run seeds, and then speaks of that "
+        "data seed only."
     )

@@ -85,7 +85,7 @@ class TestBreakEven:
         assert interval(high - 0.1).low <= 0 < interval(high).low
 
     def test_lies_where_the_curve_crosses_between_two_budgets(self):
-        b_star = break_even([[-3, -1, 3], [-3.2, -1.2, 2.8]])
+        b_star = break_even([[-3, -1, 3], [-3.2, -1.2, 2.8], [-3.1, -1.1, 2.9]])
         assert b_star.budget == 1.3  # means -3.1, -1.1, 2.9: crosses at 1.275
 
     def test_never_reached(self):
@@ -98,9 +98,11 @@ class TestBreakEven:
         assert (b_star.budget, b_star.low, b_star.high) == (0, 0, 0)
         assert str(b_star) == "0: the default already does it"
 
-    def test_one_search_has_no_interval(self):
-        b_star = break_even([[-1.0, 0.5]])
+    @pytest.mark.parametrize("searches", [[[-1.0, 0.5]], [[-1.0, 0.6], [-1.0, 0.4]]])
+    def test_one_search_or_two_have_no_interval(self, searches):
+        b_star = break_even(searches)
         assert (b_star.budget, b_star.interval, str(b_star)) == (0.7, False, "0.7")
+        assert (b_star.low, b_star.high) == (None, None)
 
 
 def test_the_value_at_a_budget_between_two_is_that_of_either_by_chance():

@@ -23,19 +23,21 @@ def test_sets_count_alike_however_many_repeats_they_have():
 
 def test_the_interval_for_sets_like_these_is_students_over_their_means():
     means = [0.1, 0.2, 0.4, 0.1]
-    total = over_sets([runs([m - 0.01, m + 0.01]) for m in means])
+    total = over_sets([runs([m - 0.01, m, m + 0.01]) for m in means])
     expected = stats.t.interval(0.95, 3, np.mean(means), stats.sem(means))
     assert (total.new_low, total.new_high) == pytest.approx(expected)
     # These very sets are known much better.
     assert total.high - total.low < 0.2 * (total.new_high - total.new_low)
 
 
-def test_two_sets_are_no_sample_and_one_repeat_no_spread():
-    two = over_sets([runs([0.1, 0.2]), runs([0.3, 0.4])])
+def test_two_sets_are_no_sample_and_two_repeats_no_spread():
+    two = over_sets([runs([0.1, 0.15, 0.2]), runs([0.3, 0.35, 0.4])])
     assert isnan(two.new_low) and not isnan(two.low)
     assert two.claim(0.01) == "no interval" and two.claim_here(0.01) == "better"
     single = over_sets([runs([m]) for m in (0.1, 0.2, 0.3)])
     assert isnan(single.low) and not isnan(single.new_low)
+    fewer = over_sets([runs([0.1, 0.15, 0.2]), runs([0.3, 0.4]), runs([0.2, 0.3, 0.4])])
+    assert isnan(fewer.low) and not isnan(fewer.new_low)
     assert isnan(on_one_set(runs([0.1], spread=0.05)).low)
     assert over_sets([]).sets == 0 and over_sets([{}]).claim(0.01) == "no interval"
 

@@ -10,7 +10,12 @@ from pipelines.report.dashboard_server import DashboardServer
 from pipelines.report.pages import write_report
 from tests.conftest import small_study
 from tests.report.browser import CHROMIUM, PATIENCE, READY
-from tests.support.synthetic_ledger import ARMS_OF_ALL_KINDS, write_study
+from tests.support.synthetic_ledger import (
+    ARMS_OF_ALL_KINDS,
+    study_of_everything,
+    with_known_knobs,
+    write_study,
+)
 
 Serve = Callable[[Any], int]
 
@@ -36,10 +41,17 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> str:
     """The study's storage; its report is written."""
-    study = small_study(ARMS_OF_ALL_KINDS, trials=5, seeds=2)
+    study = small_study(ARMS_OF_ALL_KINDS, trials=3, repeats=3, seeds=2)
     storage = write_study(tmp_path_factory.mktemp("finished"), study)
     write_report(storage)
     return storage
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory) -> str:
+    """The storage of a study with axes and sensitivity runs, of known scores."""
+    storage = tmp_path_factory.mktemp("everything")
+    return write_study(storage, study_of_everything(), with_known_knobs)
 
 
 @pytest.fixture(scope="module")

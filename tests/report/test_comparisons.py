@@ -7,7 +7,6 @@ import pytest
 from pipelines.documents import Json
 from pipelines.report.comparisons import comparisons, controls, pairs, transfer
 from pipelines.report.study_state import load_study_state
-from tests.support.synthetic_ledger import study_of_everything, with_known_knobs, write_study
 
 ESTIMATE = {"mean": 0.02, "low": -0.005, "high": 0.045, "n": 6, "repeats": 3}
 BREAK_EVEN = {
@@ -19,6 +18,7 @@ BREAK_EVEN = {
     "passes": 12000,
     "passes_low": 6000,
     "passes_high": None,
+    "repeats": 3,
 }
 
 
@@ -107,11 +107,11 @@ def test_a_budget_beyond_the_search_sorts_last_and_has_no_passes():
 
 
 def test_one_search_gives_no_interval():
-    single = BREAK_EVEN | {"interval": False, "low": None}
+    single = BREAK_EVEN | {"interval": False, "low": None, "repeats": 1}
     wins = [{"budget": 0, "probability": 0.75, "by_repeat": [0.75]}]
     no_interval = ESTIMATE | {"low": None, "high": None}
     row = shown(results_of_a_pair(break_even=single, win_probability=wins, difference=no_interval))
-    assert row["break_even"] == "3 (no interval: one search)"
+    assert row["break_even"] == "3 (no interval: 1 search)"
     assert row["passes"] == "12,000"
     assert row["full"] == "0.75"
     assert row["difference"] == "+2.0 (no interval)"
@@ -133,9 +133,8 @@ def test_log_likelihoods_are_in_nats():
     assert table.rows[0]["difference"].text == "+0.020 [-0.005, +0.045]"
 
 
-def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
-    storage = write_study(tmp_path, study_of_everything(), with_known_knobs)
-    results = load_study_state(storage)[1].results()
+def test_every_table_of_a_study_with_axes_has_its_rows(everything):
+    results = load_study_state(everything)[1].results()
     tables = {table.name: table for table in comparisons(results)}
     for table in tables.values():
         assert table.about and all(row.keys() == {c.name for c in table.columns}
@@ -151,7 +150,7 @@ def test_every_table_of_a_study_with_axes_has_its_rows(tmp_path):
         rows = [*tables[name].rows, *tables[name].folded]
         assert means and sorted(row[key].order for row in rows) == sorted(means)
     row = tables["aggregate"].rows[0]
-    assert row["n"].text == "6 / 2"  # three scenarios of two repeats
+    assert row["n"].text == "9 / 3"  # three scenarios of three repeats
     first = tables["transfer"].rows[0]
     assert (first["from"].text, first["to"].text) == ("the study's own", "noise.rate=0.2")
 

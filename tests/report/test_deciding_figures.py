@@ -23,10 +23,10 @@ def test_the_cost_of_a_tuned_arm_counts_its_search(finished):
     results = load_study_state(finished)[1].results()
     (panel,) = figures_of(finished)["cost"].views["passes"]
     costs = {trace.name: trace.x[0] for trace in panel.data}
-    assert costs["gce"] == 3000 * 7  # default, 5 random trials, and the run
+    assert costs["gce"] == 3000 * 5  # default, 3 random trials, and the run
     assert costs["gce, default"] == 3000
     assert costs["l2rw"] == 9000
-    assert results["arms"]["gce"]["passes"]["search"] == 18000
+    assert results["arms"]["gce"]["passes"]["search"] == 12000
 
 
 def test_every_point_of_cost_against_score_has_its_name(finished):

@@ -65,7 +65,7 @@ def test_the_table_has_the_verdicts_arm_first_and_folds_the_others(finished):
     assert {row["arm"].text for row in table.folded} == others
     first, *_ = table.rows
     assert first["rule"].text == "halving, eta 3 from 1/9"
-    assert first["saved"].text == "67"  # of six trials of 12 epochs: 6 x 2 + 2 x 2 + 1 x 8 of 72
+    assert first["saved"].text == "58"  # of four trials of 12 epochs: 4 x 2 + 2 x 2 + 1 x 8 of 48
 
 
 def test_the_short_report_has_the_table_and_the_headline_the_sentence(finished):

@@ -19,8 +19,6 @@ from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import (
     figures_of,
-    study_of_everything,
-    with_known_knobs,
     write_study,
 )
 
@@ -84,11 +82,11 @@ def test_epochs_are_drawn_as_the_median_over_final_runs(finished):
     scores = sorted(rows[4]["val/accuracy"] for rows in runs)
     views = figures_of(finished)["epochs"].views
     (curve,) = named(views["all arms, by epochs"][0], "l2rw")
-    assert len(scores) == 4
+    assert len(scores) == 6
     assert curve.x[4] == 5
     (spent,) = named(views["all arms, by passes"][0], "l2rw")
     assert (spent.x[4], spent.y) == (5 * 750, curve.y)
-    assert curve.y[4] == pytest.approx(100 * (scores[1] + scores[2]) / 2, 1e-4)
+    assert curve.y[4] == pytest.approx(100 * (scores[2] + scores[3]) / 2, 1e-4)
 
 
 def test_corrupted_examples_are_drawn_by_what_becomes_of_them(finished):
@@ -117,8 +115,8 @@ def test_parallel_coordinates_run_from_the_low_to_the_high_end_of_each_range(fin
     assert all(0 <= y <= 1 for y in heights if y is not None)
     default = (0.7 - 0.05) / (1 - 0.05), math.log(10) / math.log(30)  # q; meta_repeat from 1 to 30
     pairs = list(pairwise(heights))
-    assert pairs.count((pytest.approx(default[0], 1e-4), pytest.approx(default[1], 1e-4))) == 2
-    assert heights.count(None) == 2 * 6  # one gap per line: repeats x (5 random trials, default)
+    assert pairs.count((pytest.approx(default[0], 1e-4), pytest.approx(default[1], 1e-4))) == 3
+    assert heights.count(None) == 3 * 4  # one gap per line: repeats x (3 random trials, default)
 
 
 def test_the_verdict_s_arms_come_first_with_the_span_of_their_runs(finished):
@@ -184,15 +182,8 @@ def test_of_many_classes_the_page_draws_those_with_the_most_errors(tmp_path, mon
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory) -> str:
-    """The storage of a study that has all of it."""
-    storage = tmp_path_factory.mktemp("everything")
-    return write_study(storage, study_of_everything(), with_known_knobs)
-
-
-@pytest.fixture(scope="module")
 def results(everything) -> dict[str, Any]:
-    """Its results."""
+    """The results of a study that has all of it."""
     return load_study_state(everything)[1].results()
 
 
@@ -228,11 +219,11 @@ def test_the_axes_of_a_study_are_drawn(results, drawn):
 def test_a_knob_s_scores_stand_against_its_factor_around_the_reference(drawn):
     panel, curve = curve_of(drawn["sensitivity"], "l2rw", "schedule.lr")
     assert curve.x == (0.25, 0.5, 1, 2, 4)
-    assert curve.y == pytest.approx([86.1, 88.1, 90.1, 88.1, 86.1])
+    assert curve.y == pytest.approx([86.2, 88.2, 90.2, 88.2, 86.2])
     assert curve.marker.symbol == ("circle", "circle", "star", "circle", "circle")
-    assert panel.title == "schedule.lr: worst 86.1, spread 4.0, gain +0.0"
-    # Two repeats 0.2 apart: half an interval is t(1) s/√2 = 12.706 * 0.2 / 2.
-    assert curve.error_y.array == pytest.approx([1.2706] * 5, rel=1e-4)
+    assert panel.title == "schedule.lr: worst 86.2, spread 4.0, gain +0.0"
+    # Three repeats 0.2 apart: half an interval is t(2) s/√3 = 4.30265 * 0.2 / √3.
+    assert curve.error_y.array == pytest.approx([0.49683] * 5, rel=1e-4)
 
 
 def test_all_knobs_of_an_arm_share_one_scale(drawn):
@@ -242,8 +233,8 @@ def test_all_knobs_of_an_arm_share_one_scale(drawn):
 
 def test_worst_cases_run_from_the_lowest_to_the_highest_mean(drawn):
     (panel,) = drawn["sensitivity"].views["worst cases"]
-    assert points_at(panel, "lines", "l2rw<br>schedule.lr") == pytest.approx([86.1, 90.1])
-    assert points_at(panel, "markers", "l2rw<br>schedule.lr") == pytest.approx([90.1])
+    assert points_at(panel, "lines", "l2rw<br>schedule.lr") == pytest.approx([86.2, 90.2])
+    assert points_at(panel, "markers", "l2rw<br>schedule.lr") == pytest.approx([90.2])
 
 
 def test_the_reference_of_a_tuned_arm_is_its_published_default(results, drawn):
@@ -258,7 +249,7 @@ def test_the_reference_of_a_tuned_arm_is_its_published_default(results, drawn):
 def test_a_knob_that_lets_runs_diverge_is_crossed(drawn):
     panel, curve = curve_of(drawn["sensitivity"], "gce_plus_meta", "schedule.lr")
     assert (curve.y[-1], curve.marker.symbol[-1]) == (0, "x")
-    assert curve.text[-1] == "0.2, 2 diverged"
+    assert curve.text[-1] == "0.2, 3 diverged"
     assert "worst 0.0" in panel.title
 
 

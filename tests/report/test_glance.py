@@ -1,5 +1,9 @@
 """The first screen: six questions with a short answer each."""
 
+import re
+
+import pytest
+
 from pipelines.report.glance import COST, TRUST, WRONG
 from pipelines.report.study_report import study_report
 from tests.conftest import small_study
@@ -19,8 +23,30 @@ def test_a_full_study_answers_six_questions(finished):
     assert tuning.startswith(f"{answer['tuning']}: ")
     worst = min(answer["self_tuning"]["gaps"], key=lambda gap: gap["mean"])
     assert own == f"{answer['self_tuning']['arm']}: {worst['text']} over {worst['over']}"
-    assert shown[TRUST] == "2 repeats, complete"
+    assert shown[TRUST] == "3 repeats, complete"
     assert shown[WRONG] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("repeats", "seeds", "told"),
+    [
+        (1, 2, "too few for intervals, so that nothing is shown"),
+        (1, 3, "over its run seeds, and tell of this repeat alone"),
+        (2, 3, "too few for intervals, so that nothing is shown"),
+        (3, 1, "brackets are 95 % intervals; few repeats give wide ones"),
+        (5, 1, "brackets are 95 % intervals."),
+    ],
+)
+def test_trust_says_what_the_intervals_rest_on(tmp_path, repeats, seeds, told):
+    study = small_study(("ce", "l2rw"), trials=0, repeats=repeats, seeds=seeds)
+    use, _, own, trust, *_ = study_report(write_study(tmp_path, study)).glance
+    assert trust.question == TRUST and told in trust.text and trust.alarm == (repeats < 3)
+    if "too few" in told:
+        assert re.fullmatch(r"undecided; l2rw leads with 9\d\.\d %", use.short)
+        assert re.fullmatch(r"l2rw: \+\d+\.\d points over ce \(too few repeats\)", own.short)
+    else:
+        assert re.match(r"l2rw: 9\d\.\d % \[", use.short)
+        assert re.fullmatch(r"l2rw: \+\d+\.\d points \[.*\] over ce", own.short)
 
 
 def test_a_study_that_has_just_begun_has_no_answer_yet(tmp_path):

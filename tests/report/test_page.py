@@ -12,8 +12,6 @@ from tests.report.browser import becomes, needs_browser
 from tests.support.synthetic_ledger import (
     completed,
     large_study,
-    study_of_everything,
-    with_known_knobs,
     write_study,
 )
 
@@ -119,10 +117,9 @@ def test_the_legend_hides_and_shows_arms(page):
 
 
 @needs_browser
-def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, tmp_path):
-    storage = write_study(tmp_path, study_of_everything(), with_known_knobs)
-    write_report(storage)
-    page = show(f"file://{storage}/report.html")
+def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, everything):
+    write_report(everything)
+    page = show(f"file://{everything}/report.html")
     for name in ("axes", "sensitivity", "hyperparameters"):
         assert page.locator(f"section[id$={name}] .plot .points").count() >= 1
     titles = page.locator("section[id$=hyperparameters] h4").all_text_contents()

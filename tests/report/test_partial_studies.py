@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipelines.report.pages import write_report
 from pipelines.report.study_report import study_report
@@ -54,9 +56,36 @@ def test_one_repeat_has_no_interval_of_the_break_even_budget(tmp_path):
     study = small_study(("ce", "gce_plus_meta", "l2rw"), repeats=1, seeds=3)
     storage = write_study(tmp_path, study)
     write_report(storage)
-    assert "(no interval: one search)" in read(storage, "report.md")
+    assert "(no interval: 1 search)" in read(storage, "report.md")
     (panel,) = figures_of(storage)["budget"].views["trials"]
     assert "gce_plus_meta" not in {trace.name for trace in panel.data if trace.fill}
+
+
+def test_two_repeats_have_no_interval_anywhere(tmp_path):
+    """Neither in what programs read, nor in what people do."""
+    storage = write_study(tmp_path, small_study(ARMS_OF_ALL_KINDS, seeds=2))
+    write_report(storage)
+    intervals = list(intervals_of(json.loads(read(storage, "results.json"))))
+    assert len(intervals) > 50 and set(intervals) == {(None, None)}
+    text = read(storage, "report.md")
+    assert "too few repeats" in text and "(no interval: 2 searches)" in text
+    assert not re.search(r"\d ± \d|\d \[[+-]?\d", text)
+    for name in ("budget", "gain"):
+        (panel,) = figures_of(storage)[name].views["trials"]
+        assert not any(trace.fill for trace in panel.data if trace.name == "gce_plus_meta")
+
+
+def intervals_of(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Both ends of every interval in a JSON document, for these examples and for new ones."""
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if isinstance(content, dict):
+        is_range = "log" in content  # of a search space
+        for low, high in () if is_range else (("low", "high"), ("new_low", "new_high")):
+            if low in content:
+                yield content[low], content[high]
+        for value in content.values():
+            yield from intervals_of(value)
 
 
 def test_without_a_tuned_arm_all_that_speaks_of_tuning_is_left_out(tmp_path):

@@ -76,7 +76,7 @@ def test_break_even_stands_beside_the_arms_it_is_about(finished):
     shown = {row["arm"].text: row["break_even"].text for row in rows(results)}
     end = pair["break_even"]["low"]
     assert shown[ours] == shown[theirs]
-    assert shown[ours].split(" [")[1].startswith(f"{'> 5' if end is None else end},")
+    assert shown[ours].split(" [")[1].startswith(f"{'> 3' if end is None else end},")
 
 
 def test_an_estimate_without_interval_says_so():

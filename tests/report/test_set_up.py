@@ -66,6 +66,21 @@ def test_all_that_is_cited_has_an_entry(report):
     assert "@misc{shu2020learning" in bib  # of 2020, without a venue
 
 
+@pytest.mark.parametrize(
+    ("repeats", "seeds", "told"),
+    [
+        (3, 2, r"3 repeats; intervals are Student's at 95\% over the means of the repeats"),
+        (2, 3, "2 repeats, too few for intervals"),
+        (1, 3, r"1 repeat with 3 run seeds; intervals are Student's at 95\% over the run seeds"),
+        (1, 1, "1 repeat with 1 run seed, too few for intervals"),
+    ],
+)
+def test_the_paragraph_tells_of_the_intervals_that_there_are(tmp_path, repeats, seeds, told):
+    study = small_study(("ce",), repeats=repeats, seeds=seeds)
+    report = study_report(write_study(tmp_path, study, limit=0))
+    assert f"Means are over {told}.\n" in methods_tex(report.study_state, report.set_up)
+
+
 def test_latex_sets_text_as_it_is():
     assert latex("a_b 40% {x} & \\ ~") == r"a\_b 40\% \{x\} \& \textbackslash{} \textasciitilde{}"
 

@@ -107,4 +107,4 @@ def test_trials_lead_to_their_runs_in_w_and_b_once_they_are_published(tmp_path):
 def test_the_documented_line_of_pandas_works(finished):
     table = pd.read_csv(io.StringIO(Path(finished, "trials.csv").read_text()))
     best = table[table.role == "search"].sort_values("val").groupby(["arm", "repeat"]).last()
-    assert len(best) == 3 * 2  # tuned arms x repeats
+    assert len(best) == 3 * 3  # tuned arms x repeats

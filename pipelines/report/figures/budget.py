@@ -43,9 +43,9 @@ def draw(inputs: FigureInputs) -> Drawing:
     searches = either(point["n"] for curve in curves.values() for point in curve)
     return Drawing(
         "Expected test score, retrained with a fresh run seed, of what a random search selects "
-        f"(n = {searches} searches), against what it costs; shaded: 95 % intervals, which one "
-        "search does not give. Level bands: arms without tuning. The legend shows and hides arms; "
-        "the verdict's two come first.",
+        f"(n = {searches} searches), against what it costs; shaded: 95 % intervals, which "
+        "fewer than three searches do not give. Level bands: arms without tuning. The legend shows "
+        "and hides arms; the verdict's two come first.",
         {unit: [_panel(inputs, curves, unit)] for unit in COST_AXES},
     )
 

@@ -57,8 +57,8 @@ def draw(inputs: FigureInputs) -> Drawing:
     return Drawing(
         "Share of each class's test examples by predicted class, mean over repeats "
         f"(n = {either(map(len, tested.values()))} final runs per arm), without interval; recall "
-        "is the share on the diagonal, and its difference has a 95 % interval over repeats, not "
-        f"adjusted for the number of classes.{left}",
+        "is the share on the diagonal, and its difference has a 95 % interval over repeats "
+        f"(from three on), not adjusted for the number of classes.{left}",
         views,
     )
 

@@ -48,7 +48,7 @@ def draw(inputs: FigureInputs) -> Drawing:
         "retrained with a fresh run seed, against what the search costs. Right: Spearman's rank "
         "correlation between val at an epoch and val at the last one, over the trials of a search: "
         "where it is low at a rung (dotted), good trials are stopped there. Shaded: 95 % intervals "
-        "over repeats, which one search does not give.",
+        "over repeats, which fewer than three searches do not give.",
         {name: [_curves(inputs, name, e), _ranks(inputs, name, e)] for name, e in entries.items()},
     )
 

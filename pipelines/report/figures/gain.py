@@ -59,9 +59,9 @@ def draw(inputs: FigureInputs) -> Drawing:
     return Drawing(
         f"Expected test score of what a random search selects, minus that of {untuned}, in the "
         f"same repeats (n = {either(gain.repeats for gain in gains)}). Below 0 tuning does not "
-        "make up for it. Shaded: 95 % intervals, which one search does not give; diamond: the "
-        "break-even budget b*, with its 95 % interval as a bar that ends with the search where "
-        "it lies beyond; dotted: the margin.",
+        "make up for it. Shaded: 95 % intervals, which fewer than three searches do not give; "
+        "diamond: the break-even budget b*, with its 95 % interval as a bar that ends with the "
+        "search where it lies beyond; dotted: the margin.",
         {unit: [_panel(inputs, untuned, gains, shown, unit)] for unit in COST_AXES},
     )
 
