@@ -192,6 +192,19 @@ def suspects(
     show_suspects(directory, arm, top, console)
 
 
+@app.command("optuna")
+def export_optuna(
+    directory: Directory,
+    file: Annotated[
+        Path | None, typer.Argument(help="SQLite (.db) or a journal (.log); default DIR/optuna.db")
+    ] = None,
+) -> None:
+    """Write an Optuna storage: a study per arm and repeat, for optuna-dashboard and the like."""
+    from pipelines.commands.optuna import export_to_optuna
+
+    export_to_optuna(directory, file, console)
+
+
 @app.command()
 def trial(directory: Directory, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""

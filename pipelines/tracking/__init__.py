@@ -1,4 +1,4 @@
-"""Weights & Biases: runs, rows, the workspace, and publication of a study.
+"""Weights & Biases: runs, rows, the workspace, and publication of a study; Optuna storages.
 
 May import: `report`, `analysis`, `ledger`.
 """

@@ -39,6 +39,7 @@ OF_STUDIES = (
     ("suspects",),
     ("best",),
     ("prune", "--models"),
+    ("optuna",),
     ("arms",),
 )
 
@@ -99,6 +100,12 @@ def test_a_trials_key_may_be_abbreviated(home, monkeypatch, capsys):
         (("suspects", "photos", "--arm", ""), "arm '' is not in this study"),
         (("suspects", "photos", "--top", "0"), "--top 0: must be at least 1"),
         (("suspects", "photos", "--top", "ten"), "--top 'ten': must be a valid integer"),
+        (
+            ("optuna", "photos", "x.txt"),
+            "FILE = 'x.txt': its name must end in .db, .sqlite, .sqlite3",
+        ),
+        (("optuna", "photos", "no/x.db"), "FILE = 'no/x.db': there is no directory 'no'"),
+        (("optuna", "photos", "\0.db"), r"file '\x00.db'"),
         (("dashboard", "photos", "--port", "70000"), "--port '70000': must be less than or equal"),
         (("dashboard", "photos", "--port", ""), "--port ''"),
         (("new", "", "--data", "file"), "study '.yaml'"),

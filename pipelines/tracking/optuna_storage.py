@@ -1,0 +1,196 @@
+"""A study as an Optuna storage: one Optuna study per arm and repeat, for the tools that read such.
+
+Everything in it is copied from the ledger, which stays the truth; nothing is read back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from math import isfinite
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.documents import Json
+from pipelines.errors import UserError
+from pipelines.ledger.record import TrialRecord
+from pipelines.metrics import METRICS
+from pipelines.planning.assignments import Search
+from pipelines.planning.suggestions import space_digest
+from pipelines.report.study_state import StudyState, load_study_state
+from pipelines.study.arms import Arm
+from pipelines.study.protocol import Protocol
+from pipelines.trial_documents import HistoryRow, Role
+
+DEFAULT_FILE = "optuna.db"  # beside the study's own files
+SQLITE, JOURNAL = (".db", ".sqlite", ".sqlite3"), (".journal", ".log")
+STATES = {
+    "planned": TrialState.WAITING,
+    "started": TrialState.RUNNING,
+    "failed": TrialState.FAIL,
+    "completed": TrialState.COMPLETE,
+    "diverged": TrialState.COMPLETE,  # a result: the worst score
+}
+
+
+def write_optuna_storage(location: str, file: Path | None = None) -> tuple[Path, int]:
+    """Write the study in a storage to an Optuna storage.
+
+    file: SQLite or a journal, by its suffix; it must not exist. By default `optuna.db` in the
+        study's directory, which is written anew each time.
+
+    Returns:
+        The file, and how many studies are in it.
+
+    Raises:
+        UserError: there is no study; or no such file can be written.
+    """
+    path = _checked(location, file)
+    ledger, state = load_study_state(location)
+    searches = _searches(state)
+    shown = [trial for trials in searches.values() for trial in trials.values()]
+    histories = ledger.histories(trial for trial in shown if trial.result is not None)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        with _optuna_storage(draft) as storage:
+            for search, trials in searches.items():
+                _write_search(storage, state, search, trials, histories)
+        partial = path.with_name(f".{path.name}.part")  # whoever has the old one open keeps it
+        shutil.copyfile(draft, partial)
+        os.replace(partial, path)
+    return path, len(searches)
+
+
+def _checked(location: str, file: Path | None) -> Path:
+    """Where to write."""
+    if file is None:
+        if "://" in location:
+            raise UserError(f"{location!r} is no directory: give a FILE to write to")
+        return Path(location) / DEFAULT_FILE
+    if file.suffix not in SQLITE + JOURNAL:
+        raise UserError(
+            f"FILE = {str(file)!r}: its name must end in {', '.join(SQLITE)} (SQLite), or in "
+            f"{' or '.join(JOURNAL)} (a journal)"
+        )
+    if file.exists():
+        raise UserError(f"FILE = {str(file)!r}: it exists; give a new name")
+    if not file.parent.is_dir():
+        raise UserError(f"FILE = {str(file)!r}: there is no directory {str(file.parent)!r}")
+    return file
+
+
+@contextmanager
+def _optuna_storage(path: Path) -> Iterator[BaseStorage]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if path.suffix in JOURNAL:
+        yield JournalStorage(JournalFileBackend(str(path)))
+        return
+    storage = RDBStorage(f"sqlite:///{path}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _searches(state: StudyState) -> dict[Search, dict[int, TrialRecord]]:
+    """What is shown of every arm and repeat, by index: its search, or without one its final runs.
+
+    In the order of the plan. An arm that trains on val has no score to show, and is left out.
+    """
+    arms, found = state.planner.arms, defaultdict[Search, dict[int, TrialRecord]](dict)
+    for assignment, spec in state.planner.assigned.items():  # all that has ended, in its roles
+        trial = state.trials.get(spec["key"])
+        unscored = trial is not None and trial.result is not None and trial.result["val"] is None
+        if trial and not unscored and assignment.role == _role(arms[assignment.arm]):
+            found[assignment.search][assignment.index] = trial
+    for trial in state.trials.values():
+        spec = trial.spec
+        arm = arms.get(spec["arm"])
+        wanted = arm and spec["role"] == _role(arm) and spec["space"] == space_digest(arm)
+        if wanted and trial.state in ("planned", "started"):
+            search = Search(spec["scenario"], spec["arm"], spec["repeat"])
+            found[search].setdefault(spec["index"], trial)
+    repeats = range(state.study.request.repeats)
+    places = product(state.planner.scenarios, repeats, arms)
+    order = [Search(scenario, arm, repeat) for scenario, repeat, arm in places]
+    return {search: dict(sorted(found[search].items())) for search in order if search in found}
+
+
+def _role(arm: Arm) -> Role:
+    return "search" if arm.tuned else "final"
+
+
+def _write_search(
+    storage: BaseStorage,
+    state: StudyState,
+    search: Search,
+    trials: Mapping[int, TrialRecord],
+    histories: Mapping[str, list[HistoryRow]],
+) -> None:
+    arm, protocol = state.planner.arms[search.arm], state.study.protocols[search.scenario]
+    names = [state.study.name, search.scenario, search.arm, f"repeat {search.repeat}"]
+    study = optuna.create_study(
+        storage=storage, study_name=" / ".join(filter(None, names)), direction="maximize"
+    )
+    described = {
+        "study": state.study.name,
+        "protocol": state.document["hash"],
+        "scenario": search.scenario,
+        "arm": search.arm,
+        "kind": arm.kind,
+        "about": arm.about,
+        "repeat": search.repeat,
+        "metric": protocol.metric,
+        "score": f"{METRICS[protocol.metric].label} on val, higher is better",
+    }
+    for name, value in described.items():
+        study.set_user_attr(name, value)
+    records = [r for r in state.records_in[search.scenario] if r.arm == search.arm]
+    retrained = ArmRuns(search.arm, records, protocol.epoch, protocol.metric).retrained
+    for index, trial in trials.items():
+        attributes = {"role": _role(arm), "index": index} | _attributes(trial)
+        if arm.tuned and (search.repeat, index) in retrained:
+            attributes["test_retrained"] = float(retrained[search.repeat, index].mean())
+        rows = histories.get(trial.key, ())
+        study.add_trial(_optuna_trial(trial, arm, protocol, rows, attributes))
+
+
+def _attributes(trial: TrialRecord) -> Json:
+    """User attributes of a trial, whatever it is for."""
+    spec, result = trial.spec, trial.result
+    attributes: Json = {"key": trial.key, "status": trial.state}
+    attributes |= {"data_seed": spec["data_seed"], "run_seed": spec["run_seed"]}
+    if result is not None:
+        attributes |= {"passes": result["passes"], "seconds": result["cost"]["seconds"]}
+        signs = result.get("collapse", {})
+        attributes |= {f"collapse/{sign}": epoch for sign, epoch in signs.items()}
+    return attributes
+
+
+def _optuna_trial(
+    trial: TrialRecord, arm: Arm, protocol: Protocol, rows: Sequence[HistoryRow], attributes: Json
+) -> FrozenTrial:
+    """One trial with its val per epoch; rows: of its history."""
+    result, score = trial.result, METRICS[protocol.metric].score
+    name = f"val/{protocol.metric}"
+    vals = {row["epoch"]: score(row[name]) for row in rows if row.get(name) is not None}
+    value = None if result is None or result["val"] is None else result["val"][protocol.epoch]
+    return create_trial(
+        state=STATES[trial.state],
+        value=value,
+        params=trial.spec["config"] if arm.tuned else {},
+        distributions=arm.space if arm.tuned else {},
+        user_attrs=attributes,
+        intermediate_values={epoch: val for epoch, val in vals.items() if isfinite(val)},
+    )
