@@ -5,6 +5,7 @@ Its choices follow from what the data is.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.commands.printing import print_line
-from pipelines.data.sources import SOURCES
+from pipelines.data.loading import read_source
+from pipelines.data.sources import SOURCES, source_named
 from pipelines.data.survey import Survey, summary, survey
 from pipelines.errors import UserError
 from pipelines.execution.preflight import check
-from pipelines.study.protocol import Data
+from pipelines.study.protocol import Data, LabelsFile
 from pipelines.study.study_file import NAME, load_study, studies
+from pipelines.study.validation import identity
 
 IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the small ones
 
 
 def make_study(
-    name: str, data: Path, labels: Path | None, options: dict[str, Any], console: Console
+    name: str, data: Path, files: dict[str, Any], options: dict[str, Any], console: Console
 ) -> None:
     """Write a study file for a person's own data, and show what was seen of it.
 
-    name, data, labels, options: see `new_study`.
+    name, data, options: see `new_study`; files: its `labels` and so on.
     """
-    file, seen = new_study(name, data, labels, **options)
+    file, seen = new_study(name, data, **files, **options)
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
@@ -54,8 +57,8 @@ def new_study(
 ) -> tuple[Path, Survey]:
     """Write a study file for the data at a path: a folder of images, an .npz file, a table.
 
-    name: of the study, or of the file to write. labels: a labels file. options: of the data's
-    source, as in a study file. Returns the file, and what was seen.
+    name: of the study, or of the file to write. labels: a labels file. options: as of `survey`.
+    Returns the file, and what was seen.
 
     Raises:
         UserError: the file exists, or the data cannot be used as it is.
@@ -93,7 +96,9 @@ def study_text(file: Path, seen: Survey) -> str:
         summary=summary(seen),
         path=_relative(seen.data.path, file),
         options=_options(seen.data),
-        labels=seen.data.labels and _relative(seen.data.labels.file, file),
+        labels=seen.data.labels and _labels_file(seen.data.labels, file),
+        trusted=seen.data.trusted and _labels_file(seen.data.trusted, file),
+        flat=not read_source(seen.data, source_named(seen.data.source)).classes,
         **choices(seen),
     )
 
@@ -104,6 +109,12 @@ def _options(data: Data) -> list[tuple[str, Any, str]]:
     values = [(name, getattr(data, name)) for name in options]
     fields = type(data).model_fields
     return [(name, v, fields[name].description or "") for name, v in values if v]
+
+
+def _labels_file(labels: LabelsFile, file: Path) -> str:
+    """A labels file as YAML on one line."""
+    values = identity(labels) | {"file": _relative(labels.file, file)}
+    return ", ".join(f"{name}: {json.dumps(value)}" for name, value in values.items())
 
 
 def _relative(path: Path | None, file: Path) -> str:
@@ -119,6 +130,9 @@ def choices(seen: Survey) -> dict[str, Any]:
     # A twentieth, or ten of each class; at most a tenth, and 1,000; one of each class at least.
     small = max(classes, min(max(10 * classes, n // 20), n // 10, 1000))
     test = None if seen.dataset.test is not None else max(classes, min(10_000, n // 5))
+    if seen.trusted is not None:  # then they are drawn from these alone: a quarter each, and half
+        small = max(classes, min(seen.trusted // 4, 1000))
+        test = None if test is None else max(classes, min(10_000, seen.trusted - 2 * small))
     left = n - 2 * small - (test or 0)
     batch = min(100, max(10, left // 10))
     model = _model(shape, left)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipelines.data.dataset import Dataset, preview
+from pipelines.data.delimited import delimiter_of, encoding_of
 from pipelines.data.paths import is_there
 from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import LabelsFile
+
+#: Names of columns that hold what is asked for, the likeliest first.
+LABELS = ("label", "labels", "class", "target", "category")
+LOOKED_AT = 100_000  # lines from which columns are guessed
 
 
 def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[int]]:
     """Rows of the data set that a labels file names, and the label it gives to each.
 
-    A path may leave out train/; a label may be the number of a class, unless that is a class's
-    name.
+    A path may leave out train/, and the ending of a file where that leaves no doubt; a label may be
+    the number of a class, unless that is a class's name.
 
     Raises:
         UserError: the file cannot be read, or a line of it names no example or no class.
     """
-    rows = {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
-    rows |= {name: row for row, name in enumerate(dataset.names)}
+    rows = _rows_by_name(dataset)
     number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = {str(number): number for number in range(len(dataset.classes))}
     codes |= {name: number for number, name in enumerate(dataset.classes)}
@@ -44,6 +48,20 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
     if not given:
         raise UserError(f"{labels.file}: names no example")
     return list(given), list(given.values())
+
+
+def classes_in(labels: LabelsFile) -> list[str]:
+    """The labels that occur in a file, sorted: classes of images that lie in no folders of such."""
+    return sorted({label for _, _, label in _lines(labels) if label})
+
+
+def _rows_by_name(dataset: Dataset) -> dict[str, int]:
+    """Rows by what a file may call them."""
+    stems = [name.rpartition(".")[0] for name in dataset.names]
+    number = Counter(stems)
+    rows = {stem: row for row, stem in enumerate(stems) if stem and number[stem] == 1}
+    rows |= {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
+    return rows | {name: row for row, name in enumerate(dataset.names)}
 
 
 def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
@@ -69,24 +87,86 @@ def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         if not is_there(file, "file"):  # and a named pipe would wait for ever
             raise UserError(f"{file}: is no file")
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)  # or an open quote swallows what follows it
+        encoding = encoding_of(file)
+        with file.open(newline="", encoding=encoding) as stream:
+            # Not strict, an open quote would swallow what follows it.
+            reader = csv.reader(stream, strict=True, delimiter=delimiter_of(file, encoding))
             for cells in reader:
                 yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read: {one_line(error)}") from None
 
 
-def guess_columns(file: Path) -> LabelsFile:
-    """A labels file whose label column is `label`, else the last one.
+# ---- what a person has not said
+
+
+def guess_columns(
+    file: Path, dataset: Dataset, path: str | None = None, label: str | None = None
+) -> LabelsFile:
+    """A labels file with the columns that name examples and hold labels.
+
+    file: of which other columns may hold anything. path, label: columns that a person has named.
 
     Raises:
-        UserError: the file cannot be read, or has no column `path` or none beside it.
+        UserError: the file cannot be read, or no column, or more than one, may be what is needed.
     """
-    _, columns = next(_records(file), (0, []))
-    others = [column for column in columns if column != "path"]
-    if "path" not in columns or not others:
+    lines = _records(file)
+    _, columns = next(lines, (0, []))
+    looked_at = [cells for (_, cells), _ in zip(lines, range(LOOKED_AT), strict=False) if cells]
+    values = {
+        name: {cells[place].strip() for cells in looked_at if place < len(cells)}
+        for place, name in enumerate(columns)
+    }
+    path = path or _guess_path(file, values, dataset)
+    others = {name: held for name, held in values.items() if name != path}
+    return LabelsFile(file=file, path=path, label=label or _guess_label(file, others, dataset))
+
+
+def _guess_path(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:
+    if "path" in values:
+        return "path"
+    rows = _rows_by_name(dataset)
+    naming = [
+        name
+        for name, held in values.items()
+        if held and all(PurePosixPath(value).as_posix() in rows for value in held)
+    ]
+    if not naming:
         raise UserError(
-            f"{file}: needs a column 'path' and one of labels; it has {preview(columns) or 'none'}"
+            f"{file}: needs a column that names examples, such as {dataset.names[0]!r}; it has "
+            f"{preview(values) or 'none'}"
         )
-    return LabelsFile(file=file, path="path", label="label" if "label" in others else others[-1])
+    return max(naming, key=lambda name: len(values[name]))
+
+
+def _guess_label(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:
+    """The column whose values are classes; of several one called so, or else the last."""
+    if not dataset.classes:  # then it says which classes there are
+        return _only(file, values, list(values))
+    numbers = {str(number) for number in range(len(dataset.classes))}
+    by_name = [name for name, held in values.items() if held and held <= set(dataset.classes)]
+    by_number = [n for n, held in values.items() if held and held <= {*dataset.classes, *numbers}]
+    fitting = by_name or by_number
+    if not fitting:
+        # The one that was meant has a wrong cell, which is told by who reads it.
+        return _only(file, values, list(values))
+    called = [name for name in fitting if _is_called_label(name)]
+    return "label" if "label" in fitting else (called or fitting)[-1]
+
+
+def _only(file: Path, values: dict[str, set[str]], names: Sequence[str]) -> str:
+    """The one column that may hold labels."""
+    # A constant tells no classes apart.
+    names = [name for name in names if len(values[name]) > 1 or len(names) == 1]
+    exact = [name for wanted in LABELS for name in names if name.lower() == wanted]
+    called = exact or [name for name in names if _is_called_label(name)]
+    if len(names) == 1 or called:
+        return (called or list(names))[0]
+    raise UserError(
+        f"{file}: which column has the labels? It has {preview(values) or 'none'}: "
+        "--label-column names it"
+    )
+
+
+def _is_called_label(name: str) -> bool:
+    return any(word in name.lower() for word in LABELS)

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pipelines.data.cache import cached
-from pipelines.data.dataset import Dataset
-from pipelines.data.labels_file import read_labels
+from pipelines.data.dataset import Dataset, preview
+from pipelines.data.labels_file import classes_in, read_labels
 from pipelines.data.paths import is_there
 from pipelines.data.source import COMMON, Source, cache_key
 from pipelines.data.sources import SOURCES, source_named
@@ -30,7 +30,7 @@ def load_dataset(data: Data) -> Dataset:
     """
     source = source_named(data.source)
     check_data(data, source)
-    dataset = read_source(data, source)
+    dataset = _with_classes(data, read_source(data, source))
     if data.labels:
         rows, labels = read_labels(data.labels, dataset)
         observed = dataset.observed.copy()
@@ -43,6 +43,27 @@ def load_dataset(data: Data) -> Dataset:
         verified = np.where(dataset.observed < 0, truth, dataset.observed)
         dataset = replace(dataset, truth=truth, observed=verified)
     return replace(dataset, fingerprint=_fingerprint(dataset))
+
+
+def _with_classes(data: Data, dataset: Dataset) -> Dataset:
+    """A data set whose source knows no labels, with those of the labels file, taken as true."""
+    if dataset.classes:
+        return dataset
+    if data.labels is None:
+        raise UserError(
+            f"{data.path}: its images lie in no folders named by their class: a CSV file must say "
+            "which class each has (new --labels FILE)"
+        )
+    dataset = replace(dataset, classes=classes_in(data.labels))
+    if len(dataset.classes) < 2:
+        raise UserError(
+            f"{data.labels.file}: column {data.labels.label!r} holds {preview(dataset.classes)}: "
+            "two classes are needed"
+        )
+    rows, labels = read_labels(data.labels, dataset)
+    truth = np.full(len(dataset.x), -1)
+    truth[rows] = labels
+    return replace(dataset, truth=truth)
 
 
 def read_source(data: Data, source: Source) -> Dataset:

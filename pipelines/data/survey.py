@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import guess_columns
-from pipelines.data.loading import check_data, load_dataset, told_if_unreadable
+from pipelines.data.loading import check_data, load_dataset, read_source, told_if_unreadable
 from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for
 from pipelines.errors import UserError
@@ -20,6 +21,7 @@ from pipelines.study.protocol import Data
 from pipelines.study.validation import describe
 
 FEWEST = 5  # examples of a class: one each for test, val and meta, and two to train on
+FEWEST_TRUSTED = 3  # of those that are verified, where not all are taken as true
 
 
 class Duplicates(NamedTuple):
@@ -40,7 +42,8 @@ class Survey:
 
     data: as a study file names it. look: what was seen before decoding. counts: examples of each
     class outside the source's own test set, by observed label [K]. relabelled: share of labels that
-    a labels file changes.
+    a labels file changes. trusted: examples outside the source's own test set whose label was
+    verified, where not all are taken as true.
     """
 
     data: Data
@@ -49,6 +52,7 @@ class Survey:
     counts: list[int]
     duplicates: Duplicates
     relabelled: float
+    trusted: int | None = None
 
     @property
     def imbalance(self) -> float:
@@ -56,10 +60,18 @@ class Survey:
         return max(self.counts) / min(self.counts)
 
 
-def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
+def survey(
+    path: Path,
+    labels: Path | None = None,
+    trusted: Path | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    **options: Any,
+) -> Survey:
     """Look at the data: all of it is read, and decoded into the cache.
 
-    labels: a labels file. options: of `data`, as far as a person has chosen them.
+    labels: a labels file. trusted: one of examples whose label was verified. path_column,
+    label_column: of the labels file, where a person has named them. options: of `data`, likewise.
 
     Raises:
         UserError: it cannot be read, or a class has too few examples.
@@ -71,27 +83,42 @@ def survey(path: Path, labels: Path | None = None, **options: Any) -> Survey:
         look = source.look(data)
     data = data.model_copy(update=look.options)
     if labels:
-        data = data.model_copy(update={"labels": guess_columns(labels)})
+        found = guess_columns(labels, read_source(data, source), path_column, label_column)
+        data = data.model_copy(update={"labels": found})
+    elif path_column or label_column:
+        raise UserError("--path-column and --label-column are of the file that --labels names")
     dataset = load_dataset(data)
-    ours = ~dataset.in_own_test
-    counts = {
-        kind: np.bincount(labels[ours & (labels >= 0)], minlength=len(dataset.classes))
-        for kind, labels in (("observed", dataset.observed), ("true", dataset.truth))
-    }
-    for kind, of_class in counts.items():
-        if of_class.min() < FEWEST:
-            raise UserError(
-                f"class {dataset.classes[of_class.argmin()]!r}: has {of_class.min()} examples by "
-                f"{kind} label; {FEWEST} are needed: collect more, merge it, or leave it out"
-            )
+    if trusted:
+        data = data.model_copy(update={"trusted": guess_columns(trusted, dataset)})
+        dataset = load_dataset(data)
+    ours, known = ~dataset.in_own_test, dataset.truth >= 0
+    observed = _counted(dataset, dataset.observed[ours], FEWEST, "observed")
+    fewest, kind = (FEWEST_TRUSTED, "trusted") if trusted else (FEWEST, "true")
+    true = _counted(dataset, dataset.truth[ours], fewest, kind)
     return Survey(
         data=data,
         dataset=dataset,
         look=look,
-        counts=counts["observed"].tolist(),
+        counts=observed,
+        trusted=sum(true) if trusted else None,
         duplicates=_duplicates(dataset),
-        relabelled=float((dataset.observed != dataset.truth)[ours].mean()),
+        relabelled=float((dataset.observed != dataset.truth)[ours & known].mean()),
     )
+
+
+def _counted(dataset: Dataset, labels: NDArray[np.int64], fewest: int, kind: str) -> list[int]:
+    """Examples of each class [K] by labels of a kind.
+
+    Raises:
+        UserError: a class has too few.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=len(dataset.classes))
+    if counts.min() < fewest:
+        raise UserError(
+            f"class {dataset.classes[counts.argmin()]!r}: has {counts.min()} examples by {kind} "
+            f"label; {fewest} are needed: collect more, merge it, or leave it out"
+        )
+    return counts.tolist()
 
 
 def _data(source: str, path: Path, options: dict[str, Any]) -> Data:
@@ -136,8 +163,14 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
     if dataset.left_out:
         number = len(dataset.left_out)
         lines.append(("broken", f"{number:,} left out: {preview(dataset.left_out)}"))
-    if seen.data.labels:
-        lines.append(("labels file", f"changes {seen.relabelled:.1%} of the labels"))
+    if file := seen.data.labels:
+        what = f"column {file.label!r}, of the examples in {file.path!r}"
+        if seen.trusted is None and seen.relabelled:
+            what += f", changes {seen.relabelled:.1%} of the labels"
+        lines.append(("labels file", what))
+    if seen.trusted is not None:
+        wrong = f"{seen.relabelled:.1%} of them had another label"
+        lines.append(("trusted", f"{seen.trusted:,} examples; {wrong}"))
     return lines
 
 

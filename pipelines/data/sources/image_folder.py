@@ -1,4 +1,4 @@
-"""A folder of images: CLASS/..., or train/CLASS/... beside test/CLASS/...."""
+"""A folder of images: CLASS/..., or train/CLASS/... beside test/CLASS/...; or images alone."""
 
 from __future__ import annotations
 
@@ -66,8 +66,16 @@ def _is_read(file: Path, part: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not hidden
 
 
+def _is_flat(part: Path) -> bool:
+    """Whether images lie in the folder itself, and none in folders of classes."""
+    directly = any(_is_read(file, part) for file in part.iterdir() if not file.is_dir())
+    return directly and not _classes(part)
+
+
 def _files(part: Path) -> list[Path]:
-    """The files in the class folders of a part."""
+    """The files in the class folders of a part; where there are none, those in it."""
+    if _is_flat(part):
+        return [file for file in part.iterdir() if not file.is_dir()]
     above = (part.resolve(),)
     return [file for name in _classes(part) for file in _files_below(part / name, above)]
 
@@ -117,21 +125,38 @@ def _read(data: Data, folder: Path) -> Dataset:
     if empty := set(parts) - set(part_of.values()):
         raise UserError(f"{min(empty)}: holds no images in folders named by their class")
     images, x = _decode(data, list(part_of), folder)
+    left_out = sorted(set(part_of) - set(images))
+    names = [image.relative_to(root).as_posix() for image in images]
+    dataset = _labelled(root, parts, part_of, images, x, names)
+    return replace(dataset, left_out=tuple(i.relative_to(root).as_posix() for i in left_out))
+
+
+def _labelled(
+    root: Path,
+    parts: list[Path],
+    part_of: dict[Path, Path],
+    images: list[Path],
+    x: NDArray[np.uint8],
+    names: list[str],
+) -> Dataset:
+    """Images with the classes that their folders are called by; none where they lie in none."""
+    if _is_flat(root):
+        nobody = np.full(len(images), -1)
+        dataset = make_dataset(str(root), x, nobody, classes=("0", "1"), names=names)
+        return replace(dataset, classes=[])  # a labels file will say
     labels = [image.relative_to(part_of[image]).parts[0] for image in images]
     in_test = np.array([part_of[image] != parts[0] for image in images])
     classes = _classes(parts[0])
     if empty := set(classes) - set(compress(labels, ~in_test)):
         raise UserError(f"{parts[0] / min(empty)}: holds no images")
-    dataset = make_dataset(
+    return make_dataset(
         str(root),
         x,
         labels,
         test=in_test if len(parts) > 1 else None,
         classes=classes,
-        names=[image.relative_to(root).as_posix() for image in images],
+        names=names,
     )
-    left_out = sorted(set(part_of) - set(images))
-    return replace(dataset, left_out=tuple(i.relative_to(root).as_posix() for i in left_out))
 
 
 def _decode(data: Data, paths: list[Path], folder: Path) -> tuple[list[Path], NDArray[np.uint8]]:
