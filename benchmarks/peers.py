@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
+from functools import cache
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -75,6 +76,11 @@ def _rate(step: Step) -> float:
 PEERS: dict[str, type[MetaLearner]] = {"higher": Higher, "torchopt": TorchOpt}
 
 
+@cache
 def installed(name: str) -> bool:
-    """Whether that library is there."""
-    return find_spec(name) is not None
+    """Whether that library, and what it needs, is there."""
+    try:
+        import_module(name)
+    except ImportError:
+        return False
+    return True

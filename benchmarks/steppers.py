@@ -16,7 +16,7 @@ from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Meta
 from pipelines.study.protocol import Protocol
 from pipelines.study.training_spec import TrainingSpec
-from pipelines.training.cuda_graph import ROUNDED, CapturedSteps
+from pipelines.training.cuda_graph import CapturedSteps
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.recorder import recorder_for
@@ -111,7 +111,9 @@ class Stepper:
         # A peer's step allocates and reads as it likes.
         recorded = trial.fast.cuda_graph and not case.peer
         recorder = recorder_for(trial.device) if recorded else None
-        self.captured_steps = CapturedSteps(recorder, ROUNDED) if recorder else None
+        self.captured_steps = (
+            CapturedSteps(recorder, trial.protocol.precision) if recorder else None
+        )
         self.draws = _draws(self)
         self.passes = 0
 

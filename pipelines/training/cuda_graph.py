@@ -30,8 +30,8 @@ from pipelines.training.snapshot import clone
 from pipelines.training.step_inputs import StepInputs
 
 WARM_UP = 3  # steps of each kind before it is recorded: allocators, kernels and optimizers settle
-#: Of what a step changes: in float32, and where factors are rounded to 8 or 10 bits.
-TOLERANCE, ROUNDED = 0.01, 0.05
+#: Of what a step changes, by precision: where products are rounded, other kernels round otherwise.
+TOLERANCE = {"float32": 0.01, "tfloat32": 0.05, "bfloat16": 0.05}
 ELSEWHERE = "its state is not where it was; buffers change in place"
 NO_MEMORY = "there is not enough memory for a recording beside the steps"
 Kind = tuple[int, bool]  # of step: examples, whether with a meta step
@@ -99,8 +99,8 @@ class CapturedSteps:
     is given with each, since a cycle of references would keep the GPU's memory.
     """
 
-    def __init__(self, recorder: Recorder, tolerance: float = TOLERANCE) -> None:
-        self._recorder, self._tolerance = recorder, tolerance
+    def __init__(self, recorder: Recorder, precision: str = "float32") -> None:
+        self._recorder, self._tolerance = recorder, TOLERANCE[precision]
         self._seen: dict[Kind, list[StepInputs]] = {}
         self._recordings: dict[Kind, Recording] = {}
         self._data_pointers: list[int] = []

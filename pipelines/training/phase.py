@@ -24,13 +24,7 @@ from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather, draw_crop_offsets
 from pipelines.training.clean_examples import CleanExamples
-from pipelines.training.cuda_graph import (
-    ROUNDED,
-    TOLERANCE,
-    CapturedSteps,
-    State,
-    StepOutput,
-)
+from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
 from pipelines.training.epoch_choices import EpochChoices
 from pipelines.training.fast_paths import FastPaths
@@ -95,8 +89,7 @@ class PhaseTraining:
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
         recorder = recorder_for(self.device) if fast.cuda_graph else None
-        tolerance = TOLERANCE if protocol.precision == "float32" else ROUNDED
-        self.captured_steps = CapturedSteps(recorder, tolerance) if recorder else None
+        self.captured_steps = CapturedSteps(recorder, protocol.precision) if recorder else None
 
     def epoch_inputs(self, epoch: int) -> list[StepInputs]:
         """The random choices of an epoch's batches; what is chosen before it has been."""

@@ -16,6 +16,7 @@ from pipelines.training.fast_paths import FastPaths
 from pipelines.training.trial import TrainingRun
 from tests.conftest import in_phase, small_study, training_spec, under
 from tests.support.arms import every_arm
+from tests.training.test_cuda_graph import DRAW
 
 CPU = torch.device("cpu")
 NAMES = [field.name for field in fields(FastPaths)]
@@ -53,6 +54,12 @@ def waiting(watch):
 def test_no_step_waits_for_the_device(arm):
     assert not waiting(second_step(arm, Watch(CPU)))
     assert second_step(arm, Operators()).seen.total() > 20
+
+
+@every_arm(but=DRAW)
+def test_no_step_makes_a_tensor_of_a_python_value(arm):
+    """Which copies from the host's memory, so that the step could not be recorded."""
+    assert not second_step(arm, Operators()).seen["lift_fresh"]
 
 
 @pytest.mark.parametrize(
