@@ -47,14 +47,14 @@ def rates(content: Mapping[str, Any]) -> Comparisons:
     columns = [
         ARM,
         *(Column(f"c{r}", f"x{r} chosen", "runs for which val chose it") for r in names),
-        *(Column(f"u{r}", f"x{r} useless", "final runs at it that diverged, failed, predict one "
-                 "class or are at chance / all") for r in names),
+        *(Column(f"u{r}", f"x{r} collapsed", "final runs at it that diverged, failed or collapsed "
+                 "/ all") for r in names),
     ]  # fmt: skip
     rows = []
     for arm, entry in content["arms"].items():
         row = {"arm": Cell(arm)}
         for rate in names:
-            lost, of = entry["useless"][rate]
+            lost, of = entry["spoiled"][rate]
             row[f"c{rate}"] = Cell(str(entry["rates"][rate]), entry["rates"][rate])
             row[f"u{rate}"] = Cell(f"{lost} / {of}", lost)
         rows.append(row)

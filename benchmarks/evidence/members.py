@@ -12,12 +12,9 @@ from benchmarks.evidence.choice import Candidate, Chosen, choose
 from benchmarks.evidence.sets import EvidenceSet, Noise, noise_of
 from benchmarks.evidence.suite import RATES, Rated
 from pipelines.analysis.arm_runs import ArmRuns
-from pipelines.analysis.record import Record
 from pipelines.analysis.runs import overall_mean
-from pipelines.analysis.troubles import at_chance, is_constant
 from pipelines.documents import Json
 from pipelines.kinds import KINDS, Side
-from pipelines.metrics import confusion_matrix
 from pipelines.report.figures.weight_function import WEIGHT_FUNCTION
 from pipelines.report.study_state import StudyState
 from pipelines.study.arms import Arm
@@ -80,17 +77,10 @@ class ArmOfMember:
         """Clean labels that it trains on."""
         return self.at[RATES[0]].clean_labels()["train"]
 
-    def useless(self, rate: float) -> tuple[int, int]:
-        """Final runs at a rate that predict one class or are at chance, and all that ended."""
+    def spoiled(self, rate: float) -> tuple[int, int]:
+        """Final runs at a rate that diverged, failed or collapsed, and all that ended."""
         runs = self.at[rate].final_runs
-        return sum(map(self._useless, runs)), len(runs)
-
-    def _useless(self, run: Record) -> bool:
-        held_out = run.held_out.get(self.at[RATES[0]].epoch)
-        if held_out is None:  # it diverged, or failed
-            return True
-        confusion = confusion_matrix(held_out.confusion).astype(float)
-        return bool(is_constant(confusion) or at_chance(confusion))
+        return sum(run.status != "completed" or run.collapsed for run in runs), len(runs)
 
 
 @dataclass(frozen=True)

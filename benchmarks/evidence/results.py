@@ -98,7 +98,7 @@ def _score(member: Member, arm: ArmOfMember) -> dict[str, Any]:
         "at": {f"{rate:g}": overall_mean(c.test) for rate, c in arm.candidates.items()},
         "gain": on_one_set(difference(arm.chosen.test, own)),
         "rates": {f"{rate:g}": arm.chosen.counts[rate] for rate in RATES},
-        "useless": {f"{rate:g}": arm.useless(rate) for rate in RATES},
+        "spoiled": {f"{rate:g}": arm.spoiled(rate) for rate in RATES},
         "passes": arm.passes,
         "run_passes": arm.run_passes,
         "clean_labels": arm.clean_labels,
@@ -123,8 +123,8 @@ def _arm(name: str, members: Sequence[Member]) -> dict[str, Any]:
         "run_ratio": ratio("run_passes"),
         "ratio": ratio("passes"),
         "rates": {f"{r:g}": sum(a.chosen.counts[r] for a in own) for r in RATES},
-        "useless": {
-            f"{r:g}": [sum(column) for column in zip(*(a.useless(r) for a in own), strict=True)]
+        "spoiled": {
+            f"{r:g}": [sum(column) for column in zip(*(a.spoiled(r) for a in own), strict=True)]
             for r in RATES
         },
     }
