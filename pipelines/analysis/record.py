@@ -15,7 +15,8 @@ from pipelines.metrics import Confusion
 from pipelines.trial_documents import Role
 
 EpochRule = Literal["last", "selected"]
-SearchKind = Literal["random", "tpe", "gp"]
+SearchKind = str
+"""random, another of the protocol's names, or the `module:sampler` of a study's own."""
 Range = Mapping[str, Any]
 """A tuned hyperparameter: {"low", "high", "log", "int"} or {"choices"}."""
 

@@ -15,6 +15,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.models.build import build
 from pipelines.models.heads import logits_of
 from pipelines.planning.specs import data_seed, default_spec
+from pipelines.planning.suggestions import check_search
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.study_file import Study
@@ -54,6 +55,7 @@ def check(study: Study, device: str = "cpu") -> str:
 
     device: of the trials. Returns the fingerprint of the data.
     """
+    check_search(study)
     fingerprint = load_dataset(study.protocol.data).fingerprint
     for scenario, protocol in study.protocols.items():
         known = fingerprint if protocol.data == study.protocol.data else None
@@ -87,12 +89,13 @@ def _check_model(protocol: Protocol, task: Task) -> None:
 
 
 def modules_of(study: Study) -> set[str]:
-    """All modules that its trials may name: of methods, models, sources and augmentations."""
+    """All modules that it may name: of methods, models, sources, augmentations and samplers."""
     phases = {
         name: [arm.resolve(config) for config in arm.extreme_configs()]
         for name, arm in study.arms.items()
     }
-    return {
+    module, own, _ = study.protocol.search.partition(":")
+    return {module for _ in own} | {
         module
         for protocol in study.protocols.values()
         for variants in phases.values()

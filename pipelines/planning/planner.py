@@ -21,8 +21,9 @@ from methods.objective import seed_of
 from pipelines.analysis.selection import highest
 from pipelines.documents import Json, digest
 from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested
+from pipelines.planning.designs import DESIGNS
 from pipelines.planning.specs import Config, data_seed
-from pipelines.planning.suggestions import space_digest, suggest, suggestion_seed
+from pipelines.planning.suggestions import design_seed, space_digest, suggest, suggestion_seed
 from pipelines.study.arms import FACTORS
 from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
@@ -262,6 +263,9 @@ class Planner:
     def _suggest(self, assignment: Assignment) -> Config:
         """One suggestion; its sampler has a seed of its own, so there is no stream to lose."""
         arm, kind, search = self.arms[assignment.arm], self.study.protocol.search, assignment.search
+        if kind in DESIGNS:  # trial 0 is the default
+            seed = design_seed(self.study, search.arm, search.repeat)
+            return DESIGNS[kind](arm.space, seed, assignment.index - 1)
         seed = suggestion_seed(self.study, search.arm, search.repeat, assignment.index)
         if kind == "random":
             return suggest(kind, seed, arm)

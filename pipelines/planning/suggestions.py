@@ -6,11 +6,23 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseGASampler,
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from methods.objective import seed_of
+from pipelines import own_modules
 from pipelines.analysis.record import SearchKind
 from pipelines.documents import digest
+from pipelines.errors import UserError, one_line
+from pipelines.planning.designs import LARGEST, coarsest_grid, grid_size
 from pipelines.planning.specs import Config
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
@@ -22,12 +34,66 @@ SAMPLERS: dict[SearchKind, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
     "gp": lambda seed: GPSampler(seed=seed),
 }
+#: Of Optuna: what they suggest depends on what they noted down as they ran the trials before.
+KEEP_NOTES = (CmaEsSampler, QMCSampler, GridSampler, BaseGASampler)
 
 
 def suggestion_seed(study: Study, arm: str, repeat: int, index: int) -> int:
     """Seed of the sampler of one suggestion; the same in all scenarios, which are so paired."""
     protocol = study.protocol
     return seed_of(protocol.seed, protocol.search, arm, repeat, index) % 2**32
+
+
+def design_seed(study: Study, arm: str, repeat: int) -> int:
+    """Seed of the whole of a search whose points are laid out beforehand."""
+    protocol = study.protocol
+    return seed_of(protocol.seed, protocol.search, arm, repeat) % 2**32
+
+
+def check_search(study: Study) -> None:
+    """Can the study's kind of search suggest that many configurations of each arm?
+
+    Raises:
+        UserError: it cannot.
+    """
+    kind, trials = study.protocol.search, study.request.trials
+    for name, arm in study.arms.items():
+        if kind == "grid" and arm.tuned:
+            if (size := coarsest_grid(arm.space)) > LARGEST:
+                first = f"the first grid of arm {name!r} has {size:,} points"
+                raise UserError(f"search = 'grid': {first}; at most {LARGEST:,} are of use")
+            if trials > (largest := grid_size(arm.space)):
+                raise UserError(
+                    f"search = 'grid': the grid of arm {name!r} has {largest:g} points; "
+                    f"request.trials = {trials} is more"
+                )
+        if ":" in kind and arm.tuned:
+            default = {address: arm.default[address] for address in arm.space}
+            suggest(kind, 0, arm, [(default, 0.0)])
+
+
+def _sampler(kind: SearchKind, seed: int) -> BaseSampler:
+    """A sampler by the name of a search.
+
+    Raises:
+        UserError: it is one of the study's own that is none, or of no use.
+    """
+    if kind in SAMPLERS:
+        return SAMPLERS[kind](seed)
+    make = own_modules.load(kind, "search")
+    try:
+        sampler = make(seed=seed)
+    except Exception as error:
+        raise UserError(f"search {kind!r} cannot be called with seed: {one_line(error)}") from None
+    if not isinstance(sampler, BaseSampler):
+        made = f"a {type(sampler).__name__}, no sampler of Optuna"
+        raise UserError(f"search {kind!r}: called with seed it gives {made}")
+    if isinstance(sampler, KEEP_NOTES):
+        raise UserError(
+            f"search {kind!r}: a {type(sampler).__name__} needs notes that it took of earlier "
+            "trials, and is made anew for each; for designs use search: qmc or grid"
+        )
+    return sampler
 
 
 def suggest(
@@ -43,7 +109,7 @@ def suggest(
     whose score is not known yet.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[kind](seed))
+    study = optuna.create_study(direction="maximize", sampler=_sampler(kind, seed))
     states = optuna.trial.TrialState
     trials = [
         *(
@@ -58,7 +124,12 @@ def suggest(
                 params=config, distributions=arm.space, value=score, state=state
             )
         )
-    return study.ask(arm.space).params
+    if kind in SAMPLERS:
+        return study.ask(arm.space).params
+    try:
+        return study.ask(arm.space).params
+    except Exception as error:  # it is a person's own
+        raise UserError(f"search {kind!r} fails: {one_line(error)}") from None
 
 
 @cache

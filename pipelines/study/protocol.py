@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,6 +21,8 @@ from pipelines.errors import UserError
 from pipelines.metrics import METRICS
 from pipelines.study.column_rules import check_rules
 from pipelines.study.validation import Strict, added, describe, identity, one_of
+
+SEARCHES = ("random", "tpe", "gp", "qmc", "grid")
 
 
 class LabelsFile(Strict):
@@ -39,6 +42,13 @@ def _known_encoding(name: str | None) -> str | None:
         codecs.lookup(name or "utf-8")
     except LookupError:
         raise ValueError("is no encoding that Python knows: utf-8, latin-1, cp1252, ...") from None
+    return name
+
+
+def _known_search(name: str) -> str:
+    if name not in SEARCHES and not re.fullmatch(r"[\w.]+:[\w.]+", name):
+        names = ", ".join(map(repr, SEARCHES))
+        raise ValueError(f"Input should be {names} or module:sampler")
     return name
 
 
@@ -227,7 +237,7 @@ class Protocol(Strict):
     attack: Attack | None = added(None, description="none: inputs are as they are")
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
     epoch: Literal["last", "selected"] = "last"
-    search: Literal["random", "tpe", "gp"] = "random"
+    search: Annotated[str, AfterValidator(_known_search)] = "random"
     precision: Literal["float32", "tfloat32", "bfloat16"] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
