@@ -57,7 +57,7 @@ def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
         {"question": TUNE, "text": told},
         {
             "question": SELF_TUNE,
-            "text": self_tuning["sentence"] if self_tuning else "No self-tuning arm yet.",
+            "text": self_tuning["sentence"] if self_tuning else study.unlearned(),
         },
     ]
     return {
@@ -140,10 +140,18 @@ class _Study:
 
     def untold(self) -> str:
         """Why there is nothing to say of tuning."""
+        if not any(arm["tuned"] for arm in self.arms.values()):
+            return "No arm is tuned in this study."
         tuned = [name for name, arm in self.arms.items() if arm["tuned"] and arm.get("selected")]
         if tuned and not any(map(self._is_searched, tuned)):
             return "Nothing was tuned: of each tuned arm there is its default alone."
-        return "No tuned arm yet."
+        return "No search has finished yet."
+
+    def unlearned(self) -> str:
+        """Why there is nothing to say of self-tuning."""
+        if any(learns_itself(arm["kind"]) and not arm["tuned"] for arm in self.arms.values()):
+            return "No self-tuning arm has finished yet."
+        return "No arm tunes itself in this study."
 
     def _is_searched(self, name: str) -> bool:
         return len({record.index for record in self.runs[name].in_role("search")}) > 1

@@ -4,10 +4,20 @@ from collections.abc import Sequence
 
 from pipelines.analysis.answer_schema import Claim, Gap, Scope
 from pipelines.analysis.estimate_schema import EstimateJson
-from pipelines.analysis.words import claim_of, count, listed, shown, unit
+from pipelines.analysis.words import (
+    SAME,
+    TOO_FEW,
+    claim_of,
+    count,
+    listed,
+    shown,
+    unit,
+    why_none,
+)
 from pipelines.metrics import METRICS
 
-TOO_FEW = "too few repeats for an interval"
+#: Of what has no interval, by `words.why_none`.
+NO_INTERVAL = {TOO_FEW: "too few repeats for an interval", SAME: SAME}
 
 #: What is said of an arm that scores within the margin of the best one.
 BESIDE_THE_BEST: dict[Claim, str] = {
@@ -17,7 +27,7 @@ BESIDE_THE_BEST: dict[Claim, str] = {
     "worse": "worse",
     "far worse": "worse by more than that margin",
     "undecided": "not shown to be worse",
-    "no interval": TOO_FEW,
+    "no interval": "not comparable yet",
 }
 TUNING: dict[Claim, str] = {
     "better": "Tuning improves {arm} over its default",
@@ -51,7 +61,7 @@ def gap_of(metric: str, arm: str, over: str, estimate: EstimateJson, margin: flo
         "scope": scope,
         "repeats": estimate["repeats"],
         "claim": claim_of(low, high, margin),
-        "text": gap_text(metric, mean, low, high, margin),
+        "text": gap_text(metric, estimate, margin),
     }
 
 
@@ -77,15 +87,14 @@ def basis_sentence(scope: Scope, repeats: int) -> str:
     return f"Intervals are at 95 %, {over}, {of}."
 
 
-def gap_text(
-    metric: str, mean: float | None, low: float | None, high: float | None, margin: float
-) -> str:
+def gap_text(metric: str, estimate: EstimateJson, margin: float) -> str:
     """+0.1 points [-3.0, +3.2]; with as many digits as show on which side of 0 and -margin."""
-    if mean is None:
+    if estimate["mean"] is None:
         return "no runs to compare"
-    [size] = shown(metric, [mean], [0.0], "+")
+    [size] = shown(metric, [estimate["mean"]], [0.0], "+")
+    low, high, _ = interval_told(estimate)
     if low is None or high is None:
-        return f"{size} {unit(metric)}, {TOO_FEW}"
+        return f"{size} {unit(metric)}, {NO_INTERVAL[why_none(estimate)]}"
     ends = shown(metric, [low, high], [0.0, -margin], "+")
     return f"{size} {unit(metric)} [{', '.join(ends)}]"
 
@@ -98,7 +107,7 @@ def score_text(metric: str, estimate: EstimateJson) -> str:
     [mean] = shown(metric, [estimate["mean"]])
     low, high, _ = interval_told(estimate)
     if low is None or high is None:
-        return f"{mean}{mark} ({TOO_FEW})"
+        return f"{mean}{mark} ({NO_INTERVAL[why_none(estimate)]})"
     return f"{mean}{mark} [{', '.join(shown(metric, [low, high]))}]"
 
 
@@ -142,9 +151,16 @@ def leader_sentence(name: str, score: str) -> str:
 
 def tuning_sentence(name: str, gap: Gap, default_won: int, searches: int) -> str:
     """What tuning an arm buys over its default."""
-    claim = TUNING[gap["claim"]].format(arm=name)
     won = f"its default won {default_won} of {count(searches, 'search')}"
+    if changes_nothing(gap, default_won, searches):
+        return f"Tuning does not change {name}: {won}."
+    claim = TUNING[gap["claim"]].format(arm=name)
     return f"{claim}: {gap['text']}; {won}."
+
+
+def changes_nothing(gap: Gap, default_won: int, searches: int) -> bool:
+    """Whether tuning selects the default everywhere: the gap is 0 then, without interval."""
+    return gap["claim"] == "no interval" and default_won == searches
 
 
 def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], cost: str) -> str:
@@ -152,7 +168,7 @@ def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], 
     pairs = list(zip(gaps, titles, strict=True))
     if gaps and all(gap["claim"] == "no interval" for gap in gaps):
         sizes = "; ".join(f"{bare(gap)} over {over}" for gap, over in pairs)
-        verdict = f"not yet comparable, {TOO_FEW}: {sizes}"
+        verdict = f"not yet comparable, {NO_INTERVAL[TOO_FEW]}: {sizes}"
     else:
         clauses = [
             f"{AGAINST[gap['claim']].format(over=over)}: {gap['text']}" for gap, over in pairs
@@ -163,5 +179,5 @@ def self_tuning_sentence(name: str, gaps: Sequence[Gap], titles: Sequence[str], 
 
 
 def bare(gap: Gap) -> str:
-    """The text of a gap, without that it has no interval."""
-    return gap["text"].removesuffix(f", {TOO_FEW}")
+    """The text of a gap, without that there are too few repeats."""
+    return gap["text"].removesuffix(f", {NO_INTERVAL[TOO_FEW]}")

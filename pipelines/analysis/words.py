@@ -5,8 +5,12 @@ from collections.abc import Callable, Sequence
 from math import isclose, isnan
 
 from pipelines.analysis.answer_schema import Claim
+from pipelines.analysis.estimate_schema import IntervalJson
+from pipelines.analysis.runs import MIN_UNITS
 from pipelines.metrics import METRICS
 
+TOO_FEW, SAME = "too few repeats", "the same in all repeats"
+ROUNDING = 1e-12
 EXTRA_DIGITS = 4  # at most so many more, to tell a number from 0 or from the margin
 
 
@@ -64,15 +68,26 @@ def shown(
     return texts
 
 
+def why_none(estimate: IntervalJson) -> str:
+    """Why an estimate has no interval: too few repeats, or all of them are the same."""
+    sd, repeats = estimate["sd"], estimate["repeats"]
+    same = repeats >= MIN_UNITS and sd is not None and abs(sd) < ROUNDING
+    return SAME if same else TOO_FEW
+
+
 def with_interval(
-    mean: float, low: float | None, high: float | None, form: Callable[[float], str]
+    mean: float,
+    low: float | None,
+    high: float | None,
+    form: Callable[[float], str],
+    why: str = TOO_FEW,
 ) -> str:
     """94.8 ± 1.1; where the ends do not lie evenly, since a bound cuts one off, 99.5 [98.7, 100.0].
 
-    form: how a number is written. Without an interval: 94.8 (too few repeats).
+    form: how a number is written. Without an interval: 94.8 (too few repeats), or whatever `why`.
     """
     if low is None or high is None or isnan(low):
-        return f"{form(mean)} (too few repeats)"
+        return f"{form(mean)} ({why})"
     if isclose(high - mean, mean - low, rel_tol=1e-6):
         return f"{form(mean)} ± {form(high - mean)}"
     return f"{form(mean)} [{form(low)}, {form(high)}]"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pipelines.analysis.answer_schema import Answer, Gap, SelfTuning
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.runs import MIN_UNITS
-from pipelines.analysis.sentences import TOO_FEW, bare, interval_told, score_text
+from pipelines.analysis.sentences import bare, changes_nothing, interval_told, score_text
 from pipelines.analysis.words import count
 from pipelines.report.set_up import SetUp, duration
 
 TRUST, COST, WRONG = "Can I trust it?", "What did it cost?", "What went wrong?"
-NOTHING_YET = "no answer yet"
 
 
 @dataclass(frozen=True)
@@ -36,27 +35,36 @@ def glance(results: Results, made: SetUp) -> list[Glance]:
 
 
 def _shorts(results: Results) -> list[str]:
-    """Of the lines on what to use, on tuning, and on self-tuning."""
+    """Of the lines on what to use, on tuning, and on self-tuning; without numbers their words."""
     answer: Answer = results["answer"]
     use, own = answer["use"], answer["self_tuning"]
     tuning = next((t for t in answer["tunings"] if t["arm"] == answer["tuning"]), None)
-    shorts = [NOTHING_YET] * 3
+    shorts = [_first_words(line["text"]) for line in answer["lines"][:3]]
     if use:
         test = results["arms"][use["arm"]]["test"][results["selection"]["epoch"]]
         score = score_text(results["metric"], test)
-        undecided = f"undecided; {use['arm']} leads with {score.removesuffix(f' ({TOO_FEW})')}"
+        undecided = f"undecided; {use['arm']} leads with {score.partition(' (')[0]}"
         shorts[0] = f"{use['arm']}: {score}" if use["decided"] else undecided
     if tuning:
-        shorts[1] = f"{tuning['arm']}: {_size(tuning['gain'])}"
+        gain = tuning["gain"]
+        nothing = changes_nothing(gain, tuning["default_won"], tuning["searches"])
+        shorts[1] = f"{tuning['arm']}: {'nothing' if nothing else _size(gain)}"
     if own and own["gaps"]:
         shorts[2] = f"{own['arm']}: {_size(_hardest(own), ' over ' + _hardest(own)['over'])}"
     return shorts
 
 
+def _first_words(sentence: str) -> str:
+    """Nothing was tuned: of each arm there is its default alone. -> nothing was tuned."""
+    words = sentence.partition(":")[0].rstrip(".")
+    return words[:1].lower() + words[1:]
+
+
 def _size(gap: Gap, over: str = "") -> str:
     """A gap in a few words; over: whom, in words."""
-    undecided = " (too few repeats)" if gap["claim"] == "no interval" else ""
-    return f"{bare(gap)}{over}{undecided}"
+    size = bare(gap)
+    few = f" (only {count(gap['repeats'], 'repeat')})" if size != gap["text"] else ""
+    return f"{size}{over}{few}"
 
 
 def _hardest(own: SelfTuning) -> Gap:
@@ -75,7 +83,8 @@ def _trust(results: Results) -> Glance:
     short = f"{count(repeats, 'repeat')}, " + (
         "complete" if whole else f"{runs['done']} of {runs['planned']} runs"
     )
-    basis = f"{count(final, 'final run')} in {count(repeats, 'repeat')} per arm"
+    most = "up to " if len({test["n"] for test in tests}) > 1 else ""
+    basis = f"{most}{count(final, 'final run')} in {count(repeats, 'repeat')} per arm"
     told = any(interval_told(test)[2] != "none" for test in tests)
     open_end = "" if whole else " The study is not finished: the answer may change."
     return Glance(
@@ -104,7 +113,8 @@ def _cost(results: Results) -> Glance:
     trials = [arm["trials"] for arm in results["arms"].values()]
     ended = sum(t["completed"] + t["diverged"] + t["failed"] for t in trials)
     total = results["cost"]["total"] or 0.0
-    searches = [arm["passes"] for arm in results["arms"].values() if arm["tuned"]]
+    searched = {tuning["arm"] for tuning in results["answer"]["tunings"]}
+    searches = [results["arms"][name]["passes"] for name in sorted(searched)]
     ratios = [p["search"] / p["run"] for p in searches if p["search"] and p["run"]]
     text = "Computing time, as if one trial ran after another."
     if ratios:

@@ -11,7 +11,7 @@ from pipelines.analysis.results_schema import (
     Results,
     TrialCounts,
 )
-from pipelines.analysis.words import count, with_interval
+from pipelines.analysis.words import count, why_none, with_interval
 from pipelines.metrics import METRICS
 
 MISSING = "–"
@@ -48,7 +48,8 @@ def score(metric: str, estimate: IntervalJson) -> str:
     if estimate["mean"] is None:
         return MISSING
     ends = estimate["low"], estimate["high"]
-    return with_interval(estimate["mean"], *ends, partial(number, metric))
+    form = partial(number, metric)
+    return with_interval(estimate["mean"], *ends, form, why_none(estimate))
 
 
 def new_interval(metric: str, estimate: EstimateJson) -> Cell:

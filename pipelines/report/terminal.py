@@ -11,6 +11,7 @@ from rich.text import Text
 from pipelines.analysis.estimate_schema import EstimateJson
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.sentences import interval_told
+from pipelines.analysis.words import TOO_FEW, why_none
 from pipelines.metrics import METRICS
 from pipelines.report.tables import MISSING, beside, number, rows
 
@@ -62,5 +63,5 @@ def _score(metric: str, estimate: EstimateJson) -> str:
     if estimate["mean"] is None:
         return MISSING
     if low is None or high is None:
-        return f"{mean} (too few)"
+        return f"{mean} ({'too few' if why_none(estimate) == TOO_FEW else 'all same'})"
     return f"{mean} [{number(metric, low)}, {number(metric, high)}]"

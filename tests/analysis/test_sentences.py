@@ -102,7 +102,10 @@ def test_every_sentence_of_a_gap_follows_from_its_interval(e, margin):
 def test_tuning_improves_or_harms_only_where_the_whole_interval_says_so(e, margin, won, searches):
     gap = gap_of("accuracy", "gce", "default", e, margin)
     text = tuning_sentence("gce", gap, won, searches)
-    assert_true_of(text, gap["low"], gap["high"], margin)
+    if gap["low"] is None and won == searches:
+        assert text.startswith("Tuning does not change gce: its default won")
+    else:
+        assert_true_of(text, gap["low"], gap["high"], margin)
     assert f"its default won {won} of {searches} search{'es' if searches > 1 else ''};" not in text
     assert re.search(rf"won {won} of {searches} search(es)?\.", text)
     assert ("searches" in text) == (searches != 1)
@@ -238,3 +241,7 @@ def test_a_score_is_shown_with_its_ends_and_without_them_it_says_why(low):
          "n": 3, "repeats": 3, "failed": 0}  # fmt: skip
     assert score_text("accuracy", e) == f"90.0 % [{100 * low:.1f}, 100.0]"
     assert score_text("accuracy", e | {"low": None}) == "90.0 % (too few repeats for an interval)"
+    same = e | {"low": None, "sd": 0.0}
+    assert score_text("accuracy", same) == "90.0 % (the same in all repeats)"
+    few = same | {"repeats": 2}
+    assert score_text("accuracy", few) == "90.0 % (too few repeats for an interval)"

@@ -43,7 +43,7 @@ def test_trust_says_what_the_intervals_rest_on(tmp_path, repeats, seeds, told):
     assert trust.question == TRUST and told in trust.text and trust.alarm == (repeats < 3)
     if "too few" in told:
         assert re.fullmatch(r"undecided; l2rw leads with 9\d\.\d %", use.short)
-        assert re.fullmatch(r"l2rw: \+\d+\.\d points over ce \(too few repeats\)", own.short)
+        assert re.fullmatch(r"l2rw: \+\d+\.\d points over ce \(only . repeats?\)", own.short)
     else:
         assert re.match(r"l2rw: 9\d\.\d % \[", use.short)
         assert re.fullmatch(r"l2rw: \+\d+\.\d points \[.*\] over ce", own.short)
@@ -52,8 +52,39 @@ def test_trust_says_what_the_intervals_rest_on(tmp_path, repeats, seeds, told):
 def test_a_study_that_has_just_begun_has_no_answer_yet(tmp_path):
     storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), limit=0)
     lines = study_report(storage).glance
-    assert [line.short for line in lines[:3]] == ["no answer yet"] * 3
+    assert [line.short for line in lines[:3]] == [
+        "no final run has finished yet",
+        "no search has finished yet",
+        "no self-tuning arm has finished yet",
+    ]
     assert next(line for line in lines if line.question == TRUST).alarm
+
+
+def test_what_a_study_does_not_do_is_said_in_a_few_words(tmp_path):
+    """On a narrow screen nothing but these words is seen."""
+
+    def shorts(arms, trials):
+        study = small_study(arms, trials=trials, repeats=3)
+        report = study_report(write_study(tmp_path / arms[-1], study))
+        assert "search costs" not in next(g.text for g in report.glance if g.question == COST)
+        return [line.short for line in report.glance[1:3]]
+
+    assert shorts(("ce", "l2rw"), 2)[0] == "no arm is tuned in this study"
+    assert shorts(("ce", "gce"), 0) == ["nothing was tuned", "no arm tunes itself in this study"]
+
+
+def test_a_default_that_won_every_search_is_no_lack_of_repeats(tmp_path):
+    def outcome(spec):
+        result, history = completed(spec)
+        if spec["config"].get("q", 0.7) != 0.7:
+            result["val"] = {"last": 0.1, "selected": 0.1}
+        return result, history
+
+    storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw"), repeats=3), outcome)
+    line = study_report(storage).glance[1]
+    assert line.short == "gce: nothing"
+    assert line.text.startswith("Tuning does not change gce")
+    assert line.text.endswith("its default won 3 of 3 searches.")
 
 
 def test_an_unfinished_study_says_how_far_it_is(tmp_path):

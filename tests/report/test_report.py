@@ -80,11 +80,12 @@ def test_break_even_stands_beside_the_arms_it_is_about(finished):
 
 
 def test_an_estimate_without_interval_says_so():
-    estimate = {"mean": 0.5, "low": None, "high": None}
+    estimate = {"mean": 0.5, "low": None, "high": None, "sd": 0.1, "n": 3, "repeats": 3}
     assert score("accuracy", estimate) == "50.0 (too few repeats)"
+    assert score("accuracy", estimate | {"sd": 0.0}) == "50.0 (the same in all repeats)"
     assert score("nll", estimate | {"low": 0.25, "high": 0.75}) == "0.500 ± 0.250"
     assert score("accuracy", estimate | {"mean": None}) == "–"
-    cut_off = {"mean": 0.995, "low": 0.987, "high": 1.0}
+    cut_off = estimate | {"mean": 0.995, "low": 0.987, "high": 1.0}
     assert score("accuracy", cut_off) == "99.5 [98.7, 100.0]"
 
 
