@@ -83,7 +83,7 @@ def _trust(results: Results) -> Glance:
     short = f"{count(repeats, 'repeat')}, " + (
         "complete" if whole else f"{runs['done']} of {runs['planned']} runs"
     )
-    most = "up to " if len({test["n"] for test in tests}) > 1 else ""
+    most = "Up to " if len({test["n"] for test in tests}) > 1 else ""
     basis = f"{most}{count(final, 'final run')} in {count(repeats, 'repeat')} per arm"
     told = any(interval_told(test)[2] != "none" for test in tests)
     open_end = "" if whole else " The study is not finished: the answer may change."
