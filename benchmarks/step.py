@@ -63,21 +63,18 @@ def measure(
 
     shortest: seconds of one measurement.
     """
-    cases = [case for case in cases if case.peer is None or installed(case.peer)]
-    wanted = dict.fromkeys((case.arm, case.without) for case in cases)
-    trials = {(arm, out): make_trial(shape, arm, device, out) for arm, out in wanted}
-    steppers = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in cases]
-    works: list[Callable[[], None]] = [*steppers, loader(trials["ce", ()].training)]
-    counted = [multiplications(stepper) for stepper in steppers]  # first: no step is replayed yet
+    steppers, counted, failed = _first_steps(shape, device, cases)
+    works: list[Callable[[], None]] = [*steppers, loader(steppers[0].training)]
     peaks = [warm_up(work, device) for work in works]
     held = [held_bytes(stepper.training) for stepper in steppers]
     repeats = max(1, round(shortest / seconds_of(works[0], 1, device)))
     columns = interleaved(works, repeats, rounds, device)
     common = flat(shape) | {"device": _name(device), "torch": torch.__version__}
     records = []
-    for case, stepper, seconds, peak, rest, multiplied in zip(
-        cases, steppers, columns, peaks, held, counted, strict=False
+    for stepper, seconds, peak, rest, multiplied in zip(
+        steppers, columns, peaks, held, counted, strict=False
     ):
+        case = stepper.case
         how = stepper.phase.meta.model_dump(
             include={"engine", "lookahead", "graph", "step", "last_layers", "horizon", "terms"}
         )
@@ -91,7 +88,31 @@ def measure(
         known["allocated_ratio_to_plain"] = (peak + rest) / (peaks[0] + held[0])
         records.append(common | known | ratios(seconds, columns[0], shape.batch))
     data_path: Record = {"arm": "loader", "peer": None, "count": 0.0}
+    records += [common | record for record in failed]
     return [*records, common | data_path | ratios(columns[-1], columns[0], shape.batch)]
+
+
+def _first_steps(
+    shape: Shape, device: torch.device, cases: Iterable[Case]
+) -> tuple[list[Stepper], list[int], list[Record]]:
+    """All that take a step, none of them recorded yet; what they multiply; and those that fail.
+
+    The first is the plain one.
+    """
+    there = [case for case in cases if case.peer is None or installed(case.peer)]
+    wanted = dict.fromkeys((case.arm, case.without) for case in there)
+    trials = {(arm, out): make_trial(shape, arm, device, out) for arm, out in wanted}
+    # All are made before one takes a step, which changes the phase of its trial.
+    made = [Stepper(case, trials[case.arm, case.without], shape.batch) for case in there]
+    steppers, counted, failed = [], [], []
+    for stepper in made:
+        try:
+            counted.append(multiplications(stepper))
+            steppers.append(stepper)
+        except Exception as error:  # of one way to take a step; the others are measured
+            how = {"arm": stepper.case.arm, "peer": stepper.case.peer, **stepper.case.meta}
+            failed.append(how | {"failed": f"{type(error).__name__}: {error}"})
+    return steppers, counted, failed
 
 
 def _name(device: torch.device) -> str:
@@ -137,6 +158,9 @@ def table(records: list[Record]) -> Table:
     ):
         shown.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     for r in records:
+        if "failed" in r:
+            shown.add_row(" ".join(filter(None, [r["arm"], r["peer"]])), r["failed"])
+            continue
         usual = Meta().model_dump()
         how = [
             r[n] for n in ("engine", "lookahead", "graph", "step") if n in r and r[n] != usual[n]

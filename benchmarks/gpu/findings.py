@@ -11,7 +11,7 @@ from benchmarks.gpu.place import Record
 COLUMNS = {
     "steps": "model precision arm peer engine lookahead graph last_layers without count "
     "ratio_to_plain ratio_low ratio_high peak_ratio_to_plain seconds images_per_second "
-    "flops_per_second steps_replayed not_replayed",
+    "flops_per_second steps_replayed not_replayed failed",
     "fast": "model precision arm without ratio_to_plain ratio_low ratio_high not_replayed",
 }
 

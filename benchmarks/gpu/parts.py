@@ -43,39 +43,26 @@ def gpu_tests(place: Place) -> Iterator[Record]:
             yield {"problem": line[:300]}
 
 
-def in_turn(*finds: Callable[[Place], Iterator[Record]]) -> Callable[[Place], Iterator[Record]]:
-    """One after the other, in one process: to start one takes seconds."""
-
-    def find(place: Place) -> Iterator[Record]:
-        for each in finds:
-            yield from each(place)
-
-    return find
-
-
-def steps_of(*shapes: tuple[str, str]) -> Callable[[Place], Iterator[Record]]:
-    """Of these models, each in a precision."""
-    return in_turn(*(partial(steps, model, precision) for model, precision in shapes))
-
-
 PARTS: dict[str, Part] = {
     "ceilings": Part(30, ceilings),
     "tests": Part(150, gpu_tests),
-    "steps resnet32": Part(90, steps_of(("resnet32", "float32"), ("resnet32", "bfloat16"))),
+    "steps resnet32 float32": Part(90, partial(steps, "resnet32", "float32")),
+    "steps resnet32 bfloat16": Part(90, partial(steps, "resnet32", "bfloat16")),
     "sharing": Part(80, partial(sharing, False)),
     "sharing, MPS": Part(80, partial(sharing, True)),
-    "packed": Part(60, in_turn(*(partial(packed, model) for model in MODELS))),
-    "steps vit_tiny, wrn_28_10": Part(90, steps_of((VIT, "bfloat16"), ("wrn_28_10", "bfloat16"))),
+    **{f"packed {model}": Part(90, partial(packed, model)) for model in MODELS},
+    "steps vit_tiny bfloat16": Part(90, partial(steps, VIT, "bfloat16")),
+    "steps wrn_28_10 bfloat16": Part(90, partial(steps, "wrn_28_10", "bfloat16")),
     "settings": Part(60, settings),
-    "numbers": Part(60, in_turn(repeated, hypergradients)),
-    "study flip": Part(540, partial(cifar10, "flip")),
-    "fast paths": Part(
-        60,
-        in_turn(partial(fast_paths, "resnet32", "bfloat16"), partial(fast_paths, "mlp", "float32")),
-    ),
-    "study worst": Part(540, partial(cifar10, "worst")),
-    "study uniform": Part(540, partial(cifar10, "uniform")),
-    "steps in float32": Part(
-        120, steps_of(("mlp", "float32"), (VIT, "float32"), ("wrn_28_10", "float32"))
-    ),
+    "repeated": Part(60, repeated),
+    "hypergradients": Part(60, hypergradients),
+    "fast paths resnet32": Part(90, partial(fast_paths, "resnet32", "bfloat16")),
+    "fast paths mlp": Part(90, partial(fast_paths, "mlp", "float32")),
+    "study flip": Part(1800, partial(cifar10, "flip")),
+    "study worst": Part(1800, partial(cifar10, "worst")),
+    "study uniform": Part(1800, partial(cifar10, "uniform")),
+    **{
+        f"steps {model} float32": Part(90, partial(steps, model, "float32"))
+        for model in ("mlp", VIT, "wrn_28_10")
+    },
 }
