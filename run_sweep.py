@@ -113,15 +113,9 @@ def new(
     study: Annotated[str, typer.Argument(help="its name; STUDY.yaml is written")],
     data: Annotated[str, typer.Option(help="a folder of images, an .npz file, or a table")],
     labels: Annotated[str | None, typer.Option(help="CSV file: path, label")] = None,
-    trusted: Annotated[
-        str | None, typer.Option(help="CSV file of examples whose label was verified")
-    ] = None,
-    path_column: Annotated[
-        str | None, typer.Option(help="of --labels: names the examples; default: a guess")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="of --labels: holds their label; default: a guess")
-    ] = None,
+    trusted: Annotated[str | None, typer.Option(help="CSV file of verified labels")] = None,
+    path_column: Annotated[str | None, typer.Option(help="of --labels, or a guess")] = None,
+    label_column: Annotated[str | None, typer.Option(help="of --labels, or a guess")] = None,
     target: Annotated[str, typer.Option(help="label column of a table")] = "label",
     encoding: Annotated[
         str | None, typer.Option(help="of a table in a text file, if it is not UTF-8: latin-1")
@@ -136,13 +130,9 @@ def new(
     for option, path in (("--data", data), ("--labels", labels), ("--trusted", trusted)):
         if path == "":  # to pathlib, this folder
             raise UserError(f"{option} '': must not be empty")
-    options = {"target": target, "skip_broken": skip_broken, "encoding": encoding}
-    files = {
-        "labels": Path(labels) if labels else None,
-        "trusted": Path(trusted) if trusted else None,
-        "path_column": path_column,
-        "label_column": label_column,
-    }
+    files = [Path(path) if path else None for path in (labels, trusted)]
+    columns = {"path_column": path_column, "label_column": label_column}
+    options = {"target": target, "skip_broken": skip_broken, "encoding": encoding} | columns
     make_study(study, Path(data), files, options, console)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the
 
 
 def make_study(
-    name: str, data: Path, files: dict[str, Any], options: dict[str, Any], console: Console
+    name: str, data: Path, files: Sequence[Path | None], options: dict[str, Any], console: Console
 ) -> None:
     """Write a study file for a person's own data, and show what was seen of it.
 
-    name, data, options: see `new_study`; files: its `labels` and so on.
+    name, data, options: see `new_study`. files: a labels file, one of verified labels.
     """
-    file, seen = new_study(name, data, **files, **options)
+    file, seen = new_study(name, data, *files, **options)
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
@@ -53,11 +54,15 @@ def make_study(
 
 
 def new_study(
-    name: str, path: Path, labels: Path | None = None, **options: Any
+    name: str,
+    path: Path,
+    labels: Path | None = None,
+    trusted: Path | None = None,
+    **options: Any,
 ) -> tuple[Path, Survey]:
     """Write a study file for the data at a path: a folder of images, an .npz file, a table.
 
-    name: of the study, or of the file to write. labels: a labels file. options: as of `survey`.
+    name: of the study, or of the file to write. labels, trusted, options: as of `survey`.
     Returns the file, and what was seen.
 
     Raises:
@@ -71,7 +76,7 @@ def new_study(
         )
     if file.exists():
         raise UserError(f"{file}: exists already; choose another name, or remove it")
-    seen = survey(path, labels, **options)
+    seen = survey(path, labels, trusted, **options)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(study_text(file, seen))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from pipelines.data.annotators import Answers, collected, settle
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.delimited import delimiter_of, encoding_of
 from pipelines.data.paths import is_there
@@ -15,6 +16,8 @@ from pipelines.study.protocol import LabelsFile
 
 #: Names of columns that hold what is asked for, the likeliest first.
 LABELS = ("label", "labels", "class", "target", "category")
+ANNOTATORS = ("annotator", "worker", "rater", "coder", "user", "turker", "expert")
+SEVERAL = "; of several annotators, labels.annotator or .columns and labels.rule make one label"
 LOOKED_AT = 100_000  # lines from which columns are guessed
 
 
@@ -22,17 +25,31 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
     """Rows of the data set that a labels file names, and the label it gives to each.
 
     A path may leave out train/, and the ending of a file where that leaves no doubt; a label may be
-    the number of a class, unless that is a class's name.
+    the number of a class, unless that is a class's name. Of several annotators the rule says which.
 
     Raises:
         UserError: the file cannot be read, or a line of it names no example or no class.
     """
+    if labels.rule:
+        rows, settled = settle(read_answers(labels, dataset), labels.rule)
+        return rows.tolist(), settled.tolist()
+    given = _given(labels, dataset)
+    return [row for row, _, _ in given], [label for _, _, label in given]
+
+
+def read_answers(labels: LabelsFile, dataset: Dataset) -> Answers:
+    """All annotators' labels; raises as `read_labels`."""
+    return collected(_given(labels, dataset), len(dataset.classes))
+
+
+def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
+    """Row, annotator and label of each answer in a file."""
     rows = _rows_by_name(dataset)
     number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = {str(number): number for number in range(len(dataset.classes))}
     codes |= {name: number for number, name in enumerate(dataset.classes)}
-    given: dict[int, int] = {}
-    for line, path, label in _lines(labels):
+    given: dict[tuple[int, str], int] = {}
+    for line, path, annotator, label in _lines(labels):
         origin = f"{labels.file}, line {line}"
         row = rows.get(PurePosixPath(path).as_posix())
         if row is None:
@@ -40,19 +57,20 @@ def read_labels(labels: LabelsFile, dataset: Dataset) -> tuple[list[int], list[i
             raise UserError(f"{origin}: {path!r} names no example; names are like {example!r}")
         if number[dataset.names[row]] > 1:
             raise UserError(f"{origin}: {path!r} names {number[dataset.names[row]]} examples")
-        if row in given:
-            raise UserError(f"{origin}: {path!r} occurs twice")
+        if (row, annotator) in given:
+            whose = f" with the annotator {annotator!r}" if annotator else SEVERAL
+            raise UserError(f"{origin}: {path!r} occurs twice{whose}")
         if label not in codes:
             raise UserError(f"{origin}: label {label!r}: allowed are {preview(dataset.classes)}")
-        given[row] = codes[label]
+        given[row, annotator] = codes[label]
     if not given:
         raise UserError(f"{labels.file}: names no example")
-    return list(given), list(given.values())
+    return [(row, annotator, label) for (row, annotator), label in given.items()]
 
 
 def classes_in(labels: LabelsFile) -> list[str]:
     """The labels that occur in a file, sorted: classes of images that lie in no folders of such."""
-    return sorted({label for _, _, label in _lines(labels) if label})
+    return sorted({label for *_, label in _lines(labels) if label})
 
 
 def _rows_by_name(dataset: Dataset) -> dict[str, int]:
@@ -64,22 +82,29 @@ def _rows_by_name(dataset: Dataset) -> dict[str, int]:
     return rows | {name: row for row, name in enumerate(dataset.names)}
 
 
-def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str]]:
-    """Line number, example and label of each line."""
+def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str, str]]:
+    """Line number, example, annotator and label of each answer."""
     lines = _records(labels.file)
     _, columns = next(lines, (0, []))
-    positions = []
-    for column in (labels.path, labels.label):
+    named = [labels.path, *([labels.annotator] if labels.annotator else [])]
+    named += labels.columns or [labels.label]
+    for column in named:
         if columns.count(column) != 1:
             problem = "two columns" if column in columns else "no column"
             raise UserError(
                 f"{labels.file}: {problem} {column!r}; it has {preview(columns) or 'no columns'}"
             )
-        positions.append(columns.index(column))
+    place = {column: columns.index(column) for column in named}
     for number, cells in lines:
-        if cells:  # an empty line is none
-            path, label = (cells[p].strip() if p < len(cells) else "" for p in positions)
-            yield number, path, label
+        if not cells:  # an empty line is none
+            continue
+        held = {c: cells[p].strip() if p < len(cells) else "" for c, p in place.items()}
+        if not labels.columns:
+            whose = held[labels.annotator] if labels.annotator else ""
+            yield number, held[labels.path], whose, held[labels.label]
+        for column in labels.columns or ():
+            if held[column]:  # an empty cell is no answer
+                yield number, held[labels.path], column, held[column]
 
 
 def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -119,7 +144,17 @@ def guess_columns(
     }
     path = path or _guess_path(file, values, dataset)
     others = {name: held for name, held in values.items() if name != path}
-    return LabelsFile(file=file, path=path, label=label or _guess_label(file, others, dataset))
+    label = label or _guess_label(file, others, dataset)
+    if path in columns and len(values[path]) < len(looked_at):  # an example has several lines
+        by = _guess_annotator([name for name in others if name != label])
+        if by:
+            return LabelsFile(file=file, path=path, label=label, annotator=by, rule="dawid_skene")
+    return LabelsFile(file=file, path=path, label=label)
+
+
+def _guess_annotator(names: Sequence[str]) -> str | None:
+    called = [name for name in names if any(word in name.lower() for word in ANNOTATORS)]
+    return next(iter(called or (names if len(names) == 1 else [])), None)
 
 
 def _guess_path(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipelines.data.annotators import told
 from pipelines.data.dataset import Dataset, preview
-from pipelines.data.labels_file import guess_columns
+from pipelines.data.labels_file import guess_columns, read_answers
 from pipelines.data.loading import check_data, load_dataset, read_source, told_if_unreadable
 from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for
@@ -168,6 +169,8 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
         if seen.trusted is None and seen.relabelled:
             what += f", changes {seen.relabelled:.1%} of the labels"
         lines.append(("labels file", what))
+        if file.rule:
+            lines.append(("annotators", f"{told(read_answers(file, dataset))}; rule {file.rule}"))
     if seen.trusted is not None:
         wrong = f"{seen.relabelled:.1%} of them had another label"
         lines.append(("trusted", f"{seen.trusted:,} examples; {wrong}"))

@@ -127,7 +127,7 @@ def test_a_file_that_is_no_sound_npz_is_refused(content, message, tmp_path):
         ({"x": X.astype(complex)}, "x is complex128"),
         ({"x": 1}, r"x is int64 \(\)"),
         ({"x": np.zeros(20, [("a", int)])}, "must be uint8 images"),
-        ({"x": np.array([{}] * 20, object)}, "Object arrays cannot be loaded"),
+        ({"x": np.array([{}] * 20, object)}, "x.npy holds Python objects: save text as"),
         ({"y": np.where(Y, np.inf, 0)}, "whole numbers, not float64 such as inf"),
         ({"y": np.where(Y, np.nan, 0)}, "whole numbers, not float64 such as nan"),
         ({"y": np.where(Y, 1e300, 0)}, "whole numbers, not float64 such as 1e.300"),

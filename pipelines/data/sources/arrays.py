@@ -18,7 +18,7 @@ from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
 
 NEEDED = {"x", "y"}
-KNOWN = NEEDED | {"x_test", "y_test", "classes"}
+KNOWN = NEEDED | {"x_test", "y_test", "classes", "names", "names_test"}
 NPY = b"\x93NUMPY"  # how a file of a single array begins
 LOCAL_HEADER, DESCRIPTOR = 30, 24  # bytes before a zip's entry, and at most behind it
 
@@ -37,8 +37,27 @@ def _read(data: Data, folder: Path) -> Dataset:
             raise UserError(f"{data.path}: x_test and y_test are both needed, shaped like x and y")
         test = np.arange(len(x) + len(arrays["x_test"])) >= len(x)
         x, y = np.concatenate([x, arrays["x_test"]]), np.concatenate([y, arrays["y_test"]])
-    names = None if classes is None else classes.tolist()
-    return make_dataset(str(data.path), x, y, test=test, classes=names)
+    listed = None if classes is None else classes.tolist()
+    return make_dataset(
+        str(data.path), x, y, test=test, classes=listed, names=_names(data.path, arrays)
+    )
+
+
+def _names(path: Path, arrays: dict[str, NDArray[Any]]) -> list[str] | None:
+    """What a labels file calls the examples: their names, and where there are none row numbers."""
+    names: list[str] = []
+    if not {"names", "names_test"} & set(arrays):
+        return None
+    for suffix in ("", "_test"):
+        n = len(arrays[f"x{suffix}"]) if f"x{suffix}" in arrays else 0
+        numbers = np.arange(len(names), len(names) + n)
+        given = arrays.get(f"names{suffix}", numbers)
+        if given.shape != (n,):
+            raise UserError(
+                f"{path}: names{suffix} has shape {given.shape}, x{suffix} {n} examples"
+            )
+        names += map(str, given.tolist())
+    return names
 
 
 def _alike(one: NDArray[Any], other: NDArray[Any] | None) -> bool:
@@ -64,7 +83,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             if not NEEDED <= set(entries) <= KNOWN:
                 raise UserError(
                     f"{path}: holds {preview(entries) or 'nothing'}; needed are x, y, optional "
-                    "x_test, y_test, classes"
+                    "x_test, y_test, classes, names, names_test"
                 )
             return {name: _array(archive, entry) for name, entry in entries.items()}
     except UserError:
@@ -104,8 +123,12 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
         version = npy.read_magic(file)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError(
+                f"{entry.filename} holds Python objects: save text as numpy.array(..., dtype=str)"
+            )
         size, rest = math.prod(shape) * dtype.itemsize, entry.file_size - file.tell()
-        if not dtype.hasobject and size != rest:
+        if size != rest:
             raise ValueError(f"{entry.filename} should hold {size:,} bytes and holds {rest:,}")
     with archive.open(entry) as file:
         return npy.read_array(file, allow_pickle=False)
