@@ -109,5 +109,14 @@ def value_at(d: BaseDistribution, share: float, ends: bool = False) -> Value:
     return round(value) if whole else float(value)
 
 
+def share_of(d: BaseDistribution, value: Value) -> float:
+    """At which share of a range a value lies, both ends being 0 and 1; `value_at` the other way."""
+    assert isinstance(d, FloatDistribution | IntDistribution) and not isinstance(value, str)
+    low, high, place = float(d.low), float(d.high), float(value)
+    if d.log:
+        low, high, place = math.log(low), math.log(high), math.log(place)
+    return (place - low) / (high - low) if high > low else 0.5
+
+
 #: By the name of a search.
 DESIGNS: dict[str, Callable[[Space, int, int], Config]] = {"qmc": sobol_point, "grid": grid_point}

@@ -21,6 +21,7 @@ from methods.objective import seed_of
 from pipelines.analysis.selection import highest
 from pipelines.documents import Json, digest
 from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested
+from pipelines.planning.cma_es import cma_es_point
 from pipelines.planning.designs import DESIGNS
 from pipelines.planning.specs import Config, data_seed
 from pipelines.planning.suggestions import design_seed, space_digest, suggest, suggestion_seed
@@ -267,6 +268,8 @@ class Planner:
             seed = design_seed(self.study, search.arm, search.repeat)
             return DESIGNS[kind](arm.space, seed, assignment.index - 1)
         seed = suggestion_seed(self.study, search.arm, search.repeat, assignment.index)
+        if kind == "cmaes":
+            return cma_es_point(arm.space, seed, self._searched[search])
         if kind == "random":
             return suggest(kind, seed, arm)
         running = [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import (
     BaseGASampler,
     BaseSampler,
@@ -67,6 +68,9 @@ def check_search(study: Study) -> None:
                     f"search = 'grid': the grid of arm {name!r} has {largest:g} points; "
                     f"request.trials = {trials} is more"
                 )
+        choices = [n for n, d in arm.space.items() if isinstance(d, CategoricalDistribution)]
+        if kind == "cmaes" and choices:
+            raise UserError(f"search = 'cmaes': {choices[0]} of arm {name!r} is a choice, no range")
         if ":" in kind and arm.tuned:
             default = {address: arm.default[address] for address in arm.space}
             suggest(kind, 0, arm, [(default, 0.0)])
@@ -91,7 +95,7 @@ def _sampler(kind: SearchKind, seed: int) -> BaseSampler:
     if isinstance(sampler, KEEP_NOTES):
         raise UserError(
             f"search {kind!r}: a {type(sampler).__name__} needs notes that it took of earlier "
-            "trials, and is made anew for each; for designs use search: qmc or grid"
+            "trials, and is made anew for each; use search: cmaes, qmc or grid"
         )
     return sampler
 

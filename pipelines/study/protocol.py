@@ -22,7 +22,7 @@ from pipelines.metrics import METRICS
 from pipelines.study.column_rules import check_rules
 from pipelines.study.validation import Strict, added, describe, identity, one_of
 
-SEARCHES = ("random", "tpe", "gp", "qmc", "grid")
+SEARCHES = ("random", "tpe", "gp", "cmaes", "qmc", "grid")
 
 
 class LabelsFile(Strict):

@@ -53,7 +53,7 @@ def searched(study: Study, outcomes=None, suggested=None) -> dict[tuple[int, int
     return {(s["repeat"], s["index"]): s["config"] for s in drain(plan) if s["role"] == "search"}
 
 
-@pytest.mark.parametrize("search", ["qmc", "grid", f"{OWN}:gathering"])
+@pytest.mark.parametrize("search", ["cmaes", "qmc", "grid", f"{OWN}:gathering"])
 def test_a_search_is_the_same_each_time_and_extended_without_another_one(search):
     short, long = searched(study_by(search)), searched(study_by(search, trials=9))
     assert len(short) == 14 and len(long) == 20
@@ -104,3 +104,10 @@ def test_a_grid_that_has_fewer_points_than_trials_are_asked_for_is_refused():
             continue
         with pytest.raises(UserError, match=r"grid of arm 'few' has 2 points; request.trials = 3"):
             check_search(study)
+
+
+def test_cma_es_has_no_choices():
+    raw = {"name": "s", "protocol": DIGITS | {"search": "cmaes"}, "arms": {"few": FEW}}
+    study = parse_study(raw | {"request": {"arms": ["few"]}}, "s")
+    with pytest.raises(UserError, match=r"schedule.nesterov of arm 'few' is a choice, no range"):
+        check_search(study)
