@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +22,7 @@ except ModuleNotFoundError as missing:
 from pipelines.commands.options import Options, split_names, with_options
 from pipelines.commands.printing import logged_lines
 from pipelines.commands.screen import screens
-from pipelines.commands.usage import usage_line
+from pipelines.commands.usage import line_and_status
 from pipelines.errors import UserError
 
 DEFAULT_STUDY, DEFAULT_OPTIONS = "digits", Options()
@@ -276,21 +275,11 @@ def main() -> None:
     with screens(), logged_lines(console):
         try:
             sys.exit(app(standalone_mode=False))
-        except UserError as error:
-            message, status = str(error), error.status
-        except typer.TyperException as error:
-            message, status = usage_line(error), UserError.status
-        except KeyboardInterrupt:  # a launch that has begun handles it
-            message, status = "interrupted", 128 + signal.SIGINT
-        except Exception as error:
-            from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
-
-            if not isinstance(error, STORAGE_ERRORS):
+        except (Exception, KeyboardInterrupt) as error:  # a launch that has begun handles the last
+            if (told := line_and_status(error)) is None:
                 raise
-            message = f"a file or the storage failed: {reason_of(error)}"
-            status = UserError.status
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(status)
+            print(f"error: {told[0]}", file=sys.stderr)
+            sys.exit(told[1])
 
 
 if __name__ == "__main__":
