@@ -7,7 +7,7 @@ from pipelines.metrics import METRICS
 from pipelines.report.comparisons import Comparisons, interval
 from pipelines.report.tables import Cell, Column, score
 
-TITLE = "Had trials been stopped early"
+TITLE = "Rules that stop trials early"
 
 
 def stopping_rules(results: Results) -> Comparisons:

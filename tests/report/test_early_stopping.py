@@ -70,7 +70,7 @@ def test_the_table_has_the_verdicts_arm_first_and_folds_the_others(finished):
 
 def test_the_short_report_has_the_table_and_the_headline_the_sentence(finished):
     text = (Path(finished) / "report.md").read_text()
-    assert "## Had trials been stopped early" in text
+    assert "## Rules that stop trials early" in text
     assert "Stopped early (halving, eta 3 from 1/9 of the epochs; simulated), the search of" in text
 
 
