@@ -5,8 +5,9 @@ Cao et al., "Learning imbalanced datasets with label-distribution-aware margin l
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from methods.objective import Batch, Outputs, PhaseInfo, expectation
+from methods.objective import Batch, Outputs, PhaseInfo, expectation, likeliest
 from methods.scalar_loss import Bounded, ScalarLoss
 
 
@@ -28,7 +29,16 @@ class LabelDistributionAwareMargin(ScalarLoss):
         self.shares = nn.Buffer((counts.min() / counts) ** 0.25)
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
-        log_p, margins = outputs.logits.log_softmax(dim=1), self.margin() * self.shares
-        # Lowering logit k by m divides the sum of exponentials by 1 / (1 + p_k (e^-m - 1)).
-        normaliser = torch.log1p(log_p.exp() * torch.expm1(-margins))
-        return expectation(batch.y, normaliser + margins - log_p)
+        against = log_odds_against(outputs.logits) + self.margin() * self.shares
+        return expectation(batch.y, F.softplus(against, threshold=40.0))
+
+
+def log_odds_against(logits: Tensor) -> Tensor:
+    """ln (1 - p) / p of each class: [B, K] -> [B, K].
+
+    Exact where p rounds to 1: there a margin still counts that is larger than its precision.
+    """
+    top, log_p = likeliest(logits).bool(), logits.log_softmax(dim=1)
+    of_top = logits.masked_fill(top, -torch.inf).logsumexp(dim=1, keepdim=True) - logits
+    of_others = torch.log1p(-log_p.exp().masked_fill(top, 0.0)) - log_p
+    return torch.where(top, of_top, of_others)

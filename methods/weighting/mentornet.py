@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from methods.objective import Batch, Objective, Outputs, PhaseInfo, cross_entropy
 from methods.scalar_loss import Bounded
 
-FIRST, LAST = 0.18, 0.9  # of the phase: where the curriculum begins, and where it turns linear
+FIRST, LAST = 0.19, 0.9  # of the phase: where the curriculum begins, and where it turns linear
 
 
 class PredefinedMentorNet(Objective):
     """v(d_i) CE_i, with d_i the loss less a running mean of the batches' `quantile`.
 
-    v = 1 in the first 18 % of the phase, then 1 where d <= 0 and 0 elsewhere, in its last 10 %
-    1 - d within [0, 1], as in the authors' code; its example dropout is left out. The running mean
-    keeps `decay` of itself. quantile 1 is cross-entropy, nearly.
+    v = 1 in the first 19 % of the phase, then 1 where d <= 0 and 0 elsewhere, in its last 10 %
+    1 - d within [0, 1], as in the authors' code, which counts whole percents up to and with 18; its
+    example dropout is left out. The running mean keeps `decay` of itself. quantile 1 is
+    cross-entropy, nearly.
     """
 
     def __init__(self, quantile: float = 0.7, decay: float = 0.5) -> None:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from methods.losses.label_distribution_aware_margin import LabelDistributionAwareMargin
 from methods.losses.logit_adjustment import LogitAdjustment
 from methods.objective import Outputs, PhaseInfo, cross_entropy, generator
 from methods.weighting.resampling import Resampling
-from tests.methods.cases import CLASSES, EXAMPLES, hard, logits
+from tests.methods.cases import CLASSES, EXAMPLES, batch_of, hard, logits
 
 COUNTS = torch.tensor([100, 30, 10, 3, 1])
 
@@ -67,6 +68,21 @@ def test_a_margin_on_certain_and_on_impossible_labels_stays_exact():
     torch.testing.assert_close(
         found, cross_entropy(z - hard().y * margins, hard().y), rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("margin", [0.5, 15.0, 30.0])
+def test_a_margin_is_as_exact_in_float32_as_the_logits_are(margin):
+    """Where p rounds to 1 the label's lead still counts, less its margin."""
+    z = logits(20.0).float()
+    labels = F.one_hot(z.argmax(1), CLASSES)  # what they are sure of
+    lowered = z.double() - labels * margin * (COUNTS.min() / COUNTS).double() ** 0.25
+    expected = cross_entropy(lowered, labels.double())
+    method = bound(LabelDistributionAwareMargin(margin)).float()
+    inputs = z.requires_grad_()
+    found = method(Outputs(inputs), batch_of(labels.float()))
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-5)
+    slope = torch.autograd.grad(found.sum(), inputs)[0]
+    torch.testing.assert_close(slope, (lowered.softmax(1) - labels).float(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])

@@ -17,13 +17,13 @@ def bound(**rates):
 
 def test_its_steps_are_those_of_two_plain_optimizers():
     method, y = bound(u_rate=2.0, v_rate=3.0), hard().y
-    method.uv.copy_(0.3 * torch.rand(EXAMPLES, CLASSES + 1, generator=torch.manual_seed(1)))
+    method.uv.copy_(torch.rand(EXAMPLES, CLASSES + 1, generator=torch.manual_seed(1)))
     u = method.uv[:, :1].clone().requires_grad_()
     v = method.uv[:, 1:].clone().requires_grad_()
     optimizers = [torch.optim.SGD([u], 2.0), torch.optim.SGD([v], 3.0)]
-    for step in range(3):
+    for step in range(6):
         z = logits(1.0 + step).requires_grad_()
-        plus, minus = u**2 * y, v**2 * (1 - y)
+        plus, minus = (u**2 * y).clamp(0, 1), (v**2 * (1 - y)).clamp(0, 1)
         q = F.normalize((z.softmax(1) + plus - minus.detach()).clamp_min(SMALLEST), p=1)
         of_model = -(y * q.clamp_min(SMALLEST).log()).sum(1)
         wanted = F.one_hot(z.argmax(1), CLASSES) + plus - minus
@@ -46,3 +46,15 @@ def test_at_first_it_is_nearly_cross_entropy_for_the_model():
     (found,) = torch.autograd.grad(bound()(Outputs(z), hard()).sum(), z)
     (plain,) = torch.autograd.grad(cross_entropy(z, hard().y).sum(), z)
     torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_noise_beyond_the_bound_stays_where_a_step_has_left_it():
+    """The paper's u and v lie in [-1, 1]; without a bound these rates made them infinite."""
+    method = bound(u_rate=100.0, v_rate=100.0)
+    for step in range(30):
+        z = logits(1.0 + step).roll(step, 1)
+        with torch.no_grad():
+            method.after_step(Outputs(z), torch.zeros(EXAMPLES), hard())
+    assert method.uv.isfinite().all() and method.uv.abs().amax() > 1
+    loss = method(Outputs(logits()), hard())
+    assert loss.isfinite().all() and loss.amax() < 2 * CLASSES + 10

@@ -84,9 +84,9 @@ def test_co_teaching_plus_exchanges_among_those_with_two_predictions():
     torch.testing.assert_close(found, expected)
 
 
-def test_co_teaching_plus_is_cross_entropy_at_first_and_where_networks_agree():
+def test_co_teaching_plus_is_co_teaching_at_first_and_cross_entropy_where_networks_agree():
     z, w, y = logits(), logits(2.0).roll(2, 0), hard().y
-    method = CoTeachingPlus(rate=0.5, init=0.5)
-    plain = cross_entropy(z, y) + cross_entropy(w, y)
-    torch.testing.assert_close(method(two(z, w), at(0.4)), plain)
+    method, plain = CoTeachingPlus(rate=0.5, init=0.5), CoTeaching(rate=0.5)
+    torch.testing.assert_close(method(two(z, w), at(0.4)), plain(two(z, w), at(0.4)))
+    torch.testing.assert_close(method(two(z, z), at(0.4)), plain(two(z, z), at(0.4)))
     torch.testing.assert_close(method(two(z, z), at(0.9)), 2 * cross_entropy(z, y))

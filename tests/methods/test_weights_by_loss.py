@@ -141,9 +141,11 @@ def test_boosting_stops_at_chance_and_keeps_weights_within_bounds():
 def test_the_predefined_mentor_has_three_regimes():
     method = bound(PredefinedMentorNet(quantile=0.5, decay=0.0))
     above = LOSSES - LOSSES.quantile(0.5)
-    torch.testing.assert_close(weights(method, 0.1), torch.ones(EXAMPLES).double())
-    torch.testing.assert_close(weights(method, 0.5), (above <= 0).double())
-    torch.testing.assert_close(weights(method, 0.95), 1 - above.clamp(0, 1))
+    for progress in (0.1, 0.189):  # whole percents up to and with 18
+        torch.testing.assert_close(weights(method, progress), torch.ones(EXAMPLES).double())
+    for progress in (0.19, 0.899):
+        torch.testing.assert_close(weights(method, progress), (above <= 0).double())
+    torch.testing.assert_close(weights(method, 0.9), 1 - above.clamp(0, 1))
 
 
 def test_the_mentors_threshold_is_a_running_mean():
