@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from methods.objective import PhaseInfo, PoolOutputs, generator, seed_of
+from methods.objective import Outputs, PhaseInfo, PoolOutputs, generator, seed_of
 from pipelines.study.arms import known_arms, resolve_arm
 from pipelines.study.method_loading import build_method, method_class, parameters_of
 from pipelines.study.phases import Phase
@@ -31,6 +31,13 @@ METHODS = {
     for phase in resolve_arm(name, {}).resolve({})
 }
 every_method = pytest.mark.parametrize("name", METHODS)
+#: The same, and with each hyperparameter that is tuned at the ends of its range.
+EXTREME = METHODS | {
+    str((phase.method, phase.hyperparameters)): phase
+    for name in known_arms()
+    for config in resolve_arm(name, {}).extreme_configs()
+    for phase in resolve_arm(name, {}).resolve(config)
+}
 
 
 def detaches(name):
@@ -43,7 +50,7 @@ def detaches(name):
 
 def build(name):
     """The method, bound, with memory of a step that it has taken."""
-    phase = METHODS[name]
+    phase = EXTREME[name]
     torch.manual_seed(0)
     objective = build_method(phase.method, phase.hyperparameters)
     labels = torch.arange(EXAMPLES) % CLASSES
@@ -132,6 +139,32 @@ def test_extreme_logits_give_finite_losses_and_gradients(name, scale):
     found = objective(outputs_for(objective, z, batch), batch)
     (slope,) = torch.autograd.grad(found.sum(), z)
     assert found.isfinite().all() and slope.isfinite().all()
+
+
+@pytest.mark.parametrize("name", EXTREME)
+def test_it_is_as_exact_in_float32_as_its_inputs(name):
+    """Examples of which a model is sure are in it, on the label and off it."""
+    objective, z = build(name), logits(20.0)
+    labels = torch.where(torch.arange(EXAMPLES) % 2 == 0, z.argmax(1), hard().y.argmax(1))
+    exact = loss_and_slope(objective, z, hard(labels))
+    batch = hard(labels)
+    rounded = loss_and_slope(objective.float(), z.float(), replace(batch, y=batch.y.float()))
+    for found, expected in zip(rounded, exact, strict=True):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=2e-5)
+
+
+def loss_and_slope(objective, z, batch):
+    """Losses, and their gradient in the logits; features are the same in float32 and float64."""
+    z = z.detach().requires_grad_()
+    outputs = outputs_for(objective, z.double())
+    found = objective(cast(outputs, z.dtype), batch)
+    return found.detach(), torch.autograd.grad(found.sum(), z)[0]
+
+
+def cast(outputs, dtype):
+    features = None if outputs.features is None else outputs.features.to(dtype)
+    other = None if outputs.other is None else cast(outputs.other, dtype)
+    return Outputs(outputs.logits.to(dtype), features, other)
 
 
 @pytest.mark.parametrize(
