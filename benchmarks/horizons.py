@@ -13,12 +13,11 @@ OUT/horizons.html is the figure.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import plotly.graph_objects as go
 import typer
@@ -26,6 +25,7 @@ from plotly.subplots import make_subplots
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record_file import Record, Records
 from pipelines.analysis.intervals import t_interval
 from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import Phase
@@ -33,7 +33,6 @@ from pipelines.study.protocol import Protocol
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.trial import run_trial
 
-Record = dict[str, Any]
 ONE = "1"
 #: Of a look-ahead: how many steps, or what stands in their place.
 WAYS: dict[str, Record] = {
@@ -218,16 +217,14 @@ def main(
 ) -> None:
     """Run what is missing, print the table, and write the figure."""
     out.mkdir(parents=True, exist_ok=True)
-    file, until = out / "records.jsonl", time.monotonic() + 60 * minutes
-    lines = file.read_text().splitlines() if file.exists() else []
-    records = [json.loads(line) for line in lines]
+    kept, until = Records(out), time.monotonic() + 60 * minutes
+    records = kept.read()
     wanted = {name: p for name, p in protocols(trec).items() if name in sets.split(",")}
     for known, spec in missing(records, wanted, repeats):
         if time.monotonic() >= until:
             break
         records.append(measure(known, spec))
-        with file.open("a") as log:
-            log.write(json.dumps(records[-1]) + "\n")
+        kept.add(records[-1])
     rows = summary(records)
     Console(width=150).print(table(rows))
     figure(rows).write_html(out / "horizons.html", config={"displayModeBar": False})

@@ -14,12 +14,11 @@ OUT/records.jsonl has a line for each run and goes on; OUT/layers.html is the fi
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import plotly.graph_objects as go
 import torch
@@ -32,6 +31,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from benchmarks.horizons import protocols
+from benchmarks.record_file import Record, Records
 from pipelines.analysis.intervals import t_interval
 from pipelines.study.arms import resolve_arm
 from pipelines.study.protocol import Protocol, with_changes
@@ -48,7 +48,6 @@ ARMS = {
 HALVES = ("first half", "second half")
 EPOCHS = {"digits": 40, "trec": 14}
 Parameters = dict[str, Tensor]
-Record = dict[str, Any]
 
 
 class Allocation:
@@ -166,9 +165,8 @@ def main(
 ) -> None:
     """Run what is missing, print the table, and write the figure."""
     out.mkdir(parents=True, exist_ok=True)
-    file, until = out / "records.jsonl", time.monotonic() + 60 * minutes
-    lines = file.read_text().splitlines() if file.exists() else []
-    records = [json.loads(line) for line in lines]
+    kept, until = Records(out), time.monotonic() + 60 * minutes
+    records = kept.read()
     done = {(r["set"], r["arm"], r["repeat"]) for r in records}
     sets = protocols(trec)
     for repeat, name, arm in product(range(repeats), sets, ARMS):
@@ -176,8 +174,7 @@ def main(
             continue
         longer = with_changes(sets[name], {"schedule.epochs": EPOCHS[name]})
         records.append({"set": name, "arm": arm, "repeat": repeat} | measure(longer, arm, repeat))
-        with file.open("a") as log:
-            log.write(json.dumps(records[-1]) + "\n")
+        kept.add(records[-1])
     Console(width=150).print(table(records))
     figure(records).write_html(out / "layers.html", config={"displayModeBar": False})
 

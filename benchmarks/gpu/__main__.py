@@ -24,7 +24,8 @@ import typer
 
 from benchmarks.gpu.findings import page
 from benchmarks.gpu.parts import PARTS, ROOT
-from benchmarks.gpu.place import Place, Records
+from benchmarks.gpu.place import Place
+from benchmarks.record_file import Records
 
 LEAST = 5  # seconds in which a part could find anything
 PAGE_EVERY = 60.0

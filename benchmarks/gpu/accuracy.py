@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from benchmarks.approximations import errors, gradient
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
 from benchmarks.gpu.steps import shape_of
+from benchmarks.record_file import Record
 from benchmarks.steppers import make_trial
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
 from pipelines.training.precision import set_precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.gpu.place import Record
+from benchmarks.record_file import Record
 
 #: Of a record: those that a part's records do not have are left out.
 COLUMNS = {

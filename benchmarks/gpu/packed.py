@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
 from benchmarks.gpu.steps import ROUNDS, SHORTEST, shape_of
+from benchmarks.record_file import Record
 from benchmarks.timing import interleaved, ratios, seconds_of
 from pipelines.models.build import build
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from benchmarks.gpu.accuracy import hypergradients, repeated
 from benchmarks.gpu.packed import MODELS, packed
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
 from benchmarks.gpu.sharing import sharing
 from benchmarks.gpu.steps import VIT, ceilings, fast_paths, settings, steps
 from benchmarks.gpu.studies import cifar10
+from benchmarks.record_file import Record
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = re.compile(r"(\d+) (passed|failed|skipped|errors?)")

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import multiprocessing
 
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
 from benchmarks.gpu.steps import shape_of
+from benchmarks.record_file import Record
 from benchmarks.steppers import Case, Stepper, make_trial
 from benchmarks.timing import warm_up
 

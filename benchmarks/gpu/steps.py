@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.gains import measure as gains
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
+from benchmarks.record_file import Record
 from benchmarks.step import measure
 from benchmarks.steppers import Case, Shape, Stepper, make_trial
 from benchmarks.timing import interleaved, ratios, seconds_of, warm_up

@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.gpu.place import Place, Record
+from benchmarks.gpu.place import Place
 from benchmarks.gpu.sharing import multi_process_service
 from benchmarks.rates import CANDIDATES
+from benchmarks.record_file import Record
 from pipelines.commands.launch import Launch
 from pipelines.commands.options import Options
 from pipelines.execution.job_queue import JobQueue

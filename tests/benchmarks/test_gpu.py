@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.findings import page
-from benchmarks.gpu.place import Records
+from benchmarks.record_file import Records
 
 ROOT = Path(__file__).parents[2]
 
