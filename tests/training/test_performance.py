@@ -58,7 +58,10 @@ def test_no_step_waits_for_the_device(arm):
 
 @every_arm(but=DRAW)
 def test_no_step_makes_a_tensor_of_a_python_value(arm):
-    """Which copies from the host's memory, so that the step could not be recorded."""
+    """By torch.tensor, which copies from the host's memory, so that it could not be recorded.
+
+    A number put into a slice does so on a GPU alone: tests/gpu sees that.
+    """
     assert not second_step(arm, Operators()).seen["lift_fresh"]
 
 
