@@ -8,58 +8,126 @@ true one again, in `symmetric` it may not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.dataset import class_codes, preview
+from pipelines.data.known_classes import confusions_of, groups_of
 from pipelines.errors import UserError
+from pipelines.study.label_corruption import Noise
 
 Labels = NDArray[np.int64]
 Matrix = NDArray[np.float64]
-# truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog (Patrini et al., CVPR 2017)
-CIFAR10_CONFUSIONS = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
-FEWEST_CLASSES = {"symmetric": 2, "flip": 2, "flip2": 3}
+FEWEST_CLASSES = {"symmetric": 2, "flip": 2, "flip2": 3, "pair": 2}
 
 
-def transition(kind: str, classes: int, rate: float, rng: np.random.Generator) -> Matrix:
-    """Transition matrix [K, K] of a kind of noise.
+def transition(noise: Noise, classes: Sequence[str], rng: np.random.Generator) -> Matrix:
+    """Transition matrix [K, K] of a study's noise.
 
-    kind: as `noise.kind` of a study. classes: their number K. rate: nominal, in [0, 1]. rng: used
-    by `flip` and `flip2` only; it draws which class each class turns into.
+    classes: their K names. rng: draws which class each class turns into in `flip` and `flip2`, and
+    the background class where none is given.
 
     Raises:
-        UserError: the kind is not defined for that number of classes.
+        UserError: the kind is not defined for those classes.
     """
-    if classes < (fewest := FEWEST_CLASSES.get(kind, 1)):
+    kind, rate, number = noise.kind, noise.rate, len(classes)
+    if number < (fewest := FEWEST_CLASSES.get(kind, 1)):
         raise UserError(
-            f"noise.kind = {kind!r}: needs at least {fewest} classes, the data has {classes}"
+            f"noise.kind = {kind!r}: needs at least {fewest} classes, the data has {number}"
         )
-    keep = (1 - rate) * np.eye(classes)
+    keep = (1 - rate) * np.eye(number)
     match kind:
         case "none":
-            return np.eye(classes)
+            law = np.eye(number)
         case "uniform":
-            return keep + rate / classes
+            law = keep + rate / number
         case "symmetric":
-            return keep + rate / (classes - 1) * (1 - np.eye(classes))
-        case "asymmetric":
-            return _asymmetric(classes, rate)
+            law = keep + rate / (number - 1) * (1 - np.eye(number))
         case "flip":
-            return keep + rate * _other_classes(classes, 1, rng)
+            law = keep + rate * _other_classes(number, 1, rng)
         case "flip2":
-            return keep + rate / 2 * _other_classes(classes, 2, rng)
-    raise ValueError(f"unknown kind of noise {kind!r}")
+            law = keep + rate / 2 * _other_classes(number, 2, rng)
+        case "pair":
+            law = _turned((np.arange(number) + 1) % number, rate)
+        case "background":
+            law = _turned(np.full(number, _background(noise, classes, rng)), rate)
+        case "asymmetric":
+            law = _turned(_asymmetric(noise, classes), rate)
+        case "hierarchical":
+            law = keep + rate * _within_groups(noise, classes)
+    return law
 
 
-def _asymmetric(classes: int, rate: float) -> Matrix:
-    if classes != 10:
-        raise UserError(
-            f"noise.kind = 'asymmetric': maps the ten classes of CIFAR-10, "
-            f"the data has {classes}; use flip or flip2 instead"
-        )
-    matrix = np.eye(classes)
-    for source, target in CIFAR10_CONFUSIONS.items():
-        matrix[source, source], matrix[source, target] = 1 - rate, rate
+def _turned(targets: Labels, rate: float) -> Matrix:
+    """Each class turns into its target [K] at a rate; one that is its own stays, exactly."""
+    matrix = np.eye(len(targets))
+    for source in np.flatnonzero(targets != np.arange(len(targets))):
+        matrix[source, source], matrix[source, targets[source]] = 1 - rate, rate
     return matrix
+
+
+def _background(noise: Noise, classes: Sequence[str], rng: np.random.Generator) -> int:
+    """The class that all classes turn into."""
+    if noise.background is None:
+        return int(rng.integers(len(classes)))
+    return _number("background", noise.background, classes)
+
+
+def _asymmetric(noise: Noise, classes: Sequence[str]) -> Labels:
+    """The class [K] that each turns into, its own where it stays."""
+    targets = np.arange(len(classes))
+    if noise.map is None and (groups := _groups(noise, classes)):
+        for group in groups:
+            targets[group] = np.roll(group, -1)
+        return targets
+    confusions = noise.map or confusions_of(classes)
+    if confusions is None:
+        raise UserError(
+            "noise.kind = 'asymmetric': which class turns into which is known of CIFAR-10, "
+            f"CIFAR-100 and MNIST, by the names of their classes; these are {preview(classes)}: "
+            "give noise.map, {class: class}, or noise.groups"
+        )
+    for source, target in confusions.items():
+        targets[_number("map", source, classes)] = _number("map", target, classes)
+    return targets
+
+
+def _within_groups(noise: Noise, classes: Sequence[str]) -> Matrix:
+    """Rows [K, K]: the other classes of the same group, each alike."""
+    groups = _groups(noise, classes)
+    if groups is None:
+        raise UserError(
+            "noise.kind = 'hierarchical': superclasses are known of CIFAR-100, by the names of its "
+            f"classes; these are {preview(classes)}: give noise.groups, lists of classes"
+        )
+    others = np.zeros((len(classes), len(classes)))
+    for group in groups:
+        others[np.ix_(group, group)] = (1 - np.eye(len(group))) / (len(group) - 1)
+    return others
+
+
+def _groups(noise: Noise, classes: Sequence[str]) -> list[list[int]] | None:
+    """Numbers of the classes of each group, which hold every class once; None: nobody knows."""
+    named = noise.groups or groups_of(classes)
+    if named is None:
+        return None
+    groups = [[_number("groups", name, classes) for name in group] for group in named]
+    times = np.bincount([number for group in groups for number in group], minlength=len(classes))
+    if (times != 1).any():
+        wrong = (times != 1).argmax()
+        raise UserError(
+            f"noise.groups: class {classes[wrong]!r} is in {times[wrong]} of them, must be in one"
+        )
+    return groups
+
+
+def _number(option: str, name: str, classes: Sequence[str]) -> int:
+    codes = class_codes(classes)
+    if name not in codes:
+        raise UserError(f"noise.{option}: {name!r} is no class; allowed are {preview(classes)}")
+    return codes[name]
 
 
 def _other_classes(classes: int, number: int, rng: np.random.Generator) -> Matrix:

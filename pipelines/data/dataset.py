@@ -249,6 +249,13 @@ def _is_text(name: str) -> bool:
     return True
 
 
+def class_codes(classes: Iterable[str]) -> dict[str, int]:
+    """Numbers of classes by what a user may call them: their names, or else their numbers."""
+    names = list(classes)
+    codes = {str(number): number for number in range(len(names))}
+    return codes | {name: number for number, name in enumerate(names)}
+
+
 def preview(values: Iterable[Any], most: int = 12) -> str:
     """The first of some values, for a message of one line."""
     texts = [str(value) for value in values]

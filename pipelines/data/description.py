@@ -8,7 +8,8 @@ import numpy as np
 
 from pipelines.data.dataset import Dataset
 from pipelines.data.splits import Rows
-from pipelines.study.protocol import Noise, Splits
+from pipelines.study.label_corruption import Noise
+from pipelines.study.protocol import Splits
 from pipelines.trial_documents import DataDescription, NoiseDescription
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipelines.data.annotators import Answers, collected, settle
-from pipelines.data.dataset import Dataset, preview
+from pipelines.data.dataset import Dataset, class_codes, preview
 from pipelines.data.delimited import delimiter_of, encoding_of
 from pipelines.data.paths import is_there
 from pipelines.errors import UserError, one_line
@@ -46,8 +46,7 @@ def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
     """Row, annotator and label of each answer in a file."""
     rows = _rows_by_name(dataset)
     number = Counter(dataset.names)  # those of a user's own function may be called anything
-    codes = {str(number): number for number in range(len(dataset.classes))}
-    codes |= {name: number for number, name in enumerate(dataset.classes)}
+    codes = class_codes(dataset.classes)
     given: dict[tuple[int, str], int] = {}
     for line, path, annotator, label in _lines(labels):
         origin = f"{labels.file}, line {line}"

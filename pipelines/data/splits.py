@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pipelines.data.corruption import class_sizes, thin
 from pipelines.data.dataset import Dataset
 from pipelines.errors import UserError
-from pipelines.study.protocol import Imbalance, Splits
+from pipelines.study.label_corruption import Imbalance
+from pipelines.study.protocol import Splits
 
 Rows = NDArray[np.int64]
 

@@ -22,7 +22,8 @@ from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
 from pipelines.data.splits import Rows, hide_labels, keyed_rng, split_rows, thin_train
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, Imbalance, Noise, Protocol, Splits
+from pipelines.study.label_corruption import Imbalance, Noise
+from pipelines.study.protocol import Data, Protocol, Splits
 from pipelines.trial_documents import DataDescription
 
 #: Tasks that a process keeps. The trials of a study's repeats (three by default, with splits of
@@ -187,7 +188,7 @@ def _labels(
     """Labels as a learner sees them, by split: true ones, and corrupted ones in `corrupted`."""
     # One law for all of them, so that a corrupted val is like train.
     law_rng = keyed_rng(data_seed, "noise law")
-    law = transition(noise.kind, len(dataset.classes), noise.rate, law_rng)
+    law = transition(noise, dataset.classes, law_rng)
     labels = {name: dataset.truth[part] for name, part in rows.items()}
     for name in corrupted:
         observed = dataset.observed[rows[name]]

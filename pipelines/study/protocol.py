@@ -20,6 +20,7 @@ from pipelines.documents import assign, digest
 from pipelines.errors import UserError
 from pipelines.metrics import METRICS
 from pipelines.study.column_rules import check_rules
+from pipelines.study.label_corruption import Imbalance, Noise
 from pipelines.study.validation import Strict, added, describe, identity, one_of
 
 SEARCHES = ("random", "tpe", "gp", "cmaes", "qmc", "grid")
@@ -107,35 +108,6 @@ class Data(Strict):
 
     def __hash__(self) -> int:  # `columns` has none of its own
         return hash(digest(self.model_dump(mode="json")))
-
-
-class Noise(Strict):
-    """Label noise on the training split (and on val, where it asks for corrupted labels)."""
-
-    kind: Literal["none", "uniform", "symmetric", "asymmetric", "flip", "flip2"] = "none"
-    rate: float = Field(default=0.0, ge=0.0, le=1.0)
-
-    @model_validator(mode="after")
-    def _rate_needs_a_kind(self) -> Noise:
-        if self.kind == "none" and self.rate:
-            raise ValueError(f"rate = {self.rate} without a kind of noise")
-        return self
-
-
-class Imbalance(Strict):
-    """Class imbalance of the training split.
-
-    The largest class has about `factor` times as many examples as the smallest.
-    """
-
-    kind: Literal["none", "exponential", "step"] = "none"
-    factor: float = Field(default=1.0, ge=1.0, le=1e6)
-
-    @model_validator(mode="after")
-    def _factor_needs_a_kind(self) -> Imbalance:
-        if self.kind == "none" and self.factor != 1:
-            raise ValueError(f"factor = {self.factor} without a kind of imbalance")
-        return self
 
 
 class Splits(Strict):

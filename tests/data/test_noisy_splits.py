@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipelines.errors import UserError
-from pipelines.study.protocol import Imbalance, Noise, Splits
+from pipelines.study.label_corruption import Imbalance, Noise
+from pipelines.study.protocol import Splits
 from tests.support.small_data import NAMES, index, task
 
 

@@ -9,7 +9,8 @@ from pipelines.data.dataset import make_dataset
 from pipelines.data.splits import split_rows
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
-from pipelines.study.protocol import Noise, Protocol, Splits
+from pipelines.study.label_corruption import Noise
+from pipelines.study.protocol import Protocol, Splits
 from tests.support.small_data import NAMES, index, table, task
 
 

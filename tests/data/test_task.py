@@ -8,7 +8,8 @@ import torch
 
 from pipelines.data.dataset import Dataset, make_dataset
 from pipelines.data.task import TASKS_KEPT, prepare
-from pipelines.study.protocol import Data, Noise, Protocol, Schedule, Splits
+from pipelines.study.label_corruption import Noise
+from pipelines.study.protocol import Data, Protocol, Schedule, Splits
 from pipelines.study.study_file import Request
 from tests.support import small_data
 from tests.support.small_data import NAMES, task
