@@ -52,7 +52,7 @@ def measure(protocol: Protocol, hyperparameters: dict[str, Any], every: int) -> 
     training, seen = run.training, []
     for epoch in range(protocol.schedule.epochs):
         for step, step_inputs in enumerate(training.epoch_inputs(epoch)):
-            number = epoch * training.steps_per_epoch + step
+            number = epoch * training.length.per_epoch + step
             before = copy.deepcopy(training.network.model) if number % every == 0 else None
             output, _ = training.step(step_inputs, epoch, step)
             if before is not None:

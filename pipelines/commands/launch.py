@@ -76,7 +76,10 @@ def rehearsal(study: Study, asked: dict[str, Any]) -> Study:
     asked: entries of the request that stay.
     """
     schedule = study.protocol.schedule
-    short = schedule.model_copy(update={"epochs": max(2, schedule.epochs // 20)})
+    length = {"epochs": max(2, schedule.epochs // 20)}
+    if schedule.steps is not None:
+        length = {"steps": max(2, schedule.steps // 20)}
+    short = schedule.model_copy(update=length)
     return study.model_copy(
         update={
             "name": f"{study.name}-quick",

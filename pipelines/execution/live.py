@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.documents import Json
@@ -12,7 +13,8 @@ from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.report.study_state import StudyState
-from pipelines.study.phase_rules import phase_epochs
+from pipelines.study.phase_rules import phase_epochs, phase_length
+from pipelines.study.phases import Phase
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.trial_documents import HistoryRow
 
@@ -79,10 +81,29 @@ def _running(
         "scenario": spec["scenario"],
         "attempt": trial.attempts,
         "started": started,
-        "epochs": sum(phase_epochs(phase, protocol) for phase in phases),
+        "epochs": _epochs(study_state, spec["scenario"], phases),
         "epoch": rows[-1]["epoch"] if rows else 0,
         "curve": curve[::-step][::-1],  # with the last
     }
+
+
+def _epochs(study_state: StudyState, scenario: str, phases: Sequence[Phase]) -> int | None:
+    """Length of a trial; None where it is in steps, and no trial has ended that says of how many.
+
+    Examples are as many in all trials of a scenario.
+    """
+    protocol = study_state.study.protocols[scenario]
+    ended = (
+        trial.result["data"]["sizes"]
+        for trial in study_state.trials.values()
+        if trial.result is not None and trial.spec["scenario"] == scenario
+    )
+    sizes = next(ended, None)
+    if protocol.schedule.steps is None:
+        return sum(phase_epochs(phase, protocol) for phase in phases)
+    if sizes is None:
+        return None
+    return sum(phase_length(phase, protocol, sizes).epochs for phase in phases)
 
 
 def _finals(study_state: StudyState) -> dict[str, Json]:

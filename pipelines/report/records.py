@@ -14,7 +14,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
-from pipelines.study.phase_rules import phase_epochs, selects, total_steps, uses_clean
+from pipelines.study.phase_rules import phase_length, selects, total_steps, uses_clean
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.trial_documents import HistoryRow
@@ -68,7 +68,8 @@ def course_of(trial: TrialRecord, rows: Sequence[HistoryRow], protocol: Protocol
     epochs = len(rows)
     if trial.state == "diverged":  # before its last one
         phases = [Phase.model_validate(phase) for phase in trial.spec["phases"]]
-        epochs = sum(phase_epochs(phase, protocol) for phase in phases)
+        sizes = (trial.result or {})["data"]["sizes"]
+        epochs = sum(phase_length(phase, protocol, sizes).epochs for phase in phases)
     return Course(tuple(val), tuple(map(float, passes)), epochs)
 
 

@@ -174,9 +174,11 @@ def schedule_text(schedule: Schedule) -> str:
         decay = f"times {schedule.factor:g} at {ends} of a phase"
     warmup = f", {schedule.warmup_epochs:g} epochs of warm-up" if schedule.warmup_epochs else ""
     clip = f", gradients clipped at norm {schedule.clip:g}" if schedule.clip else ""
-    epochs = f"{schedule.epochs:,} epoch{'' if schedule.epochs == 1 else 's'}"
+    length = f"{schedule.epochs:,} epoch{'' if schedule.epochs == 1 else 's'}"
+    if schedule.steps is not None:
+        length = f"{schedule.steps:,} steps"
     return (
-        f"{epochs} in batches of {schedule.batch_size:,}, {_optimizer(schedule)}, learning rate "
+        f"{length} in batches of {schedule.batch_size:,}, {_optimizer(schedule)}, learning rate "
         f"{schedule.lr:g} ({decay}{warmup}), weight decay {schedule.weight_decay:g}{clip}"
     )
 

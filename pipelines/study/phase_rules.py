@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -30,8 +31,28 @@ def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
         raise UserError(f"schedule.{describe(error)}") from None
 
 
+class Length(NamedTuple):
+    """Steps of a phase, and of an epoch of it; the last one may be cut short."""
+
+    steps: int
+    per_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs, with the one that is cut short."""
+        return math.ceil(self.steps / self.per_epoch)
+
+    def until(self, epoch: int) -> int:
+        """Steps at the end of an epoch."""
+        return min((epoch + 1) * self.per_epoch, self.steps)
+
+    def within(self, epoch: int) -> int:
+        """Steps of an epoch."""
+        return self.until(epoch) - epoch * self.per_epoch
+
+
 def phase_epochs(phase: Phase, protocol: Protocol) -> int:
-    """Length of a phase in epochs, one at least."""
+    """Epochs of a phase, one at least, where the schedule's length is in epochs."""
     return max(1, round(phase.epochs * protocol.schedule.epochs))
 
 
@@ -212,10 +233,15 @@ def epoch_size(phase: Phase, sizes: Mapping[str, int]) -> int:
     return sizes["train"] if as_train else pool_size(phase, sizes)
 
 
+def phase_length(phase: Phase, protocol: Protocol, sizes: Mapping[str, int]) -> Length:
+    """How long a phase is, one step at least; sizes: of the splits."""
+    size, schedule = epoch_size(phase, sizes), phase_schedule(phase, protocol)
+    per_epoch = math.ceil(size / schedule.batch_size)
+    if schedule.steps is None:
+        return Length(phase_epochs(phase, protocol) * per_epoch, per_epoch)
+    return Length(max(1, round(phase.epochs * schedule.steps)), per_epoch)
+
+
 def total_steps(phases: Sequence[Phase], protocol: Protocol, sizes: Mapping[str, int]) -> int:
     """Training steps of a whole trial; sizes: of the splits."""
-    return sum(
-        phase_epochs(phase, protocol)
-        * math.ceil(epoch_size(phase, sizes) / phase_schedule(phase, protocol).batch_size)
-        for phase in phases
-    )
+    return sum(phase_length(phase, protocol, sizes).steps for phase in phases)

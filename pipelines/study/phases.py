@@ -107,7 +107,10 @@ class Phase(Strict):
         default=1, ge=1, description="how often train+meta repeats the meta split"
     )
     epochs: float = Field(
-        default=1.0, gt=0, le=1000, description="length, as a fraction of the schedule's epochs"
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="length, as a fraction of the schedule's epochs, or steps",
     )
     start: Literal["fresh", "initial", "continue"] = Field(
         default="continue",
@@ -137,9 +140,9 @@ class Phase(Strict):
 
     @model_validator(mode="after")
     def _epochs_are_a_fraction(self) -> Phase:
-        if "epochs" in self.schedule:
+        for length in {"epochs", "steps"} & set(self.schedule):
             raise ValueError(
-                "schedule.epochs belongs to the protocol; a phase has `epochs`, a fraction of it"
+                f"schedule.{length} belongs to the protocol; a phase has `epochs`, a fraction of it"
             )
         return self
 

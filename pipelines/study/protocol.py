@@ -163,6 +163,9 @@ class Schedule(Strict):
     hypergradient_lr: float = added(
         1e-6, gt=0, description="of decay `hypergradient`: how fast lr learns"
     )
+    steps: int | None = added(
+        None, ge=1, le=1_000_000_000, description="length in training steps, in place of epochs"
+    )
 
     @field_validator("optimizer")
     @classmethod
@@ -186,6 +189,8 @@ class Schedule(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:
+        if self.steps is not None and self.epochs != type(self).model_fields["epochs"].default:
+            raise ValueError(f"epochs = {self.epochs} and steps = {self.steps}: give one")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0")
         if any(not 0 < m < 1 for m in self.milestones) or self.milestones != sorted(

@@ -11,7 +11,7 @@ from torch import Tensor
 from methods.objective import Objective
 from pipelines.data.task import Task, prepare
 from pipelines.study.method_loading import method_class, without_family
-from pipelines.study.phase_rules import phase_epochs
+from pipelines.study.phase_rules import phase_length
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.study.training_spec import TrainingSpec
@@ -74,7 +74,7 @@ def _objective(
         "hyperparameters": phase.hyperparameters,
         "state": _on_cpu(state),
         "labels": labels,
-        "epochs": phase_epochs(phase, protocol),
+        "epochs": phase_length(phase, protocol, task.sizes).epochs,
     }
 
 

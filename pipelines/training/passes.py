@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 from methods.objective import Objective
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import bound_method
-from pipelines.study.phase_rules import epoch_size, phase_epochs, selects
+from pipelines.study.phase_rules import epoch_size, phase_length, selects
 from pipelines.study.phases import Meta, Phase
-from pipelines.study.protocol import Attack, Schedule
+from pipelines.study.protocol import Attack
 from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
 from pipelines.training.clean_examples import clean_available
@@ -75,16 +75,17 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
     protocol = study.protocol
     total, phases = 0, arm.resolve(config)
     for phase in phases:
-        schedule = Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
-        size = epoch_size(phase, task.sizes)
-        steps = math.ceil(size / schedule.batch_size)
-        epochs = phase_epochs(phase, protocol)
-        extra = _meta_passes(phase, size, steps, task)
         method = bound_method(phase.method, phase.hyperparameters)
-        plain = (3 + method.extra_passes) * size
-        total += method.networks * epochs * (plain + extra)
+        of_an_epoch = partial(_epoch_passes, phase, method, task)
+        size, length = epoch_size(phase, task.sizes), phase_length(phase, protocol, task.sizes)
+        whole, rest = divmod(length.steps, length.per_epoch)
+        # Batches differ by one example at most, and the larger ones come first.
+        cut = rest * (size // length.per_epoch) + min(rest, size % length.per_epoch)
+        examples = whole * of_an_epoch(size, length.per_epoch) + of_an_epoch(cut, rest)
+        total += method.networks * examples
         if selects(phases):
-            total += epochs * attack_passes(protocol.attack, method.networks, len(task.val))
+            attacked = attack_passes(protocol.attack, method.networks, len(task.val))
+            total += length.epochs * attacked
     return total
 
 
@@ -106,11 +107,16 @@ def nominal_ratio(phases: list[Phase], batch: int = 100) -> float:
     return total
 
 
-def _meta_passes(phase: Phase, size: int, steps: int, task: Task) -> int:
-    """Of an epoch: its meta steps, and the choice of its clean examples."""
-    method = bound_method(phase.method, phase.hyperparameters)
-    if not method.meta_learns:
+def _epoch_passes(phase: Phase, method: Objective, task: Task, size: int, steps: int) -> int:
+    """Of one network and so many examples of an epoch, in so many steps; 0 where there are none."""
+    if not steps:
         return 0
+    plain = (3 + method.extra_passes) * size
+    return plain + (_meta_passes(phase, method, task, size, steps) if method.meta_learns else 0)
+
+
+def _meta_passes(phase: Phase, method: Objective, task: Task, size: int, steps: int) -> int:
+    """Of an epoch: its meta steps, and the choice of its clean examples."""
     clean = min(phase.meta.batch_size, clean_available(phase.meta, task)) * steps
     chosen = len(task.train) if phase.meta.source == "pseudo_clean" else 0
     return meta_passes(phase.meta, method, size, clean) // phase.meta.every + chosen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +18,7 @@ from pipelines.hypergradient.engines import Step, with_penalty
 from pipelines.hypergradient.meta_step import Clean, MetaLearner
 from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
-from pipelines.study.phase_rules import check_under, epoch_size, phase_schedule
+from pipelines.study.phase_rules import check_under, epoch_size, phase_length, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.augmentation import crop_flip, crop_flip_gather, draw_crop_offsets
@@ -40,7 +39,7 @@ class PhaseTraining:
     """Model, objective and optimizers of a phase, and the one training step that all arms share.
 
     Nothing here waits for the device: sums stay on it until the end of the epoch.
-    key: run seed and number of the phase; epochs: the phase's length.
+    key: run seed and number of the phase.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class PhaseTraining:
         model: torch.nn.Module,
         objective: Objective,
         key: tuple[int, int],
-        epochs: int,
         fast: FastPaths,
     ) -> None:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
@@ -61,8 +59,7 @@ class PhaseTraining:
         self.schedule = phase_schedule(phase, protocol)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
         self.epoch_size = epoch_size(phase, task.sizes)
-        self.steps_per_epoch = math.ceil(self.epoch_size / self.schedule.batch_size)
-        self.steps = epochs * self.steps_per_epoch
+        self.length = phase_length(phase, protocol, task.sizes)
         self.network = Network(
             model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
         )
@@ -98,14 +95,14 @@ class PhaseTraining:
         key, clean = (*self.key, epoch), (take, available)
         seed, number = self.key
         order = self.choices.order((seed, "order", number, epoch), self.pool.index, self.epoch_size)
-        numbers = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
-        rates = [(self._scheduled(n), n / self.steps) for n in numbers]
+        steps = self.length.per_epoch
+        numbers = range(epoch * steps, (epoch + 1) * steps)
+        rates = [(self._scheduled(n), n / self.length.steps) for n in numbers]
         if self.captured_steps:
             self.captured_steps.begin_epoch(self)
         horizon = self.phase.meta.horizon if self.meta.active else 1
-        return epoch_inputs(
-            order, self.steps_per_epoch, key, self.crops, clean, rates, self.device, horizon
-        )
+        inputs = epoch_inputs(order, steps, key, self.crops, clean, rates, self.device, horizon)
+        return inputs[: self.length.within(epoch)]
 
     def rate(self, number: int) -> float:
         """The learning rate of a step of this phase; where it adapts itself, the present one."""
@@ -113,11 +110,11 @@ class PhaseTraining:
         return float(adaptive.value) if adaptive else self._scheduled(number)
 
     def _scheduled(self, number: int) -> float:
-        return learning_rate(self.schedule, number, self.steps, self.steps_per_epoch)
+        return learning_rate(self.schedule, number, *self.length)
 
     def step(self, step_inputs: StepInputs, epoch: int, step: int) -> tuple[StepOutput, int]:
         """One training step with its meta step; what it leaves, and the example passes it took."""
-        number = epoch * self.steps_per_epoch + step
+        number = epoch * self.length.per_epoch + step
         meta = self.meta.active and number % self.phase.meta.every == 0
         key = self.network.step_key = (*self.key, epoch, step)
         if self.captured_steps:

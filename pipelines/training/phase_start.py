@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.models.heads import feature_width
 from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.method_loading import method_class
-from pipelines.study.phase_rules import phase_epochs
+from pipelines.study.phase_rules import phase_length
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.attack import threat_of
@@ -33,7 +33,7 @@ def phase_info(
         labels=labels,
         counts=torch.bincount(pool.y[pool.y >= 0], minlength=len(task.classes)),
         features=feature_width(model) if objective.needs_features else 0,
-        epochs=phase_epochs(phase, protocol),
+        epochs=phase_length(phase, protocol, task.sizes).epochs,
         threat=threat_of(protocol, task),
     )
 

@@ -21,7 +21,7 @@ from pipelines.documents import Json
 from pipelines.models.build import build_networks
 from pipelines.models.network import Network, same_random_state
 from pipelines.study.method_loading import build_method, method_class
-from pipelines.study.phase_rules import phase_epochs
+from pipelines.study.phase_rules import phase_length
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
@@ -83,7 +83,8 @@ class TrainingRun:
         set_precision(self.protocol.precision)
         self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
-        self.lengths = [phase_epochs(phase, self.protocol) for phase in self.phases]
+        sizes = self.task.sizes
+        self.lengths = [phase_length(p, self.protocol, sizes).epochs for p in self.phases]
         self.evaluator = Evaluator(self.task, self.protocol, self.phases)
         self.phase_index = self.epoch = self.step = self.steps_done = 0
         self.history: list[dict[str, Any]] = []
@@ -121,7 +122,6 @@ class TrainingRun:
             self.model,
             self.objective,
             (self.seed, number),
-            self.lengths[number],
             self.fast,
         )
 
@@ -178,7 +178,7 @@ class TrainingRun:
             self.passes += passes
             self.step += 1
             self.steps_done += 1
-            if self.step < self.training.steps_per_epoch:
+            if self.step < self.training.length.within(self.epoch):
                 yield Progress(None, None, self.state_dict)
         row = self.end_epoch(observed)
         self.step, self.epoch = 0, self.epoch + 1
@@ -198,7 +198,7 @@ class TrainingRun:
         row: dict[str, Any] = {
             "epoch": self._number(),
             "phase": self.training.phase.name,
-            "lr": self.training.rate((self.epoch + 1) * self.training.steps_per_epoch - 1),
+            "lr": self.training.rate(self.training.length.until(self.epoch) - 1),
             "train/loss": sums["loss"] / sums["examples"],
         }
         if not math.isfinite(row["train/loss"]):

@@ -39,7 +39,7 @@ def test_its_steps_are_small_and_those_of_all_phases(monkeypatch):
     original = TrainingRun._epoch
 
     def epoch(run):
-        taken.append((run.training.phase.name, len(run.task.train), run.training.steps_per_epoch))
+        taken.append((run.training.phase.name, len(run.task.train), run.training.length.per_epoch))
         return original(run)
 
     monkeypatch.setattr(TrainingRun, "_epoch", epoch)

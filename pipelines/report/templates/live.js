@@ -94,7 +94,7 @@ function cards(article, study) {
     add(card, "h3", `${trial.arm} ${trial.repeat}.${trial.index}`);
     add(card, "p", [trial.role, trial.scenario, trial.attempt > 1 ? `attempt ${trial.attempt}` : ""].filter(Boolean).join(", "));
     const last = trial.curve.at(-1);
-    const line = add(card, "p", `epoch ${trial.epoch} of ${trial.epochs}`);
+    const line = add(card, "p", `epoch ${trial.epoch}${trial.epochs ? ` of ${trial.epochs}` : ""}`);
     if (last) {
       line.append(", val ");
       add(line, "b", score(last[1]));
@@ -120,7 +120,7 @@ function plot(card, trial, metric) {
   const axis = svg.appendChild(document.createElementNS(SVG, "line"));
   for (const [name, value] of Object.entries({ x1: 0, x2: 100, y1: 40, y2: 40, class: "axis" }))
     axis.setAttribute(name, value);
-  const x = (epoch) => (100 * epoch) / Math.max(trial.epochs, trial.epoch, 1);
+  const x = (epoch) => (100 * epoch) / Math.max(trial.epochs ?? 0, trial.epoch, 1);
   const y = (value) => (high > low ? 38 - (36 * (value - low)) / (high - low) : 20);
   const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
   line.setAttribute("points", trial.curve.map(([epoch, value]) => `${x(epoch)},${y(value)}`).join(" "));
