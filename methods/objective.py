@@ -84,7 +84,8 @@ class PhaseInfo:
 
     rows: N; classes: K; labels [N]: as observed, -1 outside of the pool and where there is none;
     counts [K]: in the pool; features: D, the width of the model's features; epochs: of the phase;
-    threat: what the protocol's attack may do to an input, where there is one.
+    threat: what the protocol's attack may do to an input, where there is one; truth [N]: the true
+    labels, -1 outside of the pool, for an oracle alone.
     """
 
     rows: int
@@ -94,6 +95,7 @@ class PhaseInfo:
     features: int = 0
     epochs: int = 1
     threat: Threat | None = None
+    truth: Tensor | None = None
 
 
 class PoolOutputs(NamedTuple):
@@ -144,6 +146,9 @@ class Objective(nn.Module, ABC):
     needs_threat: ClassVar[bool] = False
     #: Whether it asks for predictions on clean examples that are not in its pool: they are counted.
     reads_clean: ClassVar[bool] = False
+    #: Whether it reads the true labels of its training examples: an upper bound, which nobody has.
+    #: A class or its constructor says so.
+    oracle: bool = False
     #: Whether its pool may have examples without a label.
     uses_unlabelled: ClassVar[bool] = False
     #: The meta-parameters are fresh at every step and zero in the look-ahead, which therefore

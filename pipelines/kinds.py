@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Side = Literal["plain", "tuned", "control", "self-tuning"]
+Side = Literal["plain", "tuned", "control", "self-tuning", "oracle"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Kind:
     """How arms of a kind are drawn, and their side of the comparison.
 
     The headline sets the arms of the self-tuning side that have nothing to tune against the best
-    tuned arm (of any kind), and names the controls that they do not beat.
+    tuned arm (of any kind), and names the controls that they do not beat. Oracles are shown beside
+    the others: an upper bound, which is no choice and wins nothing.
     """
 
     colour: str
@@ -31,9 +32,15 @@ KINDS = {
     "meta-learned weights": Kind("#dd6b1f", "self-tuning"),
     "meta-learned labels": Kind("#8a63c9", "self-tuning"),
     "meta-learned loss": Kind("#12a37a", "self-tuning"),
+    "oracle": Kind("#b3a100", "oracle"),
 }
 
 
 def learns_itself(kind: str) -> bool:
     """Whether arms of the kind learn what others tune."""
     return KINDS[kind].side == "self-tuning"
+
+
+def is_oracle(kind: str) -> bool:
+    """Whether arms of the kind read the true labels of training examples, which nobody has."""
+    return KINDS[kind].side == "oracle"

@@ -12,7 +12,7 @@ from benchmarks.evidence.members import Member
 from benchmarks.evidence.over_sets import SHARES, OverSets, gap_on, over_sets
 from pipelines.analysis.answer import SIMPLICITY
 from pipelines.analysis.selection import best_arm
-from pipelines.kinds import learns_itself
+from pipelines.kinds import is_oracle, learns_itself
 
 SMALL = 3000  # training examples
 PLAIN = "ce"
@@ -72,7 +72,8 @@ def _advice(data: str, members: Sequence[Member]) -> Advice | None:
     if not members:
         return None
     run = [{n for n, arm in m.arms.items() if arm.chosen.test} for m in members]
-    names = [n for n in members[0].arms if n in set.intersection(*run)]
+    rivals = [n for n, arm in members[0].arms.items() if not is_oracle(arm.arm.kind)]
+    names = [n for n in rivals if n in set.intersection(*run)]
     best = best_arm({n: float(np.mean([m.arms[n].val for m in members])) for n in names})
     if best is None:
         return None

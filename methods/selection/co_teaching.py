@@ -6,7 +6,8 @@ NeurIPS 2018.
 
 from torch import Tensor
 
-from methods.objective import Batch, Objective, Outputs, cross_entropy
+from methods.noise_rate import NoiseRate, Rate
+from methods.objective import Batch, Objective, Outputs, PhaseInfo, cross_entropy
 from methods.scalar_loss import Bounded
 from methods.selection.small_loss import share_left_out, smallest
 
@@ -22,10 +23,14 @@ class CoTeaching(Objective):
 
     networks = 2
 
-    def __init__(self, rate: float = 0.2, ramp: float = 0.05) -> None:
+    def __init__(self, rate: Rate = 0.2, ramp: float = 0.05) -> None:
         super().__init__()
-        self.rate = Bounded("rate", rate, 0.0, 1.0)
+        self.rate = NoiseRate("rate", rate, 0.0, 1.0)
         self.ramp = Bounded("ramp", ramp, 0.0, 1.0)
+        self.oracle = self.rate.measured
+
+    def bind(self, info: PhaseInfo) -> None:
+        self.rate.bind(info)
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         own, other = (cross_entropy(each.logits, batch.y) for each in outputs.each())

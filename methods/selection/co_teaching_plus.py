@@ -6,6 +6,7 @@ Yu et al., "How does disagreement help generalization against label corruption?"
 import torch
 from torch import Tensor
 
+from methods.noise_rate import Rate
 from methods.objective import Batch, Outputs, cross_entropy
 from methods.scalar_loss import Bounded
 from methods.selection.co_teaching import CoTeaching
@@ -22,7 +23,7 @@ class CoTeachingPlus(CoTeaching):
     batch has passed 5,000: not here.
     """
 
-    def __init__(self, rate: float = 0.2, ramp: float = 0.05, init: float = 0.1) -> None:
+    def __init__(self, rate: Rate = 0.2, ramp: float = 0.05, init: float = 0.1) -> None:
         super().__init__(rate, ramp)
         self.init = Bounded("init", init, 0.0, 1.0)
 

@@ -6,11 +6,12 @@ NeurIPS 2018.
 
 from torch import Tensor
 
-from methods.objective import Batch, Objective, Outputs, cross_entropy
+from methods.noise_rate import NoiseRate, Rate
+from methods.objective import Batch, Objective, Outputs, PhaseInfo, cross_entropy
 from methods.scalar_loss import Bounded
 
 
-def share_left_out(rate: float, ramp: float, progress: Tensor) -> Tensor:
+def share_left_out(rate: float | Tensor, ramp: float, progress: Tensor) -> Tensor:
     """R(t) = rate min(t / T_k, 1), with t / T_k as progress over ramp (algorithm 1)."""
     return rate * (progress / max(ramp, 1e-12)).clamp(max=1.0)
 
@@ -29,13 +30,18 @@ class SmallLoss(Objective):
     """Cross-entropy on the (1 - R) B examples of a batch whose loss is smallest.
 
     rate: R at its end, the share of wrong labels; ramp: the share of the phase over which R rises
-    to it from 0 (T_k = 10 of 200 epochs in the paper). Co-teaching without the second network.
+    to it from 0 (T_k = 10 of 200 epochs in the paper). Co-teaching without the second network. Of
+    rate `measured` it is an oracle.
     """
 
-    def __init__(self, rate: float = 0.2, ramp: float = 0.05) -> None:
+    def __init__(self, rate: Rate = 0.2, ramp: float = 0.05) -> None:
         super().__init__()
-        self.rate = Bounded("rate", rate, 0.0, 1.0)
+        self.rate = NoiseRate("rate", rate, 0.0, 1.0)
         self.ramp = Bounded("ramp", ramp, 0.0, 1.0)
+        self.oracle = self.rate.measured
+
+    def bind(self, info: PhaseInfo) -> None:
+        self.rate.bind(info)
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         losses = cross_entropy(outputs.logits, batch.y)

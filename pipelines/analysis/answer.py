@@ -35,7 +35,7 @@ from pipelines.analysis.sentences import (
 )
 from pipelines.analysis.troubles import PLAIN, cautions
 from pipelines.analysis.words import count, shown, title, unit
-from pipelines.kinds import KINDS, learns_itself
+from pipelines.kinds import KINDS, is_oracle, learns_itself
 
 SIMPLICITY = {"plain": 0, "control": 1, "tuned": 2, "self-tuning": 2}
 USE, TUNE, SELF_TUNE, PROGRESS = (
@@ -83,7 +83,8 @@ class _Study:
 
     def __init__(self, results: Results, runs: Mapping[str, ArmRuns]) -> None:
         self.results, self.runs = results, runs
-        self.arms, self.metric = results["arms"], results["metric"]
+        self.arms = {n: arm for n, arm in results["arms"].items() if not is_oracle(arm["kind"])}
+        self.metric = results["metric"]
         self.margin = results["margin"]
         self.epoch: EpochRule = results["selection"]["epoch"]
 

@@ -21,7 +21,7 @@ from pipelines.analysis.results_schema import (
 from pipelines.analysis.selection import best_arm
 from pipelines.analysis.sentences import score_text
 from pipelines.analysis.words import shown, unit
-from pipelines.kinds import learns_itself
+from pipelines.kinds import is_oracle, learns_itself
 
 
 def headline(results: Results) -> Headline:
@@ -56,7 +56,8 @@ def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = Non
 
 
 def _best(arms: Mapping[str, ArmResults], eligible: Callable[[ArmResults], bool]) -> str | None:
-    return best_arm({name: arm["val"]["mean"] for name, arm in arms.items() if eligible(arm)})
+    rivals = {name: arm for name, arm in arms.items() if not is_oracle(arm["kind"])}
+    return best_arm({name: arm["val"]["mean"] for name, arm in rivals.items() if eligible(arm)})
 
 
 def _number(results: Results, value: float, sign: str = "") -> str:

@@ -10,7 +10,7 @@ from pipelines.commands.printing import print_columns, print_line
 from pipelines.errors import UserError
 from pipelines.study.arms import Arm, derived_arms, known_arms, resolve_arm
 from pipelines.study.method_loading import method_class
-from pipelines.study.phase_rules import uses_clean
+from pipelines.study.phase_rules import reads_truth, uses_clean
 from pipelines.study.search_space import describe_distribution
 
 FAMILIES = "search_spaces.arms:FAMILIES"
@@ -81,6 +81,7 @@ def _needs(arm: Arm) -> str:
     methods = [method_class(phase.method) for phase in phases]
     needs = {
         "clean labels": any(map(uses_clean, phases)),
+        "the truth": any(map(reads_truth, phases)),
         "features": any(method.needs_features for method in methods),
         "two networks": any(method.networks > 1 for method in methods),
         "an attack": any(method.needs_threat for method in methods),

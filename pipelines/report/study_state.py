@@ -13,6 +13,7 @@ from pipelines.analysis.results_schema import Results
 from pipelines.analysis.selection import best_arm, best_run, mean_vals, useful_arms
 from pipelines.documents import Json
 from pipelines.errors import UserError
+from pipelines.kinds import is_oracle
 from pipelines.ledger.damage import Damaged, damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
@@ -136,8 +137,12 @@ class StudyState:
         }
 
     def best_arm(self) -> str | None:
-        """The arm with the highest mean val; one of which all runs collapsed only if all have."""
-        return best_arm(mean_vals(self.records, useful_arms(self.records, self.study.arms)))
+        """The arm with the highest mean val; one of which all runs collapsed only if all have.
+
+        Never an oracle, which nobody has.
+        """
+        rivals = [name for name, arm in self.study.arms.items() if not is_oracle(arm.kind)]
+        return best_arm(mean_vals(self.records, useful_arms(self.records, rivals)))
 
     def best_run(self, arm: str | None = None) -> Record:
         """The completed final run of an arm with the highest val; by default of the best arm.

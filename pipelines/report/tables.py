@@ -12,6 +12,7 @@ from pipelines.analysis.results_schema import (
     TrialCounts,
 )
 from pipelines.analysis.words import count, why_none, with_interval
+from pipelines.kinds import is_oracle
 from pipelines.metrics import METRICS
 
 MISSING = "–"
@@ -105,14 +106,14 @@ def rows(results: Results) -> list[dict[str, Cell]]:
 
 def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
     metric, epoch = results["metric"], results["selection"]["epoch"]
-    test, labels, trials = arm["test"][epoch], arm["clean_labels"], arm["trials"]
+    test, trials = arm["test"][epoch], arm["trials"]
     default = arm["default"]["test"][epoch] if "default" in arm else None
     ratio = arm["passes"]["ratio_to_ce"]
     return {
         "arm": Cell(name),
         "kind": Cell(arm["kind"]),
         "dimensions": Cell(str(len(arm["space"]) or MISSING), len(arm["space"])),
-        "labels": _pair(labels["train"], labels["select"]),
+        "labels": _labels(arm),
         "test": Cell(score(metric, test), test["mean"]),
         "n": Cell(f"{test['n']} / {test['repeats']}", test["n"]),
         "default": Cell(score(metric, default), default["mean"]) if default else Cell(MISSING),
@@ -123,6 +124,14 @@ def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
         "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
         "lost": _lost(trials),
     }
+
+
+def _labels(arm: ArmResults) -> Cell:
+    """Clean labels to train and to select; what an oracle reads is not counted, but named."""
+    train, select = arm["clean_labels"]["train"], arm["clean_labels"]["select"]
+    if is_oracle(arm["kind"]):
+        return Cell(f"the truth / {MISSING if select is None else select}")
+    return _pair(train, select)
 
 
 def _pair(first: int | None, second: int | None) -> Cell:

@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipelines.documents import assign, lookup
 from pipelines.errors import UserError
-from pipelines.kinds import KINDS
+from pipelines.kinds import KINDS, is_oracle
 from pipelines.study.method_loading import parameters_of
-from pipelines.study.phase_rules import check_phase, check_sequence
+from pipelines.study.phase_rules import check_phase, check_sequence, reads_truth
 from pipelines.study.phases import Phase
 from pipelines.study.search_space import Range, Value, bounds, describe_distribution, widened
 from pipelines.study.validation import Strict, did_you_mean, one_of, preview
@@ -130,7 +130,26 @@ class Arm(Strict):
         for phase in resolved:
             check_phase(phase)
         check_sequence(resolved)
+        self._check_kind(resolved)
         return resolved
+
+    def _check_kind(self, phases: list[Phase]) -> None:
+        """Oracles must be told apart wherever arms are compared, and nothing else may pass for one.
+
+        Raises:
+            UserError: the kind does not say what the methods read.
+        """
+        oracles = [phase.method for phase in phases if reads_truth(phase)]
+        if oracles and not is_oracle(self.kind):
+            raise UserError(
+                f"kind = {self.kind!r}: {oracles[0]} reads the true labels of training examples; "
+                "an arm with it has kind: oracle"
+            )
+        if is_oracle(self.kind) and not oracles:
+            raise UserError(
+                f"kind = {self.kind!r}: none of its methods reads the true labels of training "
+                "examples"
+            )
 
 
 def _assign(phases: list[dict[str, Any]], address: str, value: Value) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from methods.objective import Objective
 from pipelines.errors import UserError
-from pipelines.study.method_loading import bound_method, method_class
+from pipelines.study.method_loading import bound_method, build_method, method_class
 from pipelines.study.phases import IMPLICIT, Meta, Phase
 from pipelines.study.protocol import Protocol, Schedule
 from pipelines.study.validation import describe
@@ -61,6 +61,11 @@ def uses_clean(phase: Phase) -> bool:
     method = bound_method(phase.method, phase.hyperparameters)
     learns = method.meta_learns and phase.meta.source == "meta"
     return "meta" in phase.pool or method.reads_clean or learns
+
+
+def reads_truth(phase: Phase) -> bool:
+    """Whether a phase's method is an oracle: it reads the true labels of training examples."""
+    return build_method(phase.method, phase.hyperparameters).oracle
 
 
 def check_under(phase: Phase, protocol: Protocol) -> None:

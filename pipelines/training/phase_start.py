@@ -23,7 +23,12 @@ from pipelines.trial_documents import HistoryRow
 def phase_info(
     objective: Objective, phase: Phase, protocol: Protocol, task: Task, model: torch.nn.Module
 ) -> PhaseInfo:
-    """What the objective of a phase may know."""
+    """What the objective of a phase may know.
+
+    Raises:
+        UserError: the data does not tell what it asks for.
+    """
+    check_data(objective, phase, task)
     pool = task.pool(phase.pool)
     labels = torch.full((task.description["examples"],), -1, device=pool.y.device)
     labels[pool.index] = pool.y
@@ -35,7 +40,32 @@ def phase_info(
         features=feature_width(model) if objective.needs_features else 0,
         epochs=phase_length(phase, protocol, task.sizes).epochs,
         threat=threat_of(protocol, task),
+        truth=_truth(task, phase) if objective.oracle else None,
     )
+
+
+def check_data(objective: Objective, phase: Phase, task: Task) -> None:
+    """Has the data what the objective of a phase asks to know of it?
+
+    Raises:
+        UserError: it has not.
+    """
+    if not objective.oracle:
+        return
+    pool, noise = task.pool(phase.pool), task.description["noise"]
+    reads = f"{phase.method} reads the true labels of training examples, as an oracle"
+    if unknown := int(((pool.y >= 0) & (pool.truth < 0)).sum()):
+        raise UserError(f"{reads}: of {unknown:,} of {len(pool):,} they are not known")
+    if noise["kind"] == "none" and not noise["measured"]["train"]:
+        raise UserError(f"{reads}: the data says of none that its label is wrong")
+
+
+def _truth(task: Task, phase: Phase) -> torch.Tensor:
+    """True labels [N] of a phase's pool by row, -1 outside of it."""
+    pool = task.pool(phase.pool)
+    truth = torch.full((task.description["examples"],), -1, device=pool.truth.device)
+    truth[pool.index] = pool.truth
+    return truth
 
 
 def predictor(

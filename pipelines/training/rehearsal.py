@@ -18,7 +18,9 @@ from pipelines.data.task import SPLITS, Split, Task, prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.self_check import NoRule
 from pipelines.models.network import Network, same_random_state
+from pipelines.study.method_loading import build_method
 from pipelines.study.training_spec import TrainingSpec
+from pipelines.training.phase_start import check_data
 from pipelines.training.trial import TrainingRun
 
 FEW = 2  # examples of a step: what BatchNorm needs
@@ -65,6 +67,8 @@ def _rehearse(spec: TrainingSpec) -> None:
     Only a step on as many as the trial takes proves that it cannot train: a method may need more.
     """
     task = prepare(spec.protocol, spec.data_seed)
+    for phase in spec.phases:
+        check_data(build_method(phase.method, phase.hyperparameters), phase, task)
     try:
         _first_steps(spec, _few(task))
     except CannotTrain:

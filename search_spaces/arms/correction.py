@@ -8,6 +8,7 @@ from optuna.distributions import IntDistribution as Int
 from search_spaces.arms.losses import CE
 
 BOOTSTRAP = "methods.correction.bootstrapping:Bootstrapping"
+NOISE_LAYER = "methods.correction.noise_layer:NoiseLayer"
 NOISY = {"name": "noisy", "method": CE}
 
 
@@ -43,6 +44,12 @@ ARMS = {
     # Patrini et al. 2017: the 97th percentile where classes are few, none where they are many.
     "forward": corrected("forward", "forward_correction:ForwardCorrection"),
     "backward": corrected("backward", "backward_correction:BackwardCorrection"),
+    "forward_oracle": {
+        "about": "oracle: forward correction with the true transition matrix, an upper bound "
+        "(Patrini et al. 2017)",
+        "kind": "oracle",
+        "phases": [{"method": "methods.correction.forward_oracle:ForwardOracle"}],
+    },
     # Liu et al. 2022: 10 and 10 on CIFAR-10, 1 and 100 on others; as they tried them.
     "sop": {
         "about": "sparse over-parameterization of the noise (Liu et al. 2022)",
@@ -85,9 +92,15 @@ ARMS = {
     "noise_layer": {
         "about": "noise adaptation layer (Goldberger & Ben-Reuven 2017)",
         "kind": "tuned loss",
-        "phases": [{"method": "methods.correction.noise_layer:NoiseLayer"}],
+        "phases": [{"method": NOISE_LAYER}],
         "default": {"noise": 0.1},
         "space": {"noise": Float(0.01, 0.5, log=True)},
+    },
+    "noise_layer_oracle": {
+        "about": "oracle: the noise layer, begun at the true rate of wrong labels "
+        "(Goldberger & Ben-Reuven 2017)",
+        "kind": "oracle",
+        "phases": [{"method": NOISE_LAYER, "hyperparameters": {"noise": "measured"}}],
     },
     "d2l": {
         "about": "dimensionality-driven learning (Ma et al. 2018)",

@@ -1,22 +1,38 @@
 """Examples that are left out."""
 
+from typing import Any
+
 from optuna.distributions import FloatDistribution as Float
 
 # Han et al. 2018 give the rate of wrong labels as known; 0.2 is no published value.
 RATE = {"rate": Float(0.05, 0.6)}
 
-ARMS = {
+
+def oracle(about: str, method: str) -> dict[str, Any]:
+    """The twin that is told the measured rate of wrong labels, as the paper's experiments are."""
+    return {
+        "about": f"oracle: {about} at the true rate of wrong labels, an upper bound",
+        "kind": "oracle",
+        "phases": [{"method": method, "hyperparameters": {"rate": "measured"}}],
+    }
+
+
+CO_TEACHING = "methods.selection.co_teaching:CoTeaching"
+CO_TEACHING_PLUS = "methods.selection.co_teaching_plus:CoTeachingPlus"
+SMALL_LOSS = "methods.selection.small_loss:SmallLoss"
+
+ARMS: dict[str, dict[str, Any]] = {
     "coteaching": {
         "about": "co-teaching (Han et al. 2018)",
         "kind": "tuned loss",
-        "phases": [{"method": "methods.selection.co_teaching:CoTeaching"}],
+        "phases": [{"method": CO_TEACHING}],
         "default": {"rate": 0.2},
         "space": RATE,
     },
     "small_loss": {
         "about": "only the examples of smallest loss: co-teaching's control (Han et al. 2018)",
         "kind": "tuned loss",
-        "phases": [{"method": "methods.selection.small_loss:SmallLoss"}],
+        "phases": [{"method": SMALL_LOSS}],
         "default": {"rate": 0.2},
         "space": RATE,
     },
@@ -31,8 +47,11 @@ ARMS = {
     "coteaching_plus": {
         "about": "co-teaching where two networks disagree (Yu et al. 2019)",
         "kind": "tuned loss",
-        "phases": [{"method": "methods.selection.co_teaching_plus:CoTeachingPlus"}],
+        "phases": [{"method": CO_TEACHING_PLUS}],
         "default": {"rate": 0.2},
         "space": RATE,
     },
+    "coteaching_oracle": oracle("co-teaching (Han et al. 2018)", CO_TEACHING),
+    "coteaching_plus_oracle": oracle("co-teaching+ (Yu et al. 2019)", CO_TEACHING_PLUS),
+    "small_loss_oracle": oracle("small-loss selection (Han et al. 2018)", SMALL_LOSS),
 }

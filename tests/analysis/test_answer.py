@@ -131,3 +131,17 @@ def test_a_study_in_which_nothing_has_finished_has_lines_too():
     for records in ([], list(map(failed, RECORDS))):
         answer = summarise(records, INFO)["answer"]
         assert len(answer["lines"]) >= 3 and answer["use"] is None and answer["basis"] == ""
+
+
+def test_an_oracle_is_shown_but_is_no_choice_and_wins_nothing():
+    """It scores best of all, and nobody has what it reads."""
+    bound = SyntheticArm("forward_oracle", "oracle", 0.99, clean_train=0)
+    searched = SyntheticArm("oracle_tuned", "oracle", 0.985, tuned=True)
+    results = summarise(*synthetic_study((*ARMS, bound, searched), run_sd=0.002))
+    without = summarise(*synthetic_study(ARMS, run_sd=0.002))
+    answer = results["answer"]
+    assert results["arms"]["forward_oracle"]["test"]["last"]["mean"] > 0.98
+    assert answer["use"]["arm"] == without["answer"]["use"]["arm"]
+    assert "oracle" not in str(answer["lines"]) + str(answer["tunings"])
+    headline = results["headline"]
+    assert (headline["untuned"], headline["tuned"]) == ("l2rw", "gce_plus_meta")

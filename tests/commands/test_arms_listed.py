@@ -38,6 +38,7 @@ def test_a_line_says_what_a_run_costs_what_it_needs_and_what_is_tuned():
         "importance_weights 2.0x clean labels, features"
     )
     assert row("pgd_training", lines).startswith("pgd_training 7.7x an attack")
+    assert row("forward_oracle", lines).startswith("forward_oracle 1.0x the truth - oracle: ")
 
 
 def test_arms_that_do_not_fit_a_study_are_told_apart_with_the_reason():

@@ -63,6 +63,7 @@ def build(name):
             features=FEATURES,
             epochs=3,
             threat=THREAT,
+            truth=labels.roll(1) if objective.oracle else None,
         )
     )
     objective = objective.double()

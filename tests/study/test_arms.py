@@ -230,3 +230,25 @@ def test_a_doubled_arm_differs_in_nothing_else_and_is_resolved_at_its_new_ends()
 def test_only_a_tuned_arm_can_be_doubled(name, message):
     with pytest.raises(UserError, match=message):
         resolve_arm(name, {})
+
+
+SMALL_LOSS = "methods.selection.small_loss:SmallLoss"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "reason"),
+    [
+        ("tuned loss", "measured", "an arm with it has kind: oracle"),
+        ("oracle", 0.2, "none of its methods reads the true labels"),
+    ],
+)
+def test_an_arm_says_whether_it_is_an_oracle(kind, rate, reason):
+    phase = {"method": SMALL_LOSS, "hyperparameters": {"rate": rate}}
+    with pytest.raises(UserError, match=reason):
+        resolve_arm("mine", {"mine": {"about": "mine", "kind": kind, "phases": [phase]}})
+
+
+def test_an_oracle_has_no_twins_that_train_on_clean_labels():
+    for suffix in ("_plus_meta", "_finetune"):
+        with pytest.raises(UserError, match="is unknown"):
+            resolve_arm(f"small_loss_oracle{suffix}", {})

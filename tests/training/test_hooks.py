@@ -8,10 +8,11 @@ import torch
 
 from methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from methods.objective import Objective, Outputs, cross_entropy
+from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.study.arms import resolve_arm
 from pipelines.training.trial import TrainingRun, run_trial
-from tests.conftest import in_phase, small_study, training_spec
+from tests.conftest import in_phase, small_study, training_spec, under
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 CPU = torch.device("cpu")
@@ -224,3 +225,41 @@ def test_clean_examples_that_nobody_would_count_are_refused(study):
     spec = in_phase(training_spec("ce", study), method=f"{__name__}:Unsaid")
     with pytest.raises(UserError, match=r"predictions on meta .* reads_clean = True"):
         run_to_end(spec)
+
+
+class Oracle(Objective):
+    """Knows the true labels of its pool."""
+
+    oracle = True
+
+    def bind(self, info):
+        assert info.truth is None or (info.truth >= 0).sum() == (info.labels >= 0).sum()
+        self.truth = info.truth
+
+    def forward(self, outputs, batch):
+        return cross_entropy(outputs.logits, batch.y)
+
+
+def test_an_oracle_knows_the_true_labels_of_its_pool_and_others_do_not(study):
+    spec = in_phase(training_spec("ce", study), method=f"{__name__}:Oracle")
+    run = TrainingRun(spec, CPU)
+    train = run.task.train
+    assert torch.equal(run.objective.truth[train.index], train.truth)
+    assert (train.truth != train.y).any()
+
+
+@pytest.mark.parametrize(
+    ("known", "kind", "reason"),
+    [
+        (False, "symmetric", r"as an oracle: of 1 of \d+ they are not known"),
+        (True, "none", "the data says of none that its label is wrong"),
+    ],
+)
+def test_an_oracle_is_refused_where_the_truth_is_not_known(study, known, kind, reason):
+    spec = in_phase(training_spec("ce", study), method=f"{__name__}:Oracle")
+    spec = under(spec, {"noise.kind": kind, "noise.rate": 0.4 if kind == "symmetric" else 0.0})
+    task = prepare(spec.protocol, spec.data_seed)
+    truth = task.train.truth.clone()
+    truth[0] = truth[0] if known else -1
+    with pytest.raises(UserError, match=reason):
+        TrainingRun(spec, CPU, task=replace(task, train=replace(task.train, truth=truth)))
