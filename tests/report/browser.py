@@ -7,7 +7,8 @@ import pytest
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
 
-READY = "html[data-ready=true]"
+READY = "html[data-ready=true]"  # the text and the figures in sight
+DRAWN = "html[data-drawn=true]"  # all figures
 PATIENCE = 10_000  # ms; the page of 500 trials is ready in 2-3 s on an idle machine
 
 

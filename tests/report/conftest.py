@@ -9,7 +9,7 @@ import pytest
 from pipelines.report.dashboard_server import DashboardServer
 from pipelines.report.pages import write_report
 from tests.conftest import small_study
-from tests.report.browser import CHROMIUM, PATIENCE, READY
+from tests.report.browser import CHROMIUM, DRAWN, PATIENCE
 from tests.support.synthetic_ledger import (
     ARMS_OF_ALL_KINDS,
     study_of_everything,
@@ -60,13 +60,13 @@ def show():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     said = []
 
-    def show(url: str):
+    def show(url: str, until: str = DRAWN):
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append("a script ran"))
         page.goto(url)
-        page.wait_for_selector(READY, timeout=PATIENCE)
+        page.wait_for_selector(until, timeout=PATIENCE)
         return page
 
     with sync_api.sync_playwright() as playwright:

@@ -15,7 +15,7 @@ from pipelines.report.dashboard import Dashboard
 from pipelines.report.pages import write_report
 from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
-from tests.report.browser import PATIENCE, READY, becomes, needs_browser
+from tests.report.browser import DRAWN, PATIENCE, READY, becomes, needs_browser
 from tests.report.conftest import Serve
 from tests.support.synthetic_ledger import completed, write_study
 
@@ -80,7 +80,7 @@ def test_a_served_page_renews_itself_and_keeps_its_place(tmp_path, address, show
     top = page.evaluate(TOP_OF_ARMS)
     write_study(tmp_path, small_study(("ce", "gce", "l2rw")))
     page.get_by_text("20 of 20 runs have ended").wait_for(timeout=PATIENCE)
-    page.wait_for_selector(READY, timeout=PATIENCE)
+    page.wait_for_selector(DRAWN, timeout=PATIENCE)
     becomes(page, TOP_OF_ARMS, top)
     assert page.locator("th[aria-sort=ascending]").count() == 1
     assert page.locator("input[type=search]").first.input_value() == "ce"
@@ -128,7 +128,7 @@ def test_the_live_page_follows_the_study_without_being_loaded_again(
     def outcome(spec):
         return RuntimeError("<b>bold</b>") if spec["arm"] == "l2rw" else completed(spec)
 
-    page = show(address(write_study(tmp_path, study, outcome, limit=6)))
+    page = show(address(write_study(tmp_path, study, outcome, limit=6)), READY)
     page.evaluate("document.body.dataset.kept = 'yes'")
     ledger, study_state = load_study_state(str(tmp_path))
     assert page.locator(".state").inner_text() == "stopped"

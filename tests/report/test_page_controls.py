@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from tests.report.browser import becomes, needs_browser
+from tests.report.browser import DRAWN, READY, becomes, needs_browser
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_six_answers_stand_on_the_first_screen(show, finished, width, height, sc
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(color_scheme=scheme)
     page.reload()
-    page.wait_for_selector("html[data-ready=true]")
+    page.wait_for_selector(READY)
     answers = page.locator(".answer strong")
     assert answers.count() == 6
     for answer in answers.all():
@@ -51,12 +51,33 @@ def test_six_answers_stand_on_the_first_screen(show, finished, width, height, sc
     page.close()
 
 
+#: Notes, when the page says that it is ready, how much is drawn and how long it is.
+AT_READY = """new MutationObserver((_, watcher) => {
+    if (!document.documentElement.dataset.ready) return;
+    watcher.disconnect();
+    window.then = {drawn: document.querySelectorAll(".plot .main-svg").length,
+                   height: document.documentElement.scrollHeight};
+}).observe(document, {attributes: true, subtree: true, attributeFilter: ["data-ready"]})"""
+
+
+@needs_browser
+def test_the_page_is_ready_before_figures_out_of_sight_are_drawn_and_nothing_moves(show, finished):
+    page = show(f"file://{finished}/report.html")
+    page.add_init_script(AT_READY)
+    page.reload()
+    page.wait_for_selector(DRAWN)
+    then = page.evaluate("window.then")
+    assert then["drawn"] < page.locator(".plot .main-svg").count()
+    assert then["height"] == page.evaluate("document.documentElement.scrollHeight")
+    page.close()
+
+
 @needs_browser
 def test_an_answer_is_told_in_full_where_it_is_asked_for(show, finished):
     page = show(f"file://{finished}/report.html")
     page.set_viewport_size({"width": 390, "height": 844})
     page.reload()
-    page.wait_for_selector("html[data-ready=true]")
+    page.wait_for_selector(READY)
     line = page.locator(".answer details").first
     assert not line.locator("p").is_visible()
     line.locator("summary").press("Enter")

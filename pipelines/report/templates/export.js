@@ -29,6 +29,7 @@ const TITLE_HEIGHT = 26;
 
 // Its panels, one below the other, in one drawing.
 async function picture(section, raster) {
+  await allDrawn;
   const parts = [];
   let [width, height] = [0, 0];
   for (const plot of section.querySelectorAll(".plot")) {

@@ -1,10 +1,11 @@
 "use strict";
-// Draws the figures, their legends and names, and saves them as files. Needs Plotly and #figures.
+// Draws the figures, their legends and names, and saves them as files. Needs #figures and, to draw, Plotly.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const paper = matchMedia("print");
 const touch = matchMedia("(pointer: coarse)").matches;
 const drawn = new Map(); // element of a panel -> the panel
+const plotly = new Promise((there) => document.addEventListener("DOMContentLoaded", there)); // its script stands last
 
 const PAPER = { "--rule": "#dcdfe3", "--soft": "#5b636c", "--text": "#1c2024", "--raised": "#f5f6f7", "--ground": "#ffffff" };
 
@@ -50,15 +51,21 @@ const CONFIG = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "pan2d", "zoomIn2d", "zoomOut2d"],
 };
 
-async function draw(section, panels) {
+// The places of a view's panels, and its legend: they take their room before anything is drawn.
+function layOut(section, panels) {
   const box = section.querySelector(".panels");
   for (const old of box.querySelectorAll(".plot")) {
     Plotly.purge(old);
     drawn.delete(old);
   }
   box.replaceChildren();
-  const plots = panels.map((panel) => frame(section, panel)); // first, so that columns have their width
   drawLegend(section, panels);
+  return panels.map((panel) => frame(section, panel));
+}
+
+async function draw(section, panels) {
+  await plotly;
+  const plots = layOut(section, panels); // all first, so that columns have their width
   for (const [i, panel] of panels.entries()) {
     drawn.set(plots[i], panel);
     await Plotly.newPlot(plots[i], panel.data.map((trace) => grounded(trace)), themed(panel.layout), CONFIG);
@@ -72,6 +79,7 @@ function frame(section, panel) {
   if (panel.title) box.appendChild(document.createElement("h4")).textContent = panel.title;
   const plot = box.appendChild(document.createElement("div"));
   plot.className = "plot";
+  plot.style.minHeight = `${panel.layout.height}px`;
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", panel.title || section.querySelector("h3").textContent);
   return plot;
@@ -155,17 +163,41 @@ function retheme() {
   }
 }
 
-async function drawAll() {
+// Every figure with a view of it that is chosen, none of them drawn yet.
+function allFigures() {
   const all = JSON.parse(document.getElementById("figures").textContent);
-  for (const { id, views } of all) {
+  return all.flatMap(({ id, views }) => {
     const section = document.getElementById(id);
-    if (!section) continue; // it has nothing to show
+    if (!section) return []; // it has nothing to show
     const labels = Object.keys(views);
     const chosen = () =>
       section.querySelector("select")?.value ?? section.querySelector("input:checked")?.value ?? labels[0];
-    section.addEventListener("change", () => draw(section, views[chosen()]));
+    const figure = { section, draw: () => draw(section, views[chosen()]) };
+    section.addEventListener("change", figure.draw);
     offer(section, views, chosen);
-    await draw(section, views[chosen()]);
-    await new Promise((next) => setTimeout(next)); // the page stays usable meanwhile
+    layOut(section, views[chosen()]);
+    return [figure];
+  });
+}
+
+// How far a figure is from what the window shows, in pixels; 0 in sight.
+function distance({ section }) {
+  const { top, bottom } = section.getBoundingClientRect();
+  return Math.max(0, top - innerHeight, -bottom);
+}
+
+// The figures in sight first, the nearest of the others next; inSight is called between the two.
+async function drawAll(figures, inSight) {
+  const waiting = new Set(figures);
+  while (waiting.size) {
+    const next = [...waiting].reduce((a, b) => (distance(b) < distance(a) ? b : a));
+    if (inSight && distance(next) > 0) {
+      inSight();
+      inSight = null;
+    }
+    waiting.delete(next);
+    await next.draw();
+    await new Promise((after) => setTimeout(after)); // the page stays usable meanwhile
   }
+  inSight?.();
 }

@@ -1,4 +1,5 @@
-// Starts the page. It talks to nobody, but where a dashboard serves it: it asks that one for a newer page.
+// Starts the page: all but the figures before Plotly, whose megabytes take a second to read.
+// It talks to nobody, but where a dashboard serves it: it asks that one for a newer page.
 
 const KEPT = "untuned-page";
 const inputs = () => [...document.querySelectorAll("select, input")];
@@ -60,9 +61,11 @@ if (live) history.scrollRestoration = "manual";
 const back = live && restore();
 dark.addEventListener("change", retheme);
 paper.addEventListener("change", retheme);
-drawAll().then(() => {
-  document.documentElement.dataset.ready = "true";
-  showTrials();
-  back?.();
-  if (live) watch(live);
-});
+const page = document.documentElement;
+const ready = () => (page.dataset.ready = "true"); // to read and to use; figures below may still be empty
+const figures = allFigures();
+showTrials();
+back?.();
+if (figures.every((figure) => distance(figure) > 0)) ready();
+const allDrawn = drawAll(figures, ready).then(() => (page.dataset.drawn = "true"));
+if (live) allDrawn.then(() => watch(live));

@@ -120,6 +120,7 @@ function fillView(study, trial) {
 }
 
 async function drawTrial(study, trial) {
+  await plotly;
   const box = view.querySelector(".panels");
   for (const old of box.querySelectorAll(".plot")) {
     Plotly.purge(old);
