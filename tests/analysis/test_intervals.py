@@ -132,6 +132,7 @@ class TestAggregate:
         assert asdict(aggregate(groups, 1)) == asdict(aggregate(groups, 1))
 
 
+@pytest.mark.slow
 def test_every_interval_that_is_shown_covers_95_percent():
     """`benchmarks/coverage.py`, reduced: a row of 300 studies has a standard error of 1.3 %."""
     rows = simulate(studies=300)

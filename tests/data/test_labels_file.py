@@ -103,6 +103,7 @@ def test_a_labels_file_may_be_in_windows_dress(folder, tmp_path):
     assert load_dataset(images(folder, labels=labels)).observed[0] == 1
 
 
+@pytest.mark.slow
 @needs_cifar
 def test_the_labels_files_of_cifar10n_have_the_published_noise_rates(monkeypatch):
     """Disagreement with the clean labels as published by Wei et al., ICLR 2022."""

@@ -97,7 +97,7 @@ def test_nor_by_engines_that_differentiate_it_otherwise():
     ("name", "options", "size"),
     [
         ("resnet18", {}, 64),
-        ("resnet50", {}, 32),
+        pytest.param("resnet50", {}, 32, marks=pytest.mark.slow),
         ("resnet32", {}, 16),
         ("wrn_28_10", {"depth": 10, "width": 2, "dropout": 0.3}, 16),
         ("mlp", {"hidden": [16]}, 64),
@@ -184,8 +184,8 @@ def missed(seeds):
 @pytest.mark.parametrize("factor", [0.0, 0.9, 2.0])
 def test_a_wrong_rule_is_found_in_every_random_model(factor, monkeypatch):
     monkeypatch.setattr(Off, "factor", factor)
-    of, where = missed(range(50))
-    assert of > 40 and where == []
+    of, where = missed(range(10))
+    assert of >= 8 and where == []
 
 
 @pytest.mark.slow

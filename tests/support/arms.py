@@ -1,4 +1,4 @@
-"""Which arms stand for others: those that use the seam alike."""
+"""Which arms the fast tests try: a few that use, together, all that there is of the seam."""
 
 from collections.abc import Iterable
 
@@ -13,32 +13,47 @@ from pipelines.study.phases import Meta, Phase
 SEAM = (Objective, ScalarLoss)
 
 
-def use_of_the_seam(phase: Phase) -> tuple:
+def parts_of_the_seam(phase: Phase) -> set[tuple]:
     """The hooks that a phase's method has of its own, and the options that change its loop."""
     method = bound_method(phase.method, phase.hyperparameters)
     own = [one for one in type(method).__mro__ if one not in SEAM and issubclass(one, Objective)]
     hooks = {name for one in own for name in vars(one) if hasattr(Objective, name)}
-    drawn = {name for name in hooks if not name.startswith("__")}
+    drawn = {("hook", name) for name in hooks if not name.startswith("__")}
     meta = phase.meta if method.meta_learns else Meta()
-    memory = any(True for _ in method.buffers())
-    loop = (phase.pool, phase.start, phase.epoch_size, phase.ema, tuple(phase.schedule))
-    return (frozenset(drawn), method.meta_learns, memory, meta.source, meta.loss, loop)
+    options = {
+        "learns": method.meta_learns,
+        "remembers": any(True for _ in method.buffers()),
+        "source": meta.source,
+        "clean loss": meta.loss,
+        "pool": phase.pool,
+        "start": phase.start,
+        "epoch size": phase.epoch_size,
+        "ema": phase.ema,
+    }
+    return drawn | set(options.items()) | {("schedule", name) for name in phase.schedule}
 
 
-def _by_use(names: Iterable[str]) -> dict[tuple, list[str]]:
-    groups: dict[tuple, list[str]] = {}
+def _few_that_use_all(names: Iterable[str]) -> set[str]:
+    """Arms of which each adds most to what those before it use."""
+    uses = {}
     for name in names:
-        use = tuple(use_of_the_seam(phase) for phase in resolve_arm(name, {}).resolve({}))
-        groups.setdefault(use, []).append(name)
-    return groups
+        phases = resolve_arm(name, {}).resolve({})
+        uses[name] = set().union(*map(parts_of_the_seam, phases)) | {("phases", len(phases))}
+    few: set[str] = set()
+    missing = set().union(*uses.values())
+    while missing:
+        best = max(uses, key=lambda name: len(uses[name] & missing))
+        few.add(best)
+        missing -= uses[best]
+    return few
 
 
-#: The first of those alike; the others are tested by `make test-all`.
-FIRST = {group[0] for group in _by_use(known_arms()).values()}
+#: The fast tests' arms; the others are tested by `make test-all`.
+FEW = _few_that_use_all(known_arms())
 
 
 def every_arm(but: Iterable[str] = ()):
-    """Parametrize by `arm`: all arms, those that others stand for as slow tests."""
+    """Parametrize by `arm`: all arms, those that add nothing to the few as slow tests."""
     left = [name for name in known_arms() if name not in but]
-    marks = {name: () if name in FIRST else pytest.mark.slow for name in left}
+    marks = {name: () if name in FEW else pytest.mark.slow for name in left}
     return pytest.mark.parametrize("arm", [pytest.param(n, marks=m) for n, m in marks.items()])

@@ -68,6 +68,7 @@ def test_sigterm_loses_no_row(tmp_path: Path):
     assert logged.history == rows(1, 3) and logged.exit_code == 1
 
 
+@pytest.mark.slow
 def test_sigterm_is_left_to_a_program_that_handles_it(tmp_path: Path):
     with interrupted(tmp_path, "own") as process:
         assert process.stdin and process.stdout
@@ -79,6 +80,7 @@ def test_sigterm_is_left_to_a_program_that_handles_it(tmp_path: Path):
     assert written(tmp_path)[0].history == rows(1, 4)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_a_second_or_two(tmp_path: Path):
     with interrupted(tmp_path, wait=2.5) as process:
         process.kill()

@@ -67,6 +67,7 @@ def test_a_mode_that_cannot_be_is_a_users_mistake(monkeypatch, mode: str, key: s
         resolve_mode(mode)
 
 
+@pytest.mark.slow
 def test_a_launch_that_is_told_the_mode_loads_neither_wandb_nor_ray_before_its_check():
     code = (
         "import sys; from pipelines.commands.launch import resolve_mode; resolve_mode('offline'); "

@@ -129,6 +129,7 @@ def test_the_page_leads_to_the_runs_once_they_are_published(storage: Path, serve
     assert {url.rpartition("/runs/")[2] for url in urls} <= set(server.runs)
 
 
+@pytest.mark.slow
 def test_publishing_again_repeats_nothing(storage: Path, server: StandIn):
     urls = publish(str(storage))
     before, upserts = state(server), {key: run.upserts for key, run in server.runs.items()}
@@ -173,6 +174,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_workspace_that_was_deleted_is_made_anew(storage: Path, server: StandIn):
     publish(str(storage))
     del server.views["View0000"]
@@ -181,6 +183,7 @@ def test_a_workspace_that_was_deleted_is_made_anew(storage: Path, server: StandI
     assert sorted(names) == ["small report", "small: runs by arm"]
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_is_one_line(storage: Path, server: StandIn):
     server.fail("UpsertView2", status=403, times=100)
     with pytest.raises(UserError, match=r"\AW&B: [^\n]*403[^\n]*\Z"):
@@ -203,6 +206,7 @@ def test_without_a_key_nothing_is_sent(storage: Path, server: StandIn, monkeypat
     assert "wandb login" in capsys.readouterr().err and not server.runs
 
 
+@pytest.mark.slow
 def test_the_command_prints_where_to_look(storage: Path, server: StandIn, capsys):
     assert run("report", storage, "--wandb") == 0
     assert f"{server.url}/me/p/reports/small-report--" in capsys.readouterr().out

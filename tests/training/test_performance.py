@@ -118,6 +118,7 @@ def test_a_step_costs_the_same_in_every_epoch(arm):
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fast_path_can_be_left_out(name):
     """Of a convolutional network with crops and a meta-learned loss.

@@ -180,6 +180,7 @@ print(type(results.load_objective(record.key)).__name__)
 """
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_is_found_where_python_runs(tmp_path):
     """In a process of its own, whose script lies elsewhere."""
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
