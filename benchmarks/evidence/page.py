@@ -47,7 +47,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         .get_template(template)
         .render(
             content=content,
-            title=f"Evidence over {count(len(content['sets']), 'set')}",
+            title=_title(content),
             glance=glance(content),
             tables=[table for table in tables(content) if table.rows],
             left_out=[(t.title, t.about) for t in tables(content) if not t.rows]
@@ -61,6 +61,16 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
             trials=json_script({}),
         )
     )
+
+
+def _whole(content: Mapping[str, Any]) -> int:
+    """How many sets have run whole."""
+    return sum(0 < s["planned"] == s["ended"] for s in content["sets"])
+
+
+def _title(content: Mapping[str, Any]) -> str:
+    sets, whole = len(content["sets"]), _whole(content)
+    return f"Evidence over {f'{whole} of ' if whole < sets else ''}{count(sets, 'set')}"
 
 
 def glance(content: Mapping[str, Any]) -> list[Glance]:
@@ -158,16 +168,16 @@ def _harm(content: Mapping[str, Any]) -> Glance:
 
 def _trust(content: Mapping[str, Any]) -> Glance:
     started = [s for s in content["sets"] if s["planned"]]
-    whole = [s for s in started if s["ended"] == s["planned"]]
+    whole = _whole(content)
     judging = [s for s in started if not s["development"] and s["part"] != "axes"]
     repeats = [m["asked"]["repeats"] for m in content["members"]]
     short = f"{count(len(judging), 'judging set')}, {count(min(repeats, default=0), 'repeat')}"
     text = (
-        f"{len(whole)} of {count(len(content['sets']), 'set')} have run whole. Development sets "
+        f"{whole} of {count(len(content['sets']), 'set')} have run whole. Development sets "
         "are shown apart and decide nothing; arms and rates are chosen on val, never on test. Sets "
         "like these: as if they were drawn at random from some population, which nobody did."
     )
-    return Glance("Can I trust it?", short, text, alarm=len(whole) < len(content["sets"]))
+    return Glance("Can I trust it?", short, text, alarm=whole < len(content["sets"]))
 
 
 def _cost(content: Mapping[str, Any]) -> Glance:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.evidence.cells import ARM, here, interval, like, on_set, points, table_of
+from benchmarks.evidence.claims import PLAIN
 from benchmarks.evidence.facts import costs, rates, scores, sets
 from benchmarks.evidence.results import FALL
 from pipelines.analysis.words import count, listed
@@ -48,13 +49,14 @@ def advice(content: Mapping[str, Any]) -> Comparisons:
     rows = []
     for row in content["advice"]:
         best = "it is the best" if row["arm"] == row["best"] else None
+        plain = Cell("it is ce", 0.0) if row["arm"] == PLAIN else here(row["over_plain"])
         over = interval(*(row["over_best"][k] for k in ("mean", "low", "high")))
         rows.append(
             {
                 "data": Cell(row["data"]),
                 "use": Cell(row["arm"]),
                 "best": Cell(best or f"{over} to {row['best']}", row["over_best"]["mean"]),
-                "plain": here(row["over_plain"]),
+                "plain": plain,
                 "alike": Cell(", ".join(row["alike"][1:]) or MISSING),
                 "sets": Cell(f"{len(row['sets'])}: {listed(row['sets'])}"),
             }

@@ -57,7 +57,7 @@ def test_a_suite_of_which_nothing_has_run_says_so(tmp_path):
     page.write_page([EvidenceSet("small", "main", "images", "")], tmp_path)
     text = (tmp_path / "evidence.md").read_text()
     assert "not run yet" in text and "no answer yet" in text
-    assert "<h1>Evidence over 1 set</h1>" in (tmp_path / "evidence.html").read_text()
+    assert "<h1>Evidence over 0 of 1 set</h1>" in (tmp_path / "evidence.html").read_text()
 
 
 def test_the_page_marks_development_sets_and_shows_every_table(tmp_path, monkeypatch):
