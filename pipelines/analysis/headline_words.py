@@ -95,7 +95,9 @@ def break_even_sentence(tuned: str, untuned: str, b_star: BreakEvenJson) -> str:
             f"({interval})"
         )
     needed = count(budget, "random trial")
-    cost = f"with the default {b_star['trials']:g} trials or {b_star['passes']:,.0f} example passes"
+    cost = f"with the default {b_star['trials']:g} trials"
+    if b_star["passes"]:
+        cost += f" or {b_star['passes']:,.0f} example passes"
     return f"{tuned} needs about {needed} to match {untuned} ({interval}; {cost})"
 
 

@@ -93,7 +93,7 @@ def _break_even(
     passes, low, high = (None if b is None else value_at(b, cost) for b in ends)
     run_tuned, run_untuned = tuned.run_cost("passes"), untuned.run_cost("passes")
     saved = None
-    if passes is not None and run_tuned is not None and run_untuned is not None:
+    if passes is not None and run_tuned and run_untuned:  # what makes no passes has none to save
         saved = passes + run_tuned - run_untuned
     return {
         "label": str(b_star),

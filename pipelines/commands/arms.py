@@ -9,7 +9,7 @@ from rich.console import Console
 from pipelines.commands.printing import print_columns, print_line
 from pipelines.errors import UserError
 from pipelines.study.arms import Arm, derived_arms, known_arms, resolve_arm
-from pipelines.study.method_loading import method_class
+from pipelines.study.method_loading import is_fitted, method_class
 from pipelines.study.phase_rules import reads_truth, uses_clean
 from pipelines.study.search_space import describe_distribution
 
@@ -73,6 +73,8 @@ def _row(name: str, arm: Arm) -> list[str]:
 
     ratio = nominal_ratio(arm.resolve({}))
     passes = f"{ratio:.1f}x" if ratio else "< 0.1x"
+    if is_fitted(arm.phases[0].method):
+        passes = "none"
     return [name, passes, _needs(arm), "; ".join(_ranges(arm)) or "-", arm.about]
 
 

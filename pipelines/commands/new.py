@@ -146,6 +146,7 @@ def choices(seen: Survey) -> dict[str, Any]:
         "small": small,
         "model": model,
         "augment": "crop_flip" if len(shape) == 3 and min(shape[1:]) >= 32 else "none",
+        "vectors": len(shape) == 1,
         "batch_size": batch,
         "epochs": int(np.clip(1000 * batch // left, 60, 200)),
         "lr": 0.05 if model in ("mlp", "cnn") else 0.1,

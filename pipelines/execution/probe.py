@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.execution.packing import Cost, Probed, ProbeSpecs
 from pipelines.models.network import EVALUATION_BATCH
 from pipelines.planning.specs import default_spec
+from pipelines.study.method_loading import is_fitted
 from pipelines.study.study_file import Study
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.cuda_graph import WARM_UP
@@ -24,11 +25,12 @@ TIMED_STEPS = 10
 
 
 def probe_specs(study: Study) -> ProbeSpecs:
-    """By arm: each phase of its default configuration, as a trial of its own."""
+    """By arm: each phase of its default configuration that trains, as a trial of its own."""
     by_arm: ProbeSpecs = {}
     for name, arm in study.arms.items():
         spec = default_spec(study, arm)
-        by_arm[name] = [replace(spec, phases=(phase,)) for phase in spec.phases]
+        trained = [phase for phase in spec.phases if not is_fitted(phase.method)]
+        by_arm[name] = [replace(spec, phases=(phase,)) for phase in trained]
     return by_arm
 
 

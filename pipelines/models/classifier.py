@@ -11,13 +11,14 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
+from methods.fitted import Fitted
 from methods.objective import Objective, PhaseInfo
 from pipelines import own_modules
 from pipelines.documents import Json, decode
 from pipelines.errors import UserError, one_line
 from pipelines.models.build import build
 from pipelines.models.heads import Ensemble, feature_width
-from pipelines.study.method_loading import build_method, importable
+from pipelines.study.method_loading import build_method, importable, method_class
 from pipelines.study.protocol import Model
 
 
@@ -103,7 +104,11 @@ def objective_of(saved: Json) -> Objective:
 
 
 def network_of(saved: Json) -> nn.Module:
-    """The trained network in the content of a model.pt."""
+    """The trained network in the content of a model.pt, or the model that was fitted."""
+    if stored := saved.get("objective"):
+        method = method_class(importable(stored["method"]))
+        if issubclass(method, Fitted):
+            return method.fitted(saved["weights"])
     network = _network(saved)
     network.load_state_dict(saved["weights"])
     return network

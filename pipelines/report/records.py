@@ -52,13 +52,18 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         held_out=_held_out(held_out),
         last_val=vals.get("last", math.nan),
         best_val=vals.get("selected", math.nan),
-        steps=total_steps(phases, protocol, sizes) if sizes else None,
+        steps=(total_steps(phases, protocol, sizes) or None) if sizes else None,
         collapse=signs_at(result, protocol.epoch),
     )
 
 
-def course_of(trial: TrialRecord, rows: Sequence[HistoryRow], protocol: Protocol) -> Course:
-    """What early stopping would have gone by in a finished trial; rows: of its history."""
+def course_of(trial: TrialRecord, rows: Sequence[HistoryRow], protocol: Protocol) -> Course | None:
+    """What early stopping would have gone by in a finished trial; rows: of its history.
+
+    None of one that makes no passes: there is nothing to stop.
+    """
+    if (trial.result or {}).get("passes") == 0:
+        return None
     metric, name = METRICS[protocol.metric], f"val/{protocol.metric}"
     val = [metric.score(row[name]) for row in rows if row.get(name) is not None]
     if protocol.epoch == "selected":

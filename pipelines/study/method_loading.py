@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import methods
+from methods.fitted import Fitted
 from methods.objective import Objective, PhaseInfo
 from pipelines import own_modules
 from pipelines.errors import UserError
@@ -50,6 +51,11 @@ def method_class(path: str) -> type[Objective]:
     if not (inspect.isclass(named) and issubclass(named, Objective)):
         raise UserError(f"method {path!r} is not a subclass of methods.objective.Objective")
     return named
+
+
+def is_fitted(path: str) -> bool:
+    """Whether the method brings a model of its own, fitted at once, in place of the network."""
+    return issubclass(method_class(path), Fitted)
 
 
 def parameters_of(path: str) -> dict[str, inspect.Parameter]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from methods.objective import Objective
 from pipelines.errors import UserError
-from pipelines.study.method_loading import bound_method, build_method, method_class
+from pipelines.study.method_loading import bound_method, build_method, is_fitted, method_class
 from pipelines.study.phases import IMPLICIT, Meta, Phase
 from pipelines.study.protocol import Protocol, Schedule
 from pipelines.study.validation import describe
@@ -52,7 +52,9 @@ class Length(NamedTuple):
 
 
 def phase_epochs(phase: Phase, protocol: Protocol) -> int:
-    """Epochs of a phase, one at least, where the schedule's length is in epochs."""
+    """Epochs of a phase, one at least and of a fit, where the schedule's length is in epochs."""
+    if is_fitted(phase.method):
+        return 1
     return max(1, round(phase.epochs * protocol.schedule.epochs))
 
 
@@ -76,6 +78,8 @@ def check_under(phase: Phase, protocol: Protocol) -> None:
     """
     if method_class(phase.method).needs_threat and protocol.attack is None:
         raise UserError(f"{phase.method} trains against the protocol's attack, and it has none")
+    if is_fitted(phase.method) and protocol.attack:
+        raise UserError(f"{phase.method} is no network, and the protocol's attack needs one")
     meta = phase.meta
     if meta.engine.endswith("_difference") and protocol.precision != "float32":
         raise UserError(
@@ -120,6 +124,11 @@ def check_sequence(phases: list[Phase]) -> None:
     Raises:
         UserError: one cannot.
     """
+    for phase in phases:
+        if is_fitted(phase.method) and len(phases) > 1:
+            raise UserError(
+                f"phase {phase.name!r}: {phase.method} is no network, it can only be the one phase"
+            )
     for before, phase in pairwise(phases):
         needed, there = (method_class(p.method).networks for p in (phase, before))
         if phase.start == "continue" and needed != there:
@@ -138,6 +147,8 @@ def check_phase(phase: Phase) -> None:
     method = bound_method(phase.method, phase.hyperparameters)
     if "unlabelled" in phase.pool and not method.uses_unlabelled:
         raise UserError(f"pool = {phase.pool!r}: {phase.method} needs a label of every example")
+    if is_fitted(phase.method):
+        _check_fitted(phase)
     plain = {"every": 1, "lookahead": "rollback", "lookahead_rate": 1, "horizon": 1}
     for field, only in plain.items():
         value = getattr(phase.meta, field)
@@ -153,6 +164,14 @@ def check_phase(phase: Phase) -> None:
         )
     _check_meta(phase.meta, method.fresh_each_step)
     check_few(phase.meta, method)
+
+
+def _check_fitted(phase: Phase) -> None:
+    """What says something of steps says nothing where there are none."""
+    only = Phase.model_validate({"method": phase.method})
+    for field in ("epochs", "start", "epoch_size", "ema", "schedule", "meta"):
+        if getattr(phase, field) != getattr(only, field):
+            raise UserError(f"{field}: {phase.method} is no network, and takes no steps")
 
 
 def _check_meta(meta: Meta, fresh_each_step: bool) -> None:
@@ -239,7 +258,9 @@ def epoch_size(phase: Phase, sizes: Mapping[str, int]) -> int:
 
 
 def phase_length(phase: Phase, protocol: Protocol, sizes: Mapping[str, int]) -> Length:
-    """How long a phase is, one step at least; sizes: of the splits."""
+    """How long a phase is, one step at least, as of a fit; sizes: of the splits."""
+    if is_fitted(phase.method):
+        return Length(1, 1)
     size, schedule = epoch_size(phase, sizes), phase_schedule(phase, protocol)
     per_epoch = math.ceil(size / schedule.batch_size)
     if schedule.steps is None:
@@ -248,5 +269,6 @@ def phase_length(phase: Phase, protocol: Protocol, sizes: Mapping[str, int]) -> 
 
 
 def total_steps(phases: Sequence[Phase], protocol: Protocol, sizes: Mapping[str, int]) -> int:
-    """Training steps of a whole trial; sizes: of the splits."""
-    return sum(phase_length(phase, protocol, sizes).steps for phase in phases)
+    """Training steps of a whole trial, 0 of a fit; sizes: of the splits."""
+    trained = [phase for phase in phases if not is_fitted(phase.method)]
+    return sum(phase_length(phase, protocol, sizes).steps for phase in trained)

@@ -7,7 +7,7 @@ from functools import partial
 from methods.objective import Objective
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
-from pipelines.study.method_loading import bound_method
+from pipelines.study.method_loading import bound_method, is_fitted
 from pipelines.study.phase_rules import epoch_size, phase_length, selects
 from pipelines.study.phases import Meta, Phase
 from pipelines.study.protocol import Attack
@@ -71,9 +71,11 @@ def attack_passes(attack: Attack | None, networks: int, val: int) -> int:
 
 
 def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> int:
-    """Example passes of one trial: forward 1, backward 2, forward mode 3."""
+    """Example passes of one trial: forward 1, backward 2, forward mode 3; a fit makes none."""
     protocol = study.protocol
     total, phases = 0, arm.resolve(config)
+    if is_fitted(phases[0].method):
+        return 0
     for phase in phases:
         method = bound_method(phase.method, phase.hyperparameters)
         of_an_epoch = partial(_epoch_passes, phase, method, task)
@@ -96,7 +98,8 @@ def nominal_ratio(phases: list[Phase], batch: int = 100) -> float:
     """
     total = 0.0
     for phase in phases:
-        if "train" not in phase.pool and phase.epoch_size == "pool":
+        on_clean = "train" not in phase.pool and phase.epoch_size == "pool"
+        if on_clean or is_fitted(phase.method):
             continue
         method, meta = bound_method(phase.method, phase.hyperparameters), phase.meta
         extra = 0.0

@@ -7,7 +7,7 @@ meta step, evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,12 +18,14 @@ from pipelines.data.task import SPLITS, Split, Task, prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.self_check import NoRule
 from pipelines.models.network import Network, same_random_state
-from pipelines.study.method_loading import build_method
+from pipelines.study.method_loading import build_method, is_fitted
 from pipelines.study.training_spec import TrainingSpec
+from pipelines.training.fitting import FittingRun
 from pipelines.training.phase_start import check_data
 from pipelines.training.trial import TrainingRun
 
 FEW = 2  # examples of a step: what BatchNorm needs
+SOME = 100  # examples of a fit
 HERE = torch.device("cpu")  # a GPU may be another machine's, and is the trials'
 
 
@@ -69,6 +71,9 @@ def _rehearse(spec: TrainingSpec) -> None:
     task = prepare(spec.protocol, spec.data_seed)
     for phase in spec.phases:
         check_data(build_method(phase.method, phase.hyperparameters), phase, task)
+    if is_fitted(spec.phases[0].method):
+        _fit(spec, some(task, SOME))
+        return
     try:
         _first_steps(spec, _few(task))
     except CannotTrain:
@@ -98,6 +103,19 @@ def _first_steps(spec: TrainingSpec, task: Task) -> None:
         ) from None
 
 
+def _fit(spec: TrainingSpec, task: Task) -> None:
+    run = FittingRun(spec, HERE, task)
+    try:
+        next(run.steps())
+        run.result()
+        run.state_dict()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CannotTrain(f"{spec.phases[0].method} cannot be fitted: {reason}") from None
+
+
 def _check_outputs_differ(run: TrainingRun) -> None:
     if _is_constant(run.training.network, run.task.normalise(run.task.train.x[:FEW])):
         raise UserError(
@@ -108,9 +126,22 @@ def _check_outputs_differ(run: TrainingRun) -> None:
 
 def _few(task: Task) -> Task:
     """The same task with the first few examples of each split."""
+    return _at(task, lambda split: slice(FEW))
+
+
+def some(task: Task, count: int) -> Task:
+    """The same task with `count` examples of each split, or up to twice as many.
+
+    They are from all over it, since it may be in order of classes.
+    """
+    return _at(task, lambda split: slice(None, None, max(1, len(split) // count)))
+
+
+def _at(task: Task, rows: Callable[[Split], slice]) -> Task:
     splits = {
-        name: Split(**{column: t[:FEW] for column, t in vars(getattr(task, name)).items()})
+        name: Split(**{column: t[rows(split)] for column, t in vars(split).items()})
         for name in SPLITS
+        for split in [getattr(task, name)]
     }
     return replace(task, **splits)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -20,31 +20,20 @@ from pipelines.data.task import Task, prepare
 from pipelines.documents import Json
 from pipelines.models.build import build_networks
 from pipelines.models.network import Network, same_random_state
-from pipelines.study.method_loading import build_method, method_class
+from pipelines.study.method_loading import build_method, is_fitted, method_class
 from pipelines.study.phase_rules import phase_length
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.evaluation import Evaluator
 from pipelines.training.example_weights import ExampleRecord, observed_epochs
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
+from pipelines.training.fitting import FittingRun
 from pipelines.training.peak_memory import peak_memory
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.phase_start import learned_path, phase_info, predictor
 from pipelines.training.precision import set_precision
+from pipelines.training.progress import Progress, State
 from pipelines.training.snapshot import clone
-from pipelines.trial_documents import HistoryRow, Outcome
-
-State = dict[str, Any]
-
-
-class Progress(NamedTuple):
-    """What a trial yields after each step.
-
-    row: at the end of an epoch; result: at the trial's end; snapshot: the way to its state.
-    """
-
-    row: HistoryRow | None
-    result: Outcome | None
-    snapshot: Callable[[], State]
+from pipelines.trial_documents import Outcome
 
 
 def run_trial(
@@ -57,11 +46,23 @@ def run_trial(
 
     state: a snapshot to go on from.
     """
-    run = TrainingRun(spec, torch.device(device), fast)
+    run = running(spec, torch.device(device), fast)
     if state is not None:
         run.load_state_dict(state)
     yield from run.steps()
     yield Progress(None, run.result(), run.state_dict)
+
+
+def running(
+    spec: TrainingSpec,
+    device: torch.device,
+    fast: FastPaths = ALL_FAST,
+    task: Task | None = None,
+) -> TrainingRun | FittingRun:
+    """A trial at its start; task: examples in place of those of the spec."""
+    if is_fitted(spec.phases[0].method):
+        return FittingRun(spec, device, task)
+    return TrainingRun(spec, device, fast, task)
 
 
 class TrainingRun:

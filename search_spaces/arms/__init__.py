@@ -13,6 +13,7 @@ from search_spaces.arms import (
     perturbation,
     selection,
     semi_supervised,
+    shallow,
     step,
     weighting,
 )
@@ -20,6 +21,7 @@ from search_spaces.arms import (
 FAMILIES = (
     losses,
     clean_labels,
+    shallow,
     weighting,
     selection,
     perturbation,

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.distributions import IntDistribution as Int
 
 from search_spaces.arms.clean_labels import FINETUNE
+from search_spaces.arms.shallow import LOGISTIC, TREES
 
 Entry = dict[str, Any]
 
@@ -18,17 +19,28 @@ REPEAT = {"meta_repeat": Int(1, 30, log=True)}
 
 def on_noisy_labels(entry: Entry) -> bool:
     """Whether an entry is a loss that uses no clean labels."""
-    pools = {phase.get("pool", "train") for phase in entry.get("phases", [])}
-    return entry.get("kind") in ("plain", "tuned loss") and pools == {"train"}
+    return entry.get("kind") in ("plain", "tuned loss") and _pools(entry) == {"train"}
+
+
+def is_shallow(entry: Entry) -> bool:
+    """Whether an entry is a model that is no network, on the noisy labels."""
+    methods = {phase.get("method") for phase in entry.get("phases", [])}
+    return bool(methods) and methods <= {LOGISTIC, TREES}
+
+
+def _pools(entry: Entry) -> set[str]:
+    return {phase.get("pool", "train") for phase in entry.get("phases", [])}
 
 
 def plus_meta(entry: Entry) -> Entry | None:
     """The same loss on the noisy and the clean examples; how often these are repeated is tuned."""
-    if not on_noisy_labels(entry):
+    shallow = is_shallow(entry)
+    if not on_noisy_labels(entry) and not shallow:
         return None
     return {
+        **({"knobs": entry["knobs"]} if shallow else {}),
         "about": f"{entry['about']}, on the noisy and the clean examples",
-        "kind": "tuned loss",
+        "kind": "control" if shallow else "tuned loss",
         "phases": [phase | {"pool": "train+meta"} for phase in entry["phases"]],
         "default": entry.get("default", {}) | {"meta_repeat": 10},
         "space": entry.get("space", {}) | REPEAT,

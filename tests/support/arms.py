@@ -7,7 +7,7 @@ import pytest
 from methods.objective import Objective
 from methods.scalar_loss import ScalarLoss
 from pipelines.study.arms import known_arms, resolve_arm
-from pipelines.study.method_loading import bound_method
+from pipelines.study.method_loading import bound_method, is_fitted
 from pipelines.study.phases import Meta, Phase
 
 SEAM = (Objective, ScalarLoss)
@@ -48,12 +48,15 @@ def _few_that_use_all(names: Iterable[str]) -> set[str]:
     return few
 
 
+#: Those whose model is no network: they take no steps.
+FITTED = {n for n in known_arms() if is_fitted(resolve_arm(n, {}).phases[0].method)}
+TRAINED = [name for name in known_arms() if name not in FITTED]
 #: The fast tests' arms; the others are tested by `make test-all`.
-FEW = _few_that_use_all(known_arms())
+FEW = _few_that_use_all(TRAINED)
 
 
 def every_arm(but: Iterable[str] = ()):
-    """Parametrize by `arm`: all arms, those that add nothing to the few as slow tests."""
-    left = [name for name in known_arms() if name not in but]
+    """Parametrize by `arm`: all that train a network, those that add nothing to the few as slow."""
+    left = [name for name in TRAINED if name not in but]
     marks = {name: () if name in FEW else pytest.mark.slow for name in left}
     return pytest.mark.parametrize("arm", [pytest.param(n, marks=m) for n, m in marks.items()])

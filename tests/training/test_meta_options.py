@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from pipelines.data.task import prepare
-from pipelines.study.arms import known_arms, resolve_arm
+from pipelines.study.arms import resolve_arm
 from pipelines.study.phases import IMPLICIT, Engine
 from pipelines.training.passes import passes_of
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import in_phase, small_study, training_spec, under
-from tests.support.arms import every_arm
+from tests.support.arms import TRAINED, every_arm
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 
 @pytest.fixture(scope="module")
 def study():
-    return small_study(list(known_arms()))
+    return small_study(TRAINED)
 
 
 @every_arm()

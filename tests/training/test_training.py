@@ -11,20 +11,19 @@ import torch
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.hypergradient.meta_step import MetaLearner
-from pipelines.study.arms import known_arms
 from pipelines.study.phase_rules import total_steps
 from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import parse_study
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import DIGITS, in_phase, small_study, training_spec, under
-from tests.support.arms import every_arm
+from tests.support.arms import TRAINED, every_arm
 from tests.support.trials import comparable, run_to_end, through_a_file
 
 
 @pytest.fixture(scope="module")
 def study():
-    return small_study(list(known_arms()))
+    return small_study(TRAINED)
 
 
 @every_arm()

@@ -57,12 +57,15 @@ def draw(inputs: FigureInputs) -> Drawing:
         "search before it. Hollow: the published default, which costs one run. Grey steps: the "
         "Pareto front, of means alone, so arms whose bars overlap may change places. "
         f"{sample_sizes(inputs.tests.values())}; bars: 95 % intervals.",
-        {unit: [_panel(inputs, unit, cost_of)] for unit, cost_of in units.items()},
+        {
+            unit: [_panel(inputs, unit, points)]
+            for unit, cost_of in units.items()
+            if (points := [p for arm in inputs.tests for p in _points(inputs, arm, cost_of(arm))])
+        },
     )
 
 
-def _panel(inputs: FigureInputs, unit: CostUnit, cost_of: CostOf) -> Panel:
-    points = [point for arm in inputs.tests for point in _points(inputs, arm, cost_of(arm))]
+def _panel(inputs: FigureInputs, unit: CostUnit, points: list[Point]) -> Panel:
     front, costs = pareto(points), [point.cost for point in points]
     first = [*front, *sorted(points, key=lambda point: -point.mean)]
     layout = go.Layout(
