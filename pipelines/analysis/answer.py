@@ -53,7 +53,7 @@ def answer(results: Results, runs: Mapping[str, ArmRuns]) -> Answer:
     self_tuning = study.self_tuning({use["arm"] if use else None, tuning})
     told = next((t["sentence"] for t in tunings if t["arm"] == tuning), study.untold())
     lines: list[Line] = [
-        {"question": USE, "text": use["sentence"] if use else "No final run has finished yet."},
+        {"question": USE, "text": use["sentence"] if use else study.unchosen()},
         {"question": TUNE, "text": told},
         {
             "question": SELF_TUNE,
@@ -118,6 +118,15 @@ class _Study:
             "sentence": sentence,
         }
 
+    def unchosen(self) -> str:
+        """Why there is no arm to use."""
+        if all(self._test(name)["mean"] is None for name in self.arms):
+            return "No final run has finished yet."
+        return (
+            "Nothing chooses among the arms, since none has a score on val; their test scores are "
+            "in the table of arms."
+        )
+
     def basis(self) -> str:
         """What the intervals speak of, by the score of the arm that leads on val."""
         best = best_arm({name: arm["val"]["mean"] for name, arm in self.arms.items()})
@@ -150,7 +159,12 @@ class _Study:
 
     def unlearned(self) -> str:
         """Why there is nothing to say of self-tuning."""
-        if any(learns_itself(arm["kind"]) and not arm["tuned"] for arm in self.arms.values()):
+        ours = [
+            n for n, arm in self.arms.items() if learns_itself(arm["kind"]) and not arm["tuned"]
+        ]
+        if any(self._test(name)["mean"] is not None for name in ours):
+            return "No self-tuning arm has a score on val to be chosen by."
+        if ours:
             return "No self-tuning arm has finished yet."
         return "No arm tunes itself in this study."
 

@@ -33,7 +33,7 @@ def headline(results: Results) -> Headline:
     arms = results["arms"]
     ours = _best(arms, lambda a: not a["tuned"] and learns_itself(a["kind"]))
     if ours is None:
-        return _answer("No self-tuning arm has finished a final run: there is no answer yet")
+        return _answer(_unanswered(results))
     labels = arms[ours]["clean_labels"]["train"]
     theirs = _best(arms, lambda a: a["tuned"] and a["clean_labels"]["train"] == labels)
     if theirs is None:
@@ -49,6 +49,15 @@ def headline(results: Results) -> Headline:
     sentences += _controls(results, ours, theirs)
     sentences += [s for name in (ours, theirs) if name for s in _own_knobs(results, name)]
     return _answer(*sentences, untuned=ours, tuned=theirs)
+
+
+def _unanswered(results: Results) -> str:
+    """Why no self-tuning arm is the best one."""
+    arms, epoch = results["arms"].values(), results["selection"]["epoch"]
+    tested = [arm for arm in arms if arm["test"][epoch]["mean"] is not None]
+    if any(not arm["tuned"] and learns_itself(arm["kind"]) for arm in tested):
+        return "No self-tuning arm has a score on val to be chosen by: there is no answer"
+    return "No self-tuning arm has finished a final run: there is no answer yet"
 
 
 def _answer(*sentences: str, untuned: str | None = None, tuned: str | None = None) -> Headline:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from rich.console import Console
 
-from pipelines.analysis.selection import best_run
+from pipelines.analysis.selection import best_run, final_runs
 from pipelines.commands.printing import format_size, print_line
 from pipelines.errors import UserError
 from pipelines.ledger.documents import write_document
@@ -55,11 +55,13 @@ def prune(storage: str, models: bool) -> tuple[int, int]:
 
 
 def _best_runs(study_state: StudyState) -> set[str]:
-    """Of each arm the run that `best` names."""
-    runs = (
-        best_run([r for r in study_state.records if r.arm == arm]) for arm in study_state.study.arms
-    )
-    return {run.key for run in runs if run is not None}
+    """Of each arm the run that `best` names; all final ones where val chooses none."""
+    keys: set[str] = set()
+    for arm in study_state.study.arms:
+        records = [r for r in study_state.records if r.arm == arm]
+        best = best_run(records)
+        keys |= {run.key for run in ([best] if best else final_runs(records))}
+    return keys
 
 
 def _spare(trial: TrialRecord, files: list[File], models: bool) -> list[File]:

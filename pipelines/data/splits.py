@@ -36,8 +36,10 @@ def split_rows(dataset: Dataset, splits: Splits, seed: int, data_seed: int) -> d
     test = _test_rows(dataset, splits.test, seed)
     free = ~dataset.in_own_test  # a row of the source's own test set is never trained on
     free[test] = False
-    drawn = {}
+    drawn = {"val": np.zeros(0, np.int64)}
     for name, size in (("val", splits.val), ("meta", splits.meta)):
+        if not size:
+            continue
         candidates, rng = np.flatnonzero(free & known), keyed_rng(data_seed, name)
         equal = name == "meta" and splits.meta_classes == "equal"
         drawn[name] = _stratified(dataset, candidates, size, name, rng, equal)

@@ -6,9 +6,9 @@ Inputs are images [C, H, W] or rows of a table [D].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt, validate_call
@@ -89,6 +89,82 @@ def wide_resnet(
     return nn.Sequential(*layers, nn.Linear(channels, classes))
 
 
+UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # of two convolutions, by depth
+
+
+@validate_call
+def cifar_resnet(input_shape: Shape, classes: int, *, depth: Literal[18, 34] = 34) -> nn.Module:
+    """ResNet-34 or -18 with a first layer of 3 x 3 for images of about 32 pixels.
+
+    As He et al. 2016 have it for larger ones, but for that layer; widths 64 to 512. 21.3 M
+    parameters: what many papers call ResNet-34 on CIFAR.
+    """
+    layers: list[nn.Module] = [_conv(input_shape[0], 64, 3), nn.BatchNorm2d(64), nn.ReLU()]
+    layers += [ProjectedBlock(*shape) for shape in _blocks(depth)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
+
+
+@validate_call
+def preact_resnet(input_shape: Shape, classes: int, *, depth: Literal[18, 34] = 18) -> nn.Module:
+    """Pre-activation ResNet-18 or -34 for images of about 32 pixels (He et al., ECCV 2016)."""
+    layers: list[nn.Module] = [_conv(input_shape[0], 64, 3)]
+    layers += [WideBlock(*shape, dropout=0.0) for shape in _blocks(depth)]
+    layers += [nn.BatchNorm2d(512), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(512, classes))
+
+
+def _blocks(depth: int) -> Iterator[tuple[int, int, int]]:
+    """Inputs, outputs and stride of each block of two convolutions."""
+    channels = 64
+    for stage, units in enumerate(UNITS[depth]):
+        for unit in range(units):
+            yield channels, 64 << stage, 2 if stage and not unit else 1
+            channels = 64 << stage
+
+
+@validate_call
+def cnn9(input_shape: Shape, classes: int, *, dropout: Dropout = 0.25) -> nn.Module:
+    """Nine convolutions, as co-teaching has them for images of 28 to 32 pixels (Han et al. 2018).
+
+    dropout: of whole channels, after either pooling.
+    """
+    if min(input_shape[1:]) < 28:
+        raise UserError(
+            f"model.name = 'cnn9': needs images of at least 28 x 28 pixels, these are {input_shape}"
+        )
+    layers: list[nn.Module] = []
+    channels = input_shape[0]
+    for widths, padding in (((128,) * 3, 1), ((256,) * 3, 1), ((512, 256, 128), 0)):
+        for out in widths:
+            layers += [nn.Conv2d(channels, out, 3, padding=padding), nn.BatchNorm2d(out)]
+            layers.append(nn.LeakyReLU(0.01))
+            channels = out
+        layers += [nn.MaxPool2d(2), nn.Dropout2d(dropout)] if padding else []
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes))
+
+
+@validate_call
+def cnn8(input_shape: Shape, classes: int) -> nn.Module:
+    """Six convolutions and two layers, as symmetric cross-entropy's on CIFAR-10 (Wang et al. 2019).
+
+    Their code has another weight decay on the first of the two layers: not here.
+    """
+    if min(input_shape[1:]) < 8:
+        raise UserError(
+            f"model.name = 'cnn8': needs images of at least 8 x 8 pixels, these are {input_shape}"
+        )
+    layers: list[nn.Module] = []
+    channels = input_shape[0]
+    for out in (64, 128, 196):
+        for inputs in (channels, out):
+            layers += [_conv(inputs, out, 3), nn.BatchNorm2d(out), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        channels = out
+    flat = channels * math.prod(side // 8 for side in input_shape[1:])
+    layers += [nn.Flatten(), nn.Linear(flat, 256), nn.BatchNorm1d(256), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(256, classes))
+
+
 @validate_call
 def resnet18(input_shape: Shape, classes: int) -> nn.Module:
     """torchvision's ResNet-18, for images of about 224 pixels; no pretrained weights."""
@@ -129,6 +205,23 @@ class ResidualBlock(nn.Module):
         return F.relu(x + y)
 
 
+class ProjectedBlock(nn.Module):
+    """Two convolutions; where shapes differ the shortcut is a convolution of 1 x 1 (option B)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if inputs != outputs or stride != 1:
+            self.shortcut.extend([_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(self.shortcut(x) + y)
+
+
 class WideBlock(nn.Module):
     """Pre-activation block: BatchNorm and ReLU before each convolution, dropout between them."""
 
@@ -159,6 +252,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
     "resnet32": resnet32,
     "wrn_28_10": wide_resnet,
+    "cifar_resnet": cifar_resnet,
+    "preact_resnet": preact_resnet,
+    "cnn8": cnn8,
+    "cnn9": cnn9,
     "resnet18": resnet18,
     "resnet50": resnet50,
 }

@@ -105,4 +105,6 @@ def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:
     """Clean labels that choose a configuration or an epoch."""
     splits = protocol.splits
     chooses = arm.tuned or protocol.epoch == "selected"
-    return splits.val if chooses and selects(phases) and splits.val_labels == "clean" else 0
+    return (
+        splits.val if chooses and selects(phases, protocol) and splits.val_labels == "clean" else 0
+    )

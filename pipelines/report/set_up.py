@@ -18,6 +18,11 @@ from pipelines.trial_documents import MODEL, DataDescription
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: not learned
 LISTED_CLASSES = 12  # of more, only the number
+AUGMENTATIONS = {
+    "none": "none",
+    "crop_flip": "random crops and horizontal flips",
+    "crop_flip_zeros": "random crops, black around them, and horizontal flips",
+}
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,7 @@ def set_up(ledger: Ledger, study_state: StudyState, results: Results) -> SetUp:
         imbalance=_imbalance(protocol, described),
         model=_model(protocol, _parameters(ledger, study_state)),
         schedule=schedule_text(protocol.schedule),
-        augmentation={"none": "none", "crop_flip": "random crops and horizontal flips"}[
-            protocol.augment
-        ],
+        augmentation=AUGMENTATIONS[protocol.augment],
         attack=_attack(protocol),
         spaces={
             name: ", ".join(f"{knob} {range_text(r)}" for knob, r in arm["space"].items())
@@ -112,14 +115,14 @@ def _splits(protocol: Protocol, described: DataDescription | None) -> str:
     val = "" if protocol.splits.val_labels == "clean" else ", whose labels are corrupted, too"
     if described is None:
         hidden = f", {protocol.splits.unlabelled:,} unlabelled" * bool(protocol.splits.unlabelled)
-        return (
-            f"{protocol.splits.meta:,} meta and {protocol.splits.val:,} val examples{val}{hidden}"
-        )
+        selecting = f"{protocol.splits.val:,} val" if protocol.splits.val else "no val"
+        return f"{protocol.splits.meta:,} meta and {selecting} examples{val}{hidden}"
     sizes = described["sizes"]
+    selecting = f"{sizes['val']:,} val{val or ' (clean)'}" if sizes["val"] else "no val"
     hidden = f", {sizes['unlabelled']:,} unlabelled" if "unlabelled" in sizes else ""
     return (
         f"{sizes['train']:,} train (labels as they come){hidden}, {sizes['meta']:,} meta (clean), "
-        f"{sizes['val']:,} val{val or ' (clean)'}, {sizes['test']:,} test"
+        f"{selecting}, {sizes['test']:,} test"
     )
 
 
@@ -206,6 +209,11 @@ def range_text(values: Range) -> str:
 def _search(study_state: StudyState, results: Results) -> str:
     request = study_state.study.request
     trials, repeats = count(request.trials, "trial"), count(request.repeats, "repeat")
+    if not any(arm["tuned"] for arm in results["arms"].values()):
+        return (
+            f"none, no arm is tuned; {count(request.seeds, 'run seed')} in each of {repeats} with "
+            "its own splits and noise"
+        )
     return (
         f"{results['selection']['search']}, the published default and {trials} per tuned arm, in "
         f"each of {repeats} with its own splits, noise and search; the best on val retrained with "

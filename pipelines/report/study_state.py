@@ -144,6 +144,11 @@ class StudyState:
         rivals = [name for name, arm in self.study.arms.items() if not is_oracle(arm.kind)]
         return best_arm(mean_vals(self.records, useful_arms(self.records, rivals)))
 
+    @property
+    def unselected(self) -> str:
+        """The end of a message: nothing will ever be selected, where the study has no val."""
+        return "" if self.study.protocol.splits.val else "; splits.val = 0 has no examples for one"
+
     def best_run(self, arm: str | None = None) -> Record:
         """The completed final run of an arm with the highest val; by default of the best arm.
 
@@ -155,14 +160,14 @@ class StudyState:
         arms = self.study.arms
         name = self.best_arm() if arm is None else arm
         if name is None:
-            raise UserError("no final trial is finished yet")
+            raise UserError(f"no final trial with a score on val is finished yet{self.unselected}")
         if name not in arms:
             raise UserError(f"arm {name!r} is not in this study; it has {', '.join(arms)}")
         chosen = best_run([record for record in self.records if record.arm == name])
         if chosen is None:
             raise UserError(
-                f"arm {name!r} has no completed final trial with a score on val yet; an arm that "
-                "trains on val never has"
+                f"arm {name!r} has no completed final trial with a score on val yet"
+                + (self.unselected or "; an arm that trains on val never has")
             )
         return chosen
 

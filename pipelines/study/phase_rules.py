@@ -80,6 +80,8 @@ def check_under(phase: Phase, protocol: Protocol) -> None:
         raise UserError(f"{phase.method} trains against the protocol's attack, and it has none")
     if is_fitted(phase.method) and protocol.attack:
         raise UserError(f"{phase.method} is no network, and the protocol's attack needs one")
+    if "val" in phase.pool and not protocol.splits.val:
+        raise UserError(f"pool = {phase.pool!r}: splits.val = 0 has no examples to train on")
     meta = phase.meta
     if meta.engine.endswith("_difference") and protocol.precision != "float32":
         raise UserError(
@@ -113,9 +115,9 @@ def check_under(phase: Phase, protocol: Protocol) -> None:
         )
 
 
-def selects(phases: Sequence[Phase]) -> bool:
-    """Whether val is there to select by; else it has been trained on."""
-    return all("val" not in phase.pool for phase in phases)
+def selects(phases: Sequence[Phase], protocol: Protocol) -> bool:
+    """Whether val is there to select by; else there is none, or it has been trained on."""
+    return protocol.splits.val > 0 and all("val" not in phase.pool for phase in phases)
 
 
 def check_sequence(phases: list[Phase]) -> None:

@@ -114,7 +114,7 @@ class Splits(Strict):
     """Numbers of examples; what is left is the training split."""
 
     meta: int = Field(default=100, ge=1)
-    val: int = Field(default=100, ge=1)
+    val: int = Field(default=100, ge=0, description="0: nothing is selected")
     test: int | None = Field(default=None, ge=1, description="none: the source's own test set")
     val_labels: Literal["clean", "corrupted"] = "clean"
     meta_classes: Literal["as_is", "equal"] = added(
@@ -123,6 +123,12 @@ class Splits(Strict):
     unlabelled: int = added(
         0, ge=0, description="of the training split: hidden labels, for arms that use such examples"
     )
+
+    @model_validator(mode="after")
+    def _labels_of_nothing(self) -> Splits:
+        if not self.val and self.val_labels == "corrupted":
+            raise ValueError("val_labels = 'corrupted': val = 0 has no labels")
+        return self
 
 
 class Model(Strict):
@@ -142,7 +148,7 @@ class Schedule(Strict):
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
     warmup_epochs: float = Field(default=0, ge=0)
-    decay: Literal["constant", "cosine", "steps", "hypergradient"] = "cosine"
+    decay: Literal["constant", "cosine", "linear", "steps", "hypergradient"] = "cosine"
     milestones: list[float] = Field(
         default=[0.5, 0.75], description="of `steps`, as fractions of a phase"
     )
@@ -227,7 +233,7 @@ class Protocol(Strict):
     noise: Noise = Noise()
     imbalance: Imbalance = Imbalance()
     splits: Splits = Splits()
-    augment: Literal["none", "crop_flip"] = "none"
+    augment: Literal["none", "crop_flip", "crop_flip_zeros"] = "none"
     model: Model = Model()
     schedule: Schedule = Schedule()
     attack: Attack | None = added(None, description="none: inputs are as they are")
@@ -244,6 +250,14 @@ class Protocol(Strict):
         if METRICS[metric].attacked and info.data.get("attack", ...) is None:
             raise ValueError("is of attacked inputs: give the protocol an attack")
         return metric
+
+    @field_validator("epoch")
+    @classmethod
+    def _can_be_selected(cls, epoch: str, info: ValidationInfo) -> str:
+        splits = info.data.get("splits")
+        if epoch == "selected" and splits is not None and not splits.val:
+            raise ValueError("splits.val = 0 has no examples to select an epoch by; use last")
+        return epoch
 
 
 def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:

@@ -117,8 +117,11 @@ class Study(Strict):
 
 
 def studies() -> dict[str, Path]:
-    """The ready studies, by name."""
-    return {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
+    """The ready studies, by name; those of papers after the others."""
+    files = (
+        path for folder in ("", "papers") for path in sorted((STUDIES / folder).glob("*.yaml"))
+    )
+    return {path.stem: path for path in files}
 
 
 def load_study(name: str, request: dict[str, Any] | None = None) -> Study:
@@ -188,6 +191,11 @@ def _check_arms(study: Study) -> None:
         raise UserError(f"request.sensitivity: {strangers.pop()!r} is not among the arms")
     # Every value on an axis must be allowed, whichever arm meets it.
     for name, protocol in product(study.request.arms, study.protocols.values()):
+        if study.arm(name).tuned and not protocol.splits.val:
+            raise UserError(
+                f"arm {name!r} is tuned: splits.val = 0 has no examples to select a configuration "
+                "by; give it a val split, or an arm of the study's own without `space`"
+            )
         for config in study.arm(name).extreme_configs():
             try:
                 for phase in study.arm(name).resolve(config):

@@ -108,6 +108,8 @@ def _useful_finals(study_state: StudyState, arm: str | None) -> list[Record]:
             f"arm {arm!r} is not in this study; it has {', '.join(study_state.study.arms)}"
         )
     chosen = arm or study_state.best_arm()
+    if chosen is None and study_state.unselected:
+        raise UserError(f"no arm is the best on val{study_state.unselected}; name one: --arm NAME")
     useful = useful_runs(final_runs([r for r in study_state.records if r.arm == chosen]))
     if not useful:
         raise UserError(f"{f'arm {arm!r} has' if arm else 'there is'} no completed final trial yet")

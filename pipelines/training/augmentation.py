@@ -13,13 +13,15 @@ def draw_crop_offsets(n: int, gen: torch.Generator) -> Tensor:
     return torch.cat([shifts, (torch.rand(n, generator=gen) < 0.5).long()[None]])
 
 
-def crop_flip(x: Tensor, crop_offsets: Tensor) -> Tensor:
-    """Reflect-pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them.
+def crop_flip(x: Tensor, crop_offsets: Tensor, zeros: bool = False) -> Tensor:
+    """Pad images [B, C, H, W] by 4, crop each at its own place, mirror half of them.
 
-    One image after the other (He et al. 2016). Stored bytes stay bytes.
+    One image after the other (He et al. 2016). Stored bytes stay bytes. zeros: what is around an
+    image is black; else its reflection.
     """
     height, width = x.shape[2:]
-    padded = F.pad(x.float(), (PAD,) * 4, mode="reflect").to(x.dtype)  # exact: bytes fit a float
+    mode = "constant" if zeros else "reflect"
+    padded = F.pad(x.float(), (PAD,) * 4, mode=mode).to(x.dtype)  # exact: bytes fit a float
     crops = []
     for image, (top, left, flip) in zip(padded, crop_offsets.T.tolist(), strict=True):
         crop = image[:, top : top + height, left : left + width]
@@ -27,7 +29,7 @@ def crop_flip(x: Tensor, crop_offsets: Tensor) -> Tensor:
     return torch.stack(crops)
 
 
-def crop_flip_gather(x: Tensor, crop_offsets: Tensor) -> Tensor:
+def crop_flip_gather(x: Tensor, crop_offsets: Tensor, zeros: bool = False) -> Tensor:
     """`crop_flip` for all images at once.
 
     The padded images are never built: each pixel is fetched from where it comes from.
@@ -39,7 +41,15 @@ def crop_flip_gather(x: Tensor, crop_offsets: Tensor) -> Tensor:
     rows = torch.arange(height, device=x.device)[None] + top - PAD
     source = _reflect(rows, height)[:, :, None] * width + _reflect(columns, width)[:, None, :]
     source = source.view(batch, 1, -1).expand(-1, channels, -1)
-    return x.flatten(2).gather(2, source).view_as(x)
+    crops = x.flatten(2).gather(2, source).view_as(x)
+    if not zeros:
+        return crops
+    inside = _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
+    return crops * inside[:, None]
+
+
+def _inside(place: Tensor, size: int) -> Tensor:
+    return (place >= 0) & (place < size)
 
 
 def _reflect(place: Tensor, size: int) -> Tensor:

@@ -26,7 +26,7 @@ class Evaluator:
     """
 
     def __init__(self, task: Task, protocol: Protocol, phases: Sequence[Phase]) -> None:
-        self.task, self.metric, self.selects = task, protocol.metric, selects(phases)
+        self.task, self.metric, self.selects = task, protocol.metric, selects(phases, protocol)
         self.attack = ProtocolAttack(protocol, task) if protocol.attack else None
         self.best: dict[str, Any] | None = None
 

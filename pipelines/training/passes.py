@@ -85,7 +85,7 @@ def passes_of(arm: Arm, config: dict[str, Value], study: Study, task: Task) -> i
         cut = rest * (size // length.per_epoch) + min(rest, size % length.per_epoch)
         examples = whole * of_an_epoch(size, length.per_epoch) + of_an_epoch(cut, rest)
         total += method.networks * examples
-        if selects(phases):
+        if selects(phases, protocol):
             attacked = attack_passes(protocol.attack, method.networks, len(task.val))
             total += length.epochs * attacked
     return total

@@ -53,7 +53,7 @@ class PhaseTraining:
         fast: FastPaths,
     ) -> None:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
-        self.crops = protocol.augment == "crop_flip"
+        self.crops, self.zeros = protocol.augment != "none", protocol.augment == "crop_flip_zeros"
         self.crop_flip = crop_flip_gather if fast.gather else crop_flip
         check_under(phase, protocol)  # of this very configuration
         self.schedule = phase_schedule(phase, protocol)
@@ -280,7 +280,7 @@ class PhaseTraining:
     ) -> tuple[Tensor, Tensor]:
         x = split.x.index_select(0, rows)  # on CPUs ten times as fast as split.x[rows]
         if crop_offsets is not None:
-            x = self.crop_flip(x, crop_offsets)
+            x = self.crop_flip(x, crop_offsets, self.zeros)
         return self.task.normalise(x), self.one_hot[split.y[rows]]
 
     def check_engine(self, model: torch.nn.Module, examples: int = 8) -> None:

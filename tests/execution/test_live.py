@@ -62,6 +62,24 @@ def test_a_running_trial_shows_its_curve(tmp_path, shows_at_once):
     assert view["eta"] > 0 and "process" in view["driver"]
 
 
+@pytest.mark.parametrize(("ended", "epochs"), [(0, None), (5, 4)])
+def test_a_length_in_steps_is_so_many_epochs_once_a_trial_tells_its_examples(
+    ended, epochs, tmp_path, shows_at_once
+):
+    storage = write_study(tmp_path, in_steps(35), limit=ended)  # of 11 steps for 1,097 examples
+    ledger, _ = load_study_state(storage)
+    with ledger.acquire_lease():
+        start(storage, [])
+        [trial] = seen(storage)["running"]
+    assert trial["epochs"] == epochs
+
+
+def in_steps(steps):
+    schedule = STUDY.protocol.schedule.model_copy(update={"epochs": 60, "steps": steps})
+    protocol = STUDY.protocol.model_copy(update={"schedule": schedule})
+    return STUDY.model_copy(update={"protocol": protocol})
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_end(tmp_path, shows_at_once):
     storage = write_study(tmp_path, STUDY, limit=5)
     ledger, _ = load_study_state(storage)

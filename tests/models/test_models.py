@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from pipelines.errors import UserError
 from pipelines.models.build import build
-from pipelines.models.zoo import MODELS, ResidualBlock, WideBlock
+from pipelines.models.zoo import MODELS, ProjectedBlock, ResidualBlock, WideBlock
 from pipelines.study.protocol import Model
 
 SMALL = [
@@ -19,6 +19,10 @@ SMALL = [
     ("resnet32", {}, (3, 16, 16)),
     ("resnet32", {}, (1, 28, 28)),
     ("wrn_28_10", {"depth": 10, "width": 1, "dropout": 0.3}, (3, 16, 16)),
+    pytest.param("cifar_resnet", {"depth": 18}, (3, 8, 8), marks=pytest.mark.slow),
+    pytest.param("preact_resnet", {}, (3, 8, 8), marks=pytest.mark.slow),
+    ("cnn8", {}, (3, 8, 8)),
+    pytest.param("cnn9", {}, (1, 28, 28), marks=pytest.mark.slow),
     ("resnet18", {}, (3, 32, 32)),
     ("resnet50", {}, (1, 32, 32)),
 ]
@@ -76,6 +80,9 @@ def test_forward_mode_derivative_equals_a_finite_difference(name, options, shape
         ("mlp", (64,), 10, 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10),
         ("resnet32", (3, 32, 32), 10, 464_154),  # 0.46 M, He et al. 2016, table 6
         ("wrn_28_10", (3, 32, 32), 10, 36_479_194),  # 36.5 M, Zagoruyko and Komodakis 2016
+        ("cifar_resnet", (3, 32, 32), 10, 21_282_122),
+        ("preact_resnet", (3, 32, 32), 10, 11_172_170),
+        ("cnn9", (3, 32, 32), 10, 4_434_570),
         ("resnet18", (3, 224, 224), 1000, 11_689_512),
         ("resnet50", (3, 224, 224), 1000, 25_557_032),
     ],
@@ -86,9 +93,19 @@ def test_published_numbers_of_parameters(name, shape, classes, parameters):
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 
-@pytest.mark.parametrize(("name", "convolutions"), [("resnet32", 31), ("wrn_28_10", 28)])
+@pytest.mark.parametrize(
+    ("name", "convolutions"),
+    [
+        ("resnet32", 31),
+        ("wrn_28_10", 28),
+        ("cifar_resnet", 33 + 3),
+        ("preact_resnet", 17 + 3),
+        ("cnn8", 6),
+        ("cnn9", 9),
+    ],
+)
 def test_depth(name, convolutions):
-    """ResNet-32 counts its last layer too, WRN-28-10 its three shortcuts instead."""
+    """ResNets count their last layer too, and no shortcuts; WRN-28-10 its three instead."""
     with torch.device("meta"):
         net = build(Model(name=name), (3, 32, 32), 10)
     assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == convolutions
@@ -101,6 +118,16 @@ def test_option_a_shortcut_subsamples_and_pads_channels():
     y = block(x)
     assert torch.equal(y[:, 1:3], x[:, :, ::2, ::2])
     assert not y[:, [0, 3]].any()
+
+
+def test_projected_shortcut_is_the_identity_or_a_normalised_convolution():
+    x = torch.rand(1, 2, 4, 4)
+    same, other = ProjectedBlock(2, 2, 1).eval(), ProjectedBlock(2, 4, 2).eval()
+    for block in (same, other):
+        nn.init.zeros_(block.conv2.weight)
+    assert torch.equal(same(x), x)
+    conv, norm = other.shortcut
+    assert torch.equal(other(x), norm(conv(x)).relu()) and other(x).shape == (1, 4, 2, 2)
 
 
 def test_wide_shortcut_is_the_identity_or_a_convolution_of_the_activation():
@@ -123,7 +150,7 @@ def test_wide_block_activates_before_it_convolves():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_same_global_seed_same_weights(name):
-    options = {"wrn_28_10": {"depth": 10, "width": 1}}.get(name, {})
+    options = {"wrn_28_10": {"depth": 10, "width": 1}, "cifar_resnet": {"depth": 18}}.get(name, {})
     shape = (3, 32, 32)
     first, again = (network(name, options, shape).state_dict() for _ in range(2))
     assert all(torch.equal(first[k], again[k]) for k in first)
@@ -145,6 +172,9 @@ def test_own_factory_by_dotted_path():
         ("wrn_28_10", {"depth": 27}, (3, 32, 32), r"depth = 27: must be 6 n \+ 4"),
         ("cnn", {}, (4,), "is for images"),
         ("cnn", {}, (1, 7, 9), "at least 8 x 8"),
+        ("cnn8", {}, (1, 7, 9), "at least 8 x 8"),
+        ("cnn9", {}, (3, 27, 32), "at least 28 x 28"),
+        ("preact_resnet", {"depth": 50}, (3, 32, 32), r"depth = 50: .*18 or 34"),
         ("nowhere:net", {}, (4,), "'nowhere' is neither installed"),
         (f"{__name__}:own", {"width": 3}, (4,), "unexpected keyword argument 'width'"),
         (f"{__name__}:not_a_network", {}, (4,), "must return a torch.nn.Module, not str"),

@@ -21,6 +21,10 @@ def test_cosine_starts_at_lr_and_ends_near_zero():
     assert found == sorted(found, reverse=True) and 0 < found[-1] < 0.05
 
 
+def test_linear_falls_alike_at_every_step_to_zero():
+    assert rates(decay="linear") == [1 - step / 8 for step in range(8)]
+
+
 def test_steps_multiply_by_the_factor_at_each_milestone():
     found = rates(decay="steps", milestones=[0.5, 0.75], factor=0.1)
     assert found == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
