@@ -93,10 +93,11 @@ def _use(content: Mapping[str, Any]) -> Glance:
     [row] = rows
     gap = interval(*(row["over_plain"][k] for k in ("mean", "low", "high")))
     like = interval(*(row["over_plain"][k] for k in ("mean", "new_low", "new_high")))
+    about = content["arms"][row["arm"]]["about"].removeprefix("control: ")
     text = (
-        f"The simplest of {count(len(row['alike']), 'arm')} within the margin of the best on val "
-        f"({row['best']}), over {count(len(row['sets']), 'judging set')}. Minus plain "
-        f"cross-entropy: {gap} points on these sets, {like} on sets like these. The table below "
+        f"{about[:1].upper()}{about[1:]}. The simplest of {count(len(row['alike']), 'arm')} "
+        f"within the margin of the best on val ({row['best']}), over "
+        f"{count(len(row['sets']), 'judging set')}. Minus plain cross-entropy: {gap} points on these sets, {like} on sets like these. The table below "
         "has it by noise, clean labels and size."
     )
     return Glance(question, row["arm"], text)
