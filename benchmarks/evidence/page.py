@@ -97,8 +97,9 @@ def _use(content: Mapping[str, Any]) -> Glance:
     text = (
         f"{about[:1].upper()}{about[1:]}. The simplest of {count(len(row['alike']), 'arm')} "
         f"within the margin of the best on val ({row['best']}), over "
-        f"{count(len(row['sets']), 'judging set')}. Minus plain cross-entropy: {gap} points on these sets, {like} on sets like these. The table below "
-        "has it by noise, clean labels and size."
+        f"{count(len(row['sets']), 'judging set')}. Minus plain cross-entropy: {gap} points on "
+        f"these sets, {like} on sets like these. The table below has it by noise, clean labels and "
+        "size."
     )
     return Glance(question, row["arm"], text)
 
