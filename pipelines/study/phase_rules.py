@@ -47,8 +47,9 @@ class Length(NamedTuple):
         return min((epoch + 1) * self.per_epoch, self.steps)
 
     def within(self, epoch: int) -> int:
-        """Steps of an epoch."""
-        return self.until(epoch) - epoch * self.per_epoch
+        """Steps of an epoch: only of the last one they may be fewer."""
+        rest = self.steps % self.per_epoch
+        return rest if rest and epoch == self.epochs - 1 else self.per_epoch
 
 
 def phase_epochs(phase: Phase, protocol: Protocol) -> int:

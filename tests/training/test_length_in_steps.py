@@ -32,7 +32,7 @@ def test_the_last_epoch_of_a_length_is_cut_short():
     assert [length.within(epoch) for epoch in range(3)] == [4, 4, 2]
     assert [length.until(epoch) for epoch in range(3)] == [4, 8, 10]
     whole = Length(8, EPOCH)
-    assert whole.epochs == 2 and [whole.within(epoch) for epoch in range(2)] == [4, 4]
+    assert whole.epochs == 2 and [whole.within(epoch) for epoch in range(3)] == [4, 4, 4]
 
 
 @pytest.mark.parametrize("arm", ["ce", "mw_net"])
