@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_AUTH_MODE ?= disabled
 
-.PHONY: sweep test test-all test-chaos test-gpu lint install
+.PHONY: sweep test test-all test-chaos test-gpu test-cluster lint install wheel
 
 sweep: .venv/installed
 	$(BIN)/python run_sweep.py
 
 test: .venv/tested
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not chaos and not gpu"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not chaos and not gpu and not cluster"
 
 test-all: .venv/tested
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
@@ -22,6 +22,10 @@ test-chaos: .venv/tested
 test-gpu: .venv/tested
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
+# A real SLURM, on this machine, as root: apt-get install slurm-wlm munge. A quarter of an hour.
+test-cluster: .venv/tested
+	$(BIN)/python -m pytest -q -rs -m cluster tests/deploy
+
 lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +33,10 @@ lint: .venv/tested
 	$(BIN)/lint-imports --no-cache
 
 install: .venv/installed
+
+# For images and machines without this clone: dist/untuned-VERSION-py3-none-any.whl
+wheel: .venv/installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "untuned needs Python 3.11 or newer")'

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 try:
     import typer
@@ -84,11 +84,15 @@ def launch(
     study: Annotated[
         str, typer.Argument(help="a ready study's name, a YAML file, or a study's directory")
     ] = DEFAULT_STUDY,
+    sbatch: Annotated[
+        list[str] | None, typer.Argument(help="after --: of SLURM's sbatch, with --on slurm")
+    ] = None,
     arms: Annotated[str | None, typer.Option(help="only these, comma-separated")] = None,
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
     repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
     seeds: Annotated[int | None, typer.Option(help="fresh run seeds per repeat")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
+    on: Annotated[Literal["slurm"] | None, typer.Option(help="as a job of this")] = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """Run what is missing of a study, then report.
@@ -104,6 +108,12 @@ def launch(
         "seeds": seeds,
     }
     given: dict[str, Any] = {name: value for name, value in request.items() if value is not None}
+    if on:
+        from pipelines.commands.submit import submit
+
+        return submit(study, given, options, quick, sbatch or (), console)
+    if sbatch:
+        raise UserError(f"unexpected extra argument(s) ({' '.join(sbatch)})")
     raise typer.Exit(run_launch(study, given, options, quick, console))
 
 

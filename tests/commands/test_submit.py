@@ -1,0 +1,103 @@
+"""`launch STUDY --on slurm`: what sbatch is given, and what a person is told."""
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.commands import submit
+from pipelines.commands.options import Options, Retried
+from pipelines.errors import UserError
+from tests.commands.test_commands import run
+
+SBATCH = '#!/bin/sh\nprintf "%s\\n" "$@" > "$SAID"\nfor last; do :; done\n'
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A command of that name, which notes its arguments and does `then`."""
+
+    def install(then: str) -> Path:
+        program = tmp_path / "bin" / "sbatch"
+        program.parent.mkdir()
+        program.write_text(SBATCH + then)
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+        monkeypatch.setenv("SAID", str(tmp_path / "said"))
+        monkeypatch.chdir(tmp_path)
+        return tmp_path / "said"
+
+    return install
+
+
+def test_the_launch_is_handed_over_word_for_word_with_the_options_of_sbatch(sbatch, capsys):
+    said = sbatch("echo '17;cluster'")
+    launch = ["digits", "--arms", "ce, gce", "--storage", "s3://b/x y", "--retry", "failed"]
+    launch += ["--retry", "diverged", "--takeover", "--concurrent", "3", "--quick"]
+    assert run("launch", *launch, "--on", "slurm", "--", "--nodes=4", "-t", "5") == 0
+    words = said.read_text().splitlines()
+    script = next(word for word in words if word.endswith("slurm.sh"))
+    before, after = words[: words.index(script)], words[words.index(script) + 1 :]
+    assert before == ["--parsable", "--job-name=digits-quick", "--nodes=4", "-t", "5"]
+    assert after == [
+        *("digits", "--arms", "ce,gce", "--quick", "--storage", "s3://b/x y"),
+        *("--concurrent", "3", "--retry", "failed", "--retry", "diverged", "--takeover"),
+    ]
+    told = capsys.readouterr().out
+    assert "Job 17: digits-quick, kept in s3://b/x y" in told and "scancel 17" in told
+    assert "untuned status 's3://b/x y'" in told
+
+
+def test_defaults_are_not_typed():
+    assert submit.words({}, Options(), quick=False) == []
+    assert submit.words({"trials": 0}, Options(retry=[Retried.FAILED]), quick=False) == [
+        *("--trials", "0", "--retry", "failed")
+    ]
+
+
+def test_the_job_runs_in_this_environment():
+    programs = Path(sys.executable).parent
+    script = submit.script_here()
+    assert f"\nexport PATH={programs}:$PATH" in script
+    assert submit.ENVIRONMENT in submit.SCRIPT.read_text() and submit.ENVIRONMENT not in script
+
+
+def test_an_environment_without_the_command_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(UserError, match="there is no `untuned` beside it"):
+        submit.script_here()
+
+
+@pytest.mark.parametrize(
+    ("then", "words", "says"),
+    [
+        ("echo 1", ["--address", "auto"], "--address 'auto': not with --on slurm"),
+        ("echo 1", ["--executor", "inline"], "--executor 'inline': not with --on slurm"),
+        ("echo 1", ["--arms", "cee"], "arm 'cee' is unknown"),
+        ("echo 'sbatch: error: Invalid\n  partition' >&2; exit 1", [], "error: Invalid partition"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_submitted(then, words, says, sbatch, capsys):
+    said = sbatch(then)
+    assert run("launch", "digits", "--on", "slurm", *words) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert not words or not said.exists()
+
+
+def test_without_slurm_there_is_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("launch", "digits", "--on", "slurm") == 2
+    assert "sbatch: there is no such command here" in capsys.readouterr().err
+
+
+def test_options_of_sbatch_are_for_slurm_alone(capsys):
+    assert run("launch", "digits", "--", "--nodes=4") == 2
+    assert "unexpected extra argument(s) (--nodes=4)" in capsys.readouterr().err
+
+
+def test_what_sbatch_says_of_a_trial_run_is_shown(sbatch, capsys):
+    sbatch("echo 'sbatch: Job 3 to start at noon' >&2")
+    assert run("launch", "digits", "--on", "slurm", "--", "--test-only") == 0
+    assert "Job 3 to start at noon" in capsys.readouterr().out

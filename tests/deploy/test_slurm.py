@@ -1,0 +1,284 @@
+"""deploy/slurm.sh on a real SLURM of three emulated nodes; whatever is cut, results stay the same.
+
+Run by `make test-cluster`; needs root, and Debian's packages slurm-wlm and munge.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from benchmarks.chaos import compare
+from tests.support.slurm import PATIENCE, ROOT, Slurm, missing, slurm
+
+pytestmark = [pytest.mark.cluster]
+SCRIPT = str(ROOT / "deploy" / "slurm.sh")
+STUDY = {
+    "name": "cut",
+    "protocol": {
+        "data": {"source": "digits"},
+        "noise": {"kind": "flip", "rate": 0.4},
+        "splits": {"meta": 50, "val": 50, "test": 500},
+        "model": {"name": "mlp", "options": {"hidden": [128]}},
+        "schedule": {"epochs": 150, "lr": 0.05},
+    },
+    "request": {"arms": ["ce", "l2rw"], "trials": 1, "repeats": 1, "seeds": 2},
+}
+CHECKPOINT = "trials/*/attempts/*/checkpoint*"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    if reason := missing():
+        pytest.skip(reason)
+    with slurm() as running:
+        (running.folder / "cut.yaml").write_text(yaml.safe_dump(STUDY))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Slurm) -> Path:
+    place = cluster.folder / "undisturbed"
+    launch = [sys.executable, str(ROOT / "run_sweep.py"), "launch", "cut.yaml"]
+    launch += ["--executor", "inline", "--storage", str(place)]
+    subprocess.run(
+        launch, cwd=cluster.folder, env=cluster.environment, check=True, stdout=subprocess.DEVNULL
+    )
+    return place
+
+
+class Job:
+    """A study on two of the nodes, one processor on each."""
+
+    def __init__(self, cluster: Slurm, name: str, *sbatch: str, user: str | None = None) -> None:
+        self.cluster, self.storage, self.user = cluster, cluster.folder / name, user
+        self.sbatch = ("-N2", "-c1", "--mem=2000", "-t", "60", *sbatch)
+        self.id = ""
+
+    @property
+    def _launch(self) -> list[str]:
+        launch = ["cut.yaml", "--storage", str(self.storage), "--arms", "ce,l2rw"]
+        return [*launch, "--checkpoint-seconds", "0.2"]
+
+    @property
+    def _options(self) -> list[str]:
+        return [*self.sbatch, f"--output={self.storage}-%j.out"]
+
+    def submit(self) -> None:
+        self.id = self.cluster.submit(*self._options, SCRIPT, *self._launch, user=self.user)
+
+    def submit_by_launch(self) -> str:
+        """`untuned launch STUDY --on slurm`, and what it tells."""
+        command = [sys.executable, str(ROOT / "run_sweep.py"), "launch", *self._launch]
+        told = self.cluster.say(*command, "--on", "slurm", "--", *self._options)
+        [self.id] = re.findall(r"^Job (\d+): ", told)
+        return told
+
+    def wait_for(self, pattern: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not list(self.storage.glob(pattern)):
+            assert time.monotonic() < deadline, self.cluster.said(self.id)
+            time.sleep(0.2)
+
+    def wait(self, *states: str) -> dict[str, str]:
+        return self.cluster.wait(self.id, *states)
+
+    def leaves_nothing(self) -> bool:
+        """Neither files of Ray nor a token on the machines."""
+        left = [*Path("/tmp").glob(f"untuned-{self.id}-*")]
+        return not left and not list(Path.home().glob(".untuned-token*"))
+
+
+@pytest.fixture
+def judge(undisturbed: Path, table: list[tuple[str, ...]]) -> Callable[..., None]:
+    """A study that was driven to its end has the undisturbed one's results, each once."""
+
+    def equal(job: Job, scenario: str, cut: str) -> None:
+        counts = compare(str(job.storage), undisturbed)
+        row = (scenario, cut, str(counts["attempts"]), str(counts["trials"]))
+        table.append((*row, f"{counts['equal']} of {counts['trials']}"))
+        assert counts["equal"] == counts["trials"] and not counts["extra"], counts
+        assert not counts["conflicts"], counts
+
+    return equal
+
+
+def test_a_study_that_launch_submits_runs_to_its_end_on_three_nodes(cluster: Slurm, judge):
+    job = Job(cluster, "run", "--nodes=3")
+    told = job.submit_by_launch()
+    done = job.wait("COMPLETED", "FAILED")
+    assert (done["ExitCode"], done["NodeList"]) == ("0:0", "n[1-3]"), cluster.said(job.id)
+    assert job.leaves_nothing() and done["StdOut"] in told
+    judge(job, "launch --on slurm, three nodes", "nothing")
+
+
+def test_scancel_leaves_checkpoints_and_nothing_else_and_the_next_job_may_come_at_once(
+    cluster: Slurm, judge
+):
+    job = Job(cluster, "scancel")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    cluster.say("scancel", job.id)
+    job.wait("CANCELLED")
+    assert "Stopped by SIGUSR1" in cluster.said(job.id)
+    assert list(job.storage.glob(CHECKPOINT)) and job.leaves_nothing()
+    job.submit()
+    assert job.wait("COMPLETED", "FAILED")["ExitCode"] == "0:0", cluster.said(job.id)
+    judge(job, "scancel, submitted again at once", "all processes of the job: SIGTERM")
+
+
+def test_a_job_that_is_killed_may_be_submitted_again_at_once(cluster: Slurm, judge):
+    job = Job(cluster, "killed")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    cluster.say("scancel", "--full", "--signal=KILL", job.id)
+    job.wait("CANCELLED", "FAILED", "COMPLETED")
+    job.submit()
+    assert job.wait("COMPLETED", "FAILED")["ExitCode"] == "0:0", cluster.said(job.id)
+    judge(job, "hard stop, submitted again at once", "all processes of the job: SIGKILL")
+
+
+def test_at_the_time_limit_a_job_stops_in_order_and_is_queued_again(cluster: Slurm, judge):
+    job = Job(cluster, "limit", "--signal=B:USR1@120")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    cluster.say("scontrol", "update", f"JobId={job.id}", "TimeLimit=2")
+    job.wait("PENDING")
+    cluster.say("scontrol", "update", f"JobId={job.id}", "TimeLimit=60")
+    done = job.wait("COMPLETED", "FAILED", "TIMEOUT")
+    assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
+    assert "Stopped by SIGUSR1" in cluster.said(job.id) and job.leaves_nothing()
+    judge(job, "time limit, queued again", "the script: SIGUSR1, two minutes ahead")
+
+
+def test_a_job_that_is_requeued_goes_on(cluster: Slurm, judge):
+    job = Job(cluster, "requeued")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    cluster.say("scontrol", "requeue", job.id)
+    done = job.wait("COMPLETED", "FAILED")
+    assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
+    judge(job, "requeued by an administrator", "all processes of the job: SIGTERM")
+
+
+def test_a_preempted_job_uses_its_grace_and_goes_on_later(cluster: Slurm, judge):
+    job = Job(cluster, "preempted")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    urgent = cluster.submit("--partition=high", "-N3", "-c2", "-t", "1", "--wrap", "sleep 3")
+    cluster.wait(urgent, "COMPLETED")
+    done = job.wait("COMPLETED", "FAILED")
+    assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
+    assert "Stopped by SIGUSR1" in cluster.said(job.id)
+    judge(job, "preemption with a grace time", "the job's steps: SIGTERM")
+
+
+def test_a_mistake_is_told_once_and_never_queued_again(cluster: Slurm):
+    script = [SCRIPT, "cut.yaml", "--storage", str(cluster.folder / "mistake"), "--arms", "none"]
+    job = cluster.submit("-N1", "-c1", "-t", "5", f"--output={cluster.folder}/mistake.out", *script)
+    done = cluster.wait(job, "FAILED", "COMPLETED")
+    assert (done["ExitCode"], done["Restarts"]) == ("2:0", "0")
+    assert len(re.findall("^error: ", cluster.said(job), re.MULTILINE)) == 1
+
+
+def test_two_studies_share_their_machines(cluster: Slurm, judge):
+    jobs = [Job(cluster, f"study-{number}", "-w", "n1,n2") for number in (1, 2)]
+    for job in jobs:
+        job.submit()
+    for job in jobs:
+        done = job.wait("COMPLETED", "FAILED")
+        assert done["ExitCode"] == "0:0" and done["NodeList"] == "n[1-2]", cluster.said(job.id)
+        judge(job, "two studies at once on two nodes", "nothing")
+
+
+@contextmanager
+def another_user() -> Iterator[str]:
+    """A user of this machine, for as long as the context."""
+    name = f"untuned{uuid.uuid4().hex[:6]}"
+    subprocess.run(["useradd", "--create-home", name], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["userdel", "--remove", name], check=True)
+
+
+def environment_of(user: str, cluster: Slurm) -> dict[str, str]:
+    """Where `user` finds programs.
+
+    Those of this environment or, if its Python is closed to others, the system's Python with this
+    environment's packages.
+    """
+    if _runs([sys.executable, "-c", ""], user):
+        return {}
+    python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = sysconfig.get_path("purelib")
+    if not _runs(["env", f"PYTHONPATH={packages}", python, "-c", "import ray, torch"], user):
+        pytest.skip(f"another user can run neither {sys.executable} nor {python} with its packages")
+    folder = cluster.folder / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(python)
+    for name, module in (("ray", "ray.scripts.scripts"), ("untuned", "run_sweep")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {folder}/python -m {module} "$@"\n')
+        (folder / name).chmod(0o755)
+    path = f"{folder}:{cluster.environment['PATH']}"
+    return {"PATH": path, "PYTHONPATH": f"{ROOT}:{packages}"}
+
+
+def _runs(command: list[str], user: str) -> bool:
+    done = subprocess.run(["runuser", "-u", user, "--", *command], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def test_two_users_share_their_machines(cluster: Slurm, judge):
+    with another_user() as name:
+        theirs = environment_of(name, cluster)
+        jobs = [
+            Job(cluster, "mine", "-w", "n1,n2"),
+            Job(cluster, "theirs", "-w", "n1,n2", user=name),
+        ]
+        jobs[1].storage = cluster.folder / name / "theirs"
+        jobs[1].storage.parent.mkdir()
+        shutil.chown(jobs[1].storage.parent, name)
+        jobs[0].submit()
+        with cluster.changed(theirs):
+            jobs[1].submit()
+        done = [job.wait("COMPLETED", "FAILED") for job in jobs]
+        said = [cluster.said(job.id) for job in jobs]
+        assert [d["ExitCode"] for d in done] == ["0:0", "0:0"], said
+        assert {d["NodeList"] for d in done} == {"n[1-2]"}
+        for job, who in zip(jobs, ("one user", "the other"), strict=True):
+            judge(job, f"two users at once, {who}", "nothing")
+
+
+def test_trials_run_on_all_processors_of_a_job_that_is_bound(cluster: Slurm):
+    job = Job(cluster, "bound", "--nodes=1", "-c2")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    trials = [p for p in psutil.process_iter() if _runs_a_trial_of(p, job.id)]
+    bound = {tuple(process.cpu_affinity()) for process in trials}
+    cluster.say("scancel", job.id)
+    job.wait("CANCELLED")
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("this machine has one processor: nothing to tell apart")
+    assert bound and {len(processors) for processors in bound} == {2}
+
+
+def _runs_a_trial_of(process: psutil.Process, job: str) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+        return command.startswith("ray::") and process.environ().get("SLURM_JOB_ID") == job
+    except psutil.Error:
+        return False
