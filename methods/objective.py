@@ -85,7 +85,8 @@ class PhaseInfo:
     rows: N; classes: K; labels [N]: as observed, -1 outside of the pool and where there is none;
     counts [K]: in the pool; features: D, the width of the model's features; epochs: of the phase;
     threat: what the protocol's attack may do to an input, where there is one; truth [N]: the true
-    labels, -1 outside of the pool, for an oracle alone.
+    labels, -1 outside of the pool, for an oracle alone; inputs: from rows [n] of the pool to their
+    normalised inputs [n, D], where a method needs them.
     """
 
     rows: int
@@ -96,6 +97,7 @@ class PhaseInfo:
     epochs: int = 1
     threat: Threat | None = None
     truth: Tensor | None = None
+    inputs: Callable[[Tensor], Tensor] | None = None
 
 
 class PoolOutputs(NamedTuple):
@@ -144,6 +146,8 @@ class Objective(nn.Module, ABC):
     networks: ClassVar[int] = 1
     #: Whether it trains against the attack of the protocol, which therefore must have one.
     needs_threat: ClassVar[bool] = False
+    #: Whether it needs the inputs of its pool as vectors: of tables and embeddings, no images.
+    needs_inputs: ClassVar[bool] = False
     #: Whether it asks for predictions on clean examples that are not in its pool: they are counted.
     reads_clean: ClassVar[bool] = False
     #: Whether it reads the true labels of its training examples: an upper bound, which nobody has.

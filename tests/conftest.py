@@ -27,6 +27,8 @@ DIGITS = {
 
 ATTACK = {"epsilon": 2 / 255, "steps": 2}
 TRAINED_AGAINST_IT = {"pgd_training", "fgsm_training", "robust_self_training"}
+TRAINED_ON_VECTORS = {"smote"}
+TABLE = {"data.source": "tests.support.small_data:digits_table"}
 TRAINED_WITHOUT_LABELS = {"self_training", "robust_self_training"}
 
 
@@ -41,11 +43,12 @@ def small_study(arms=("ce", "gce", "l2rw"), **request) -> Study:
     """Digits, cut down to about 300 training examples and three epochs.
 
     With an attack where an arm trains against it; and some examples lose their label where an arm
-    trains on such.
+    trains on such. As a table where all arms need one.
     """
     hidden = {"unlabelled": 40} if TRAINED_WITHOUT_LABELS & {*arms} else {}
     protocol = DIGITS | {"splits": DIGITS["splits"] | hidden}
     protocol |= {"attack": ATTACK} if TRAINED_AGAINST_IT & {*arms} else {}
+    protocol |= {"data": {"source": TABLE["data.source"]}} if {*arms} <= TRAINED_ON_VECTORS else {}
     wanted = {"arms": list(arms), "trials": 2, "repeats": 2, "seeds": 1} | request
     return parse_study({"name": "small", "protocol": protocol, "request": wanted}, "small")
 
@@ -54,7 +57,10 @@ def training_spec(arm: str, study: Study | None = None, **config) -> TrainingSpe
     """What `run_trial` takes, for one arm of the small study."""
     study = study or small_study()
     phases = tuple(study.arm(arm).resolve(config))
-    return TrainingSpec(study.protocol, phases, data_seed=1, run_seed=2)
+    protocol = study.protocol
+    if arm in TRAINED_ON_VECTORS:
+        protocol = with_changes(protocol, TABLE)
+    return TrainingSpec(protocol, phases, data_seed=1, run_seed=2)
 
 
 def under(spec: TrainingSpec, changes: dict, group: str = "") -> TrainingSpec:

@@ -85,6 +85,7 @@ def _needs(arm: Arm) -> str:
         "clean labels": any(map(uses_clean, phases)),
         "the truth": any(map(reads_truth, phases)),
         "features": any(method.needs_features for method in methods),
+        "vectors": any(method.needs_inputs for method in methods),
         "two networks": any(method.networks > 1 for method in methods),
         "an attack": any(method.needs_threat for method in methods),
         "unlabelled": any(method.uses_unlabelled for method in methods),

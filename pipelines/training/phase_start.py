@@ -41,6 +41,7 @@ def phase_info(
         epochs=phase_length(phase, protocol, task.sizes).epochs,
         threat=threat_of(protocol, task),
         truth=_truth(task, phase) if objective.oracle else None,
+        inputs=_inputs(task, phase) if objective.needs_inputs else None,
     )
 
 
@@ -50,8 +51,16 @@ def check_data(objective: Objective, phase: Phase, task: Task) -> None:
     Raises:
         UserError: it has not.
     """
-    if not objective.oracle:
-        return
+    if objective.needs_inputs and len(task.input_shape) > 1:
+        raise UserError(
+            f"{phase.method} needs inputs that are vectors, of a table or embeddings: here they are "
+            f"images {list(task.input_shape)}"
+        )
+    if objective.oracle:
+        _check_truth(phase, task)
+
+
+def _check_truth(phase: Phase, task: Task) -> None:
     pool, noise = task.pool(phase.pool), task.description["noise"]
     reads = f"{phase.method} reads the true labels of training examples, as an oracle"
     if unknown := int(((pool.y >= 0) & (pool.truth < 0)).sum()):
@@ -66,6 +75,14 @@ def _truth(task: Task, phase: Phase) -> torch.Tensor:
     truth = torch.full((task.description["examples"],), -1, device=pool.truth.device)
     truth[pool.index] = pool.truth
     return truth
+
+
+def _inputs(task: Task, phase: Phase) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From rows of a phase's pool to their normalised inputs."""
+    pool = task.pool(phase.pool)
+    places = torch.zeros(task.description["examples"], dtype=torch.long, device=pool.x.device)
+    places[pool.index] = torch.arange(len(pool), device=pool.x.device)
+    return lambda rows: task.normalise(pool.x[places[rows]])
 
 
 def predictor(

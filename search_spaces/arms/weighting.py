@@ -3,6 +3,7 @@
 from typing import Any
 
 from optuna.distributions import FloatDistribution as Float
+from optuna.distributions import IntDistribution as Int
 
 from search_spaces.arms.losses import CE
 
@@ -56,6 +57,14 @@ ARMS: dict[str, dict[str, Any]] = {
         "phases": [{"method": "methods.weighting.focal_weighting:FocalWeighting"}],
         "default": {"gamma": 2.0},
         "space": {"gamma": Float(0.0, 5.0)},
+    },
+    # Chawla et al. 2002 take five neighbours; all classes alike is the rule of later codes.
+    "smote": {
+        "about": "SMOTE: smaller classes have synthetic examples, too (Chawla et al. 2002)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.weighting.smote:Smote"}],
+        "default": {"rho": 1.0, "k": 5},
+        "space": {"rho": Float(0.0, 1.0), "k": Int(1, 10)},
     },
     "resampling": {
         "about": "classes drawn alike (Kang et al. 2020)",

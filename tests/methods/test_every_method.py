@@ -64,6 +64,7 @@ def build(name):
             epochs=3,
             threat=THREAT,
             truth=labels.roll(1) if objective.oracle else None,
+            inputs=lambda rows: torch.zeros(len(rows), 1),
         )
     )
     objective = objective.double()

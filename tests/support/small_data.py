@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 from pipelines.data.task import Task, prepare
 from pipelines.study.protocol import Data, Protocol, Splits
@@ -43,6 +44,12 @@ def unverified_test() -> dict[str, Any]:
 def one_class_known() -> dict[str, Any]:
     content = half_known()
     return content | {"truth": np.where(content["truth"] == 1, -1, content["truth"])}
+
+
+def digits_table() -> dict[str, Any]:
+    """Digits, as vectors of 64 numbers."""
+    x, y = load_digits(return_X_y=True)
+    return {"x": x, "y": y}
 
 
 def task(data_seed: int = 0, source: str = "table", **parts: Any) -> Task:

@@ -263,3 +263,13 @@ def test_an_oracle_is_refused_where_the_truth_is_not_known(study, known, kind, r
     truth[0] = truth[0] if known else -1
     with pytest.raises(UserError, match=reason):
         TrainingRun(spec, CPU, task=replace(task, train=replace(task.train, truth=truth)))
+
+
+def test_a_method_that_needs_vectors_has_those_of_its_pool_and_is_refused_on_images(study):
+    run = TrainingRun(training_spec("smote"), CPU)
+    train = run.task.train
+    found = run.objective.inputs(train.index[:5])
+    assert torch.equal(found, run.task.normalise(train.x[:5]))
+    spec = in_phase(training_spec("ce", study), method="methods.weighting.smote:Smote")
+    with pytest.raises(UserError, match=r"Smote needs inputs that are vectors.* \[1, 8, 8\]"):
+        TrainingRun(spec, CPU)
