@@ -9,7 +9,7 @@ Claim = Literal[
 ]
 """What an interval of a difference shows, by 0 and by the margin; see `words.claim_of`."""
 
-Trouble = Sign | Literal["collapsed", "some collapsed", "diverged", "starved"]
+Trouble = Sign | Literal["collapsed", "some collapsed", "far below", "diverged", "starved"]
 
 Scope = Literal["new examples", "these examples", "none"]
 """What an interval speaks of: new examples of this kind, or these test examples alone."""

@@ -7,9 +7,12 @@ import numpy as np
 
 from pipelines.analysis.answer_schema import Caution, Trouble
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.as_json import estimate_json
+from pipelines.analysis.pairs import compare_arms
 from pipelines.analysis.record import EpochRule, Record
 from pipelines.analysis.results_schema import ArmResults, Results
 from pipelines.analysis.runs import Floats
+from pipelines.analysis.sentences import gap_text, interval_told
 from pipelines.analysis.words import count, shown
 from pipelines.collapse import AT, MEANING, SPOILING, Sign, at_chance, fell, is_constant, told
 from pipelines.kinds import KINDS
@@ -17,6 +20,7 @@ from pipelines.metrics import METRICS, confusion_matrix
 
 PLAIN = "ce"  # whose steps and passes are the measure of the others'
 STARVED = 0.5  # share of the plain arm's steps
+WORSE: set[Trouble] = {"collapsed", "chance", "fell"}  # after which a low score is no news
 TOLD = 3  # runs of which it is told how they collapsed
 
 
@@ -27,7 +31,12 @@ def cautions(results: Results, runs: Mapping[str, ArmRuns]) -> list[Caution]:
     if tested and learned_nothing == tested:
         text = "Every arm scores at chance: nothing was learned, and nothing can be compared."
         return [_caution("chance", None, text)]
-    cautions = [c for name in runs for c in _of_arm(results, runs[name], name in learned_nothing)]
+    cautions: list[Caution] = []
+    for name, arm in runs.items():
+        told = list(_of_arm(results, arm, name in learned_nothing))
+        if not WORSE & {caution["trouble"] for caution in told}:
+            told = [*_far_below(results, arm, runs.get(PLAIN)), *told]
+        cautions += told
     return cautions + list(_starved(results["arms"]))
 
 
@@ -76,6 +85,26 @@ def _of_meta_learning(runs: ArmRuns, untold: Sequence[Record]) -> Iterator[Cauti
             where, since = _of(len(shows), runs), _since(shows, sign)
             text = f"In {where} of {runs.name} {MEANING[sign]}{since}."
             yield _caution(sign, runs.name, text)
+
+
+def _far_below(results: Results, runs: ArmRuns, plain: ArmRuns | None) -> Iterator[Caution]:
+    """Of an arm that lost more than half of what plain cross-entropy has above chance.
+
+    The whole interval must say so; without one, the mean of the runs that there are.
+    """
+    metric, tested = runs.metric, _tested(plain) if plain else []
+    if not plain or plain is runs or not tested or not METRICS[metric].in_points:
+        return
+    level = results["arms"][PLAIN]["test"][runs.epoch]["mean"]
+    difference = estimate_json(compare_arms(runs, plain, results["margin"]).difference)
+    learned = (level or 0.0) - 1 / len(_confusion(tested[0], runs.epoch))
+    _, high, scope = interval_told(difference)
+    most = difference["mean"] if scope == "none" else high
+    if learned > 0 and most is not None and most < -max(learned / 2, results["margin"]):
+        how = "scores far below" if scope == "none" else "is far worse than"
+        gap = gap_text(metric, difference, results["margin"])
+        text = f"{runs.name} {how} {PLAIN}: {gap}, more than half of what {PLAIN} has above chance."
+        yield _caution("far below", runs.name, text)
 
 
 def _of(n: int, runs: ArmRuns) -> str:

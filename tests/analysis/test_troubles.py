@@ -2,10 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
+from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.as_json import estimate_json
+from pipelines.analysis.pairs import compare_arms
 from pipelines.analysis.record import HeldOut
 from pipelines.analysis.results import summarise
+from pipelines.analysis.sentences import interval_told
 from pipelines.collapse import Signs
-from tests.support.synthetic import ARMS, synthetic_study
+from tests.support.synthetic import ARMS, SyntheticArm, synthetic_study
 
 GOOD = [[45, 5], [5, 45]]
 CONSTANT = [[50, 0], [50, 0]]
@@ -109,3 +115,66 @@ def test_collapsed_runs_are_counted_by_sign_and_by_arm():
     n = arms["l2rw"]["trials"]["collapsed"]
     assert n > 0 and arms["l2rw"]["collapse"] == {"chance": n, "fell": n, "exploded": n}
     assert arms["ce"]["trials"]["collapsed"] == 0 and arms["ce"]["collapse"] == {}
+
+
+CE = SyntheticArm("ce", "plain", 0.64, clean_train=0)
+TEN = [[450 if i == j else 50 for j in range(10)] for i in range(10)]  # of ten classes
+
+
+def far_below(score: float, run_sd: float = 0.005, **how) -> list[dict]:
+    """The warnings of a study of ten classes in which `ce` scores 64 % and an arm `score`."""
+    arm = SyntheticArm("fgsm_training", "tuned loss", score, clean_train=0)
+    records, info = synthetic_study((CE, arm), run_sd=run_sd, **how)
+    held_out = dict.fromkeys(("last", "selected"), HeldOut(TEN, None))
+    results = summarise([replace(r, held_out=held_out) for r in records], info)
+    found = [w for w in results["answer"]["warnings"] if w["trouble"] == "far below"]
+    pair = {name: arm["test"]["last"] for name, arm in results["arms"].items()}
+    assert not found or pair["fgsm_training"]["mean"] < pair["ce"]["mean"]
+    return found
+
+
+def test_an_arm_that_loses_most_of_what_plain_cross_entropy_learned_is_named():
+    """A study had 15 % where plain cross-entropy had 64, and told nobody: chance was at 10."""
+    [warning] = far_below(0.15)
+    assert warning["arm"] == "fgsm_training"
+    assert "fgsm_training is far worse than ce: -4" in warning["text"]
+    assert warning["text"].endswith("], more than half of what ce has above chance.")
+
+
+@pytest.mark.parametrize(("score", "named"), [(0.35, True), (0.40, False), (0.63, False)])
+def test_it_is_named_below_the_middle_between_chance_and_plain_cross_entropy(score, named):
+    assert bool(far_below(score, run_sd=0.001)) == named
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_that_it_is_worse_is_said_where_its_whole_interval_is_below_the_middle(seed):
+    """Scores about the middle, which scatter: said if and only if the upper end is below."""
+    arm = SyntheticArm("fgsm_training", "tuned loss", 0.33, clean_train=0)
+    records, info = synthetic_study((CE, arm), run_sd=0.02, seed=seed)
+    held_out = dict.fromkeys(("last", "selected"), HeldOut(TEN, None))
+    results = summarise([replace(r, held_out=held_out) for r in records], info)
+    level = results["arms"]["ce"]["test"]["last"]["mean"]
+    text = "".join(w["text"] for w in results["answer"]["warnings"])
+    end = upper_end(records, info["margin"])
+    assert ("is far worse" in text) == (end < -(level - 0.1) / 2)
+
+
+def upper_end(records, margin):
+    """Of the interval of the arm's difference to `ce`."""
+    ours, theirs = (
+        ArmRuns(name, [r for r in records if r.arm == name], "last", "accuracy")
+        for name in ("fgsm_training", "ce")
+    )
+    return interval_told(estimate_json(compare_arms(ours, theirs, margin).difference))[1]
+
+
+def test_of_one_repeat_it_is_said_what_was_seen_and_no_more():
+    [warning] = far_below(0.15, repeats=1, seeds=1)
+    assert "scores far below ce" in warning["text"] and "worse" not in warning["text"]
+    assert "too few repeats for an interval" in warning["text"]
+    assert not far_below(0.45, repeats=1, seeds=1)
+
+
+def test_an_arm_that_collapsed_is_not_said_to_be_far_below_too():
+    low = {"confusion": CONSTANT, "test": {"last": 0.1, "selected": 0.1}}
+    assert warned(study(l2rw=low)) == [("collapsed", "l2rw")]
