@@ -86,7 +86,8 @@ class PhaseInfo:
     counts [K]: in the pool; features: D, the width of the model's features; epochs: of the phase;
     threat: what the protocol's attack may do to an input, where there is one; truth [N]: the true
     labels, -1 outside of the pool, for an oracle alone; inputs: from rows [n] of the pool to their
-    normalised inputs [n, D], where a method needs them.
+    normalised inputs [n, D], where a method needs them; input_shape: of one; batch_size: the
+    largest.
     """
 
     rows: int
@@ -98,6 +99,8 @@ class PhaseInfo:
     threat: Threat | None = None
     truth: Tensor | None = None
     inputs: Callable[[Tensor], Tensor] | None = None
+    input_shape: tuple[int, ...] = ()
+    batch_size: int = 1
 
 
 class PoolOutputs(NamedTuple):
@@ -217,6 +220,11 @@ class Objective(nn.Module, ABC):
         """
         return 0
 
+    @property
+    def replays(self) -> int:
+        """How many steps in a row take the same examples; so many epochs go over the pool once."""
+        return 1
+
     def begin_epoch(self, epoch: int, predict: Predict) -> Tensor | None:
         """Called before an epoch, without gradient; may return sampling weights [N], by row.
 
@@ -229,7 +237,8 @@ class Objective(nn.Module, ABC):
         """Fresh per-step weights, mixup, relabelling.
 
         `model` is differentiable and leaves no trace in BatchNorm; its dropout masks are those of
-        the training forward.
+        the training forward. Where the inputs that are given back require a gradient, they have
+        that of the training loss in `after_step`, at no cost but their own.
         """
         return batch
 

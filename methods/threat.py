@@ -62,18 +62,30 @@ class Threat:
         delta = self._inside(torch.zeros_like(x) if start is None else start, ends)
         for _ in range(steps):
             moved = (x + self.unit * delta).detach().requires_grad_()
-            slope = _slope(loss, moved) * self.unit
-            uphill = slope.sign() if self.norm == "linf" else _direction(slope)
-            delta = self._inside(delta + step * uphill, ends)
+            delta = self._inside(delta + step * self.uphill(_slope(loss, moved)), ends)
         return x + self.unit * delta
+
+    def uphill(self, slope: Tensor) -> Tensor:
+        """The way, in units, in which a loss rises that has this gradient [B, ...] in the inputs.
+
+        linf: of length 1 in each entry; l2: of length 1.
+        """
+        slope = slope * self.unit
+        return slope.sign() if self.norm == "linf" else _direction(slope)
+
+    def in_ball(self, delta: Tensor) -> Tensor:
+        """The nearest perturbations of no more than epsilon; delta [B, ...] in units."""
+        if self.norm == "linf":
+            return delta.clamp(-self.epsilon, self.epsilon)
+        return delta * (self.epsilon / _length(delta).clamp_min(1e-12)).clamp_max(1)
+
+    def perturbed(self, x: Tensor, delta: Tensor) -> Tensor:
+        """Inputs x [B, ...] moved by delta, cut off where the data's range ends."""
+        return torch.clamp(x + self.unit * delta, self.low, self.high)
 
     def _inside(self, delta: Tensor, ends: tuple[Tensor, Tensor]) -> Tensor:
         """The nearest in the ball, then in the range; that leaves none of them farther out."""
-        if self.norm == "linf":
-            delta = delta.clamp(-self.epsilon, self.epsilon)
-        else:
-            delta = delta * (self.epsilon / _length(delta).clamp_min(1e-12)).clamp_max(1)
-        return delta.clamp(*ends)
+        return self.in_ball(delta).clamp(*ends)
 
 
 def _slope(loss: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ DIGITS = {
 
 ATTACK = {"epsilon": 2 / 255, "steps": 2}
 TRAINED_AGAINST_IT = {"pgd_training", "fgsm_training", "robust_self_training"}
+TRAINED_AGAINST_IT |= {"free_training", "descent_ascent"}
 TRAINED_ON_VECTORS = {"smote"}
 TABLE = {"data.source": "tests.support.small_data:digits_table"}
 TRAINED_WITHOUT_LABELS = {"self_training", "robust_self_training"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,16 +38,17 @@ class Descent:
         self.adaptive = AdaptiveRate(schedule, [*self.theta.values()]) if adapts else None
 
     def step(
-        self, loss: Tensor, rate: Tensor, kept: Step | None = None
+        self, loss: Tensor, rate: Tensor, kept: Step | None = None, inputs: Sequence[Tensor] = ()
     ) -> tuple[Parameters, Taken] | None:
         """One step along the loss's gradient.
 
         kept: the step as `real_step` has it: then the parameters before it are given back, and how
-        it was taken. Gradients are gone afterwards: the meta step needs as much memory.
+        it was taken. inputs: what has a gradient from the same backward, too. Gradients of
+        parameters are gone afterwards: the meta step needs as much memory.
         """
         moved = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)  # a method's before_step may have left some
-        loss.backward(inputs=moved)
+        loss.backward(inputs=[*moved, *inputs])
         # Before anything changes what the rule depends on: gradients, parameters, state.
         rule = kept if isinstance(kept, UpdateRule) else None
         pull_back = linearised(rule, self.theta, self._grads()).pull_back if rule else None

@@ -31,7 +31,7 @@ from pipelines.training.passes import meta_passes
 from pipelines.training.phase_start import predictor
 from pipelines.training.recorder import recorder_for
 from pipelines.training.schedule import learning_rate
-from pipelines.training.step_inputs import StepInputs, epoch_inputs
+from pipelines.training.step_inputs import StepInputs, epoch_inputs, replayed
 from pipelines.training.weight_average import WeightAverage
 
 
@@ -94,8 +94,10 @@ class PhaseTraining:
         take = min(self.phase.meta.batch_size, available) if self.meta.active else 0
         key, clean = (*self.key, epoch), (take, available)
         seed, number = self.key
-        order = self.choices.order((seed, "order", number, epoch), self.pool.index, self.epoch_size)
-        steps = self.length.per_epoch
+        steps, again = self.length.per_epoch, self.objective.replays
+        key_of_order = (seed, "order", number, epoch // again)
+        order = self.choices.order(key_of_order, self.pool.index, self.epoch_size)
+        order = replayed(order, steps, epoch, again)
         numbers = range(epoch * steps, (epoch + 1) * steps)
         rates = [(self._scheduled(n), n / self.length.steps) for n in numbers]
         if self.captured_steps:
@@ -157,7 +159,8 @@ class PhaseTraining:
         losses = self.objective(outputs, batch)
         real = self.descent.real_step(rate) if alternating else None
         loss = with_penalty(losses.mean(), self.objective.penalty(self.theta))
-        kept = self.descent.step(loss, rate, real)
+        asked = batch.x.is_leaf and batch.x.requires_grad
+        kept = self.descent.step(loss, rate, real, [batch.x] if asked else [])
         logit_grads = [grad for o in outputs.each() if (grad := o.logits.grad) is not None]
         outputs, losses = outputs.detach(), losses.detach()
         # 5. Alternating: the real step was the look-ahead, and phi moves for the next one.

@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.models.heads import feature_width
 from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.method_loading import method_class
-from pipelines.study.phase_rules import phase_length
+from pipelines.study.phase_rules import phase_length, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
 from pipelines.training.attack import threat_of
@@ -42,6 +42,8 @@ def phase_info(
         threat=threat_of(protocol, task),
         truth=_truth(task, phase) if objective.oracle else None,
         inputs=_inputs(task, phase) if objective.needs_inputs else None,
+        input_shape=task.input_shape,
+        batch_size=phase_schedule(phase, protocol).batch_size,
     )
 
 
@@ -53,8 +55,8 @@ def check_data(objective: Objective, phase: Phase, task: Task) -> None:
     """
     if objective.needs_inputs and len(task.input_shape) > 1:
         raise UserError(
-            f"{phase.method} needs inputs that are vectors, of a table or embeddings: here they are "
-            f"images {list(task.input_shape)}"
+            f"{phase.method} needs inputs that are vectors, of a table or embeddings: here they "
+            f"are images {list(task.input_shape)}"
         )
     if objective.oracle:
         _check_truth(phase, task)

@@ -82,6 +82,20 @@ def epoch_inputs(
     return list(map(StepInputs, *columns, later_rows, later_crop_offsets))
 
 
+def replayed(order: Tensor, steps: int, epoch: int, times: int) -> Tensor:
+    """The same order with each batch so many steps in a row: an epoch's part of it.
+
+    order: rows of the pool, the same for `times` epochs, which go over it once. Batches have the
+    sizes that they have anyway; behind the end of the order come its first ones.
+    """
+    if times == 1:
+        return order
+    sizes = [len(rows) for rows in order.tensor_split(steps)]
+    begins = [(epoch % times * steps + step) // times * sizes[0] for step in range(steps)]
+    places = [begin + torch.arange(size) for begin, size in zip(begins, sizes, strict=True)]
+    return order[torch.cat(places) % len(order)]
+
+
 def _later_rows(order: Tensor, sizes: list[int], later: int) -> list[Tensor]:
     """The rows [later, B] that the epoch takes after each step; behind its end, its first ones."""
     rows = []

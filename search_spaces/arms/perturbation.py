@@ -4,6 +4,7 @@ from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
 ADVERSARIAL = "methods.perturbation.adversarial_training:AdversarialTraining"
+FREE = "methods.perturbation.free_adversarial_training:FreeAdversarialTraining"
 # The published radius is that of the attack; the range is ours.
 RADIUS = {"radius": Float(0.25, 2.0, log=True)}
 
@@ -32,6 +33,24 @@ ARMS = {
         "phases": [{"method": ADVERSARIAL, "hyperparameters": {"step": 1.25, "steps": 1}}],
         "default": {"radius": 1.0},
         "space": RADIUS,
+    },
+    # Shafahi et al. 2019: steps of the whole radius, each batch 8 times in a row on CIFAR-10.
+    "free_training": {
+        "about": "free adversarial training: one backward for weights and inputs "
+        "(Shafahi et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": FREE}],
+        "default": {"radius": 1.0, "m": 8},
+        "space": RADIUS | {"m": Int(2, 10)},
+    },
+    # The step is that of the ten-step attack; nobody has published one.
+    "descent_ascent": {
+        "about": "alternating descent of weights and ascent of each example's perturbation "
+        "(after Shafahi et al. 2019)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.perturbation.descent_ascent:DescentAscent"}],
+        "default": {"radius": 1.0, "step": 0.25},
+        "space": RADIUS | {"step": Float(0.1, 1.25, log=True)},
     },
     # Zhang et al. 2018: 1 on CIFAR-10, 0.1 ... 0.4 on ImageNet, up to 32 under label noise.
     "mixup": {

@@ -64,6 +64,8 @@ def build(name):
             epochs=3,
             threat=THREAT,
             truth=labels.roll(1) if objective.oracle else None,
+            input_shape=(1,),
+            batch_size=EXAMPLES,
             inputs=lambda rows: torch.zeros(len(rows), 1),
         )
     )

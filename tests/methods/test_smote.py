@@ -17,8 +17,8 @@ LABELS = torch.arange(4).repeat_interleave(COUNTS)
 X = torch.randn(len(LABELS), 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def labels_are(c):
-    return LABELS == c
+def labels_are(number):
+    return number == LABELS
 
 
 def bound(**options):

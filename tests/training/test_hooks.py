@@ -273,3 +273,43 @@ def test_a_method_that_needs_vectors_has_those_of_its_pool_and_is_refused_on_ima
     spec = in_phase(training_spec("ce", study), method="methods.weighting.smote:Smote")
     with pytest.raises(UserError, match=r"Smote needs inputs that are vectors.* \[1, 8, 8\]"):
         TrainingRun(spec, CPU)
+
+
+def rows_of(study, m, epochs):
+    """The rows of each step of a phase that takes each batch m times in a row."""
+    spec = training_spec("free_training", study, m=m)
+    training = TrainingRun(spec, CPU).training
+    return [inputs.rows.tolist() for e in range(epochs) for inputs in training.epoch_inputs(e)]
+
+
+def test_a_batch_that_is_replayed_comes_so_many_steps_in_a_row():
+    """Epochs keep their steps and their examples, and so many of them go over the pool once."""
+    study = small_study(["free_training"])
+    once, thrice = rows_of(study, 1, 1), rows_of(study, 3, 3)
+    assert [len(rows) for rows in thrice] == 3 * [len(rows) for rows in once]
+    for first in range(0, len(thrice), 3):
+        shortest = min(map(len, thrice[first : first + 3]))
+        assert len({tuple(rows[:shortest]) for rows in thrice[first : first + 3]}) == 1
+    seen = {row for rows in thrice for row in rows}
+    assert seen == {row for rows in once for row in rows}  # all of the pool
+    twice = rows_of(study, 2, 3)
+    assert twice[2 * len(once)] != twice[0]  # a third epoch is in another order
+
+
+class AsksForInputGradients(Objective):
+    """Has the gradient of the training loss in its inputs."""
+
+    def before_step(self, batch, model):
+        return replace(batch, x=batch.x.detach().requires_grad_())
+
+    def forward(self, outputs, batch):
+        return cross_entropy(outputs.logits, batch.y)
+
+    def after_step(self, outputs, losses, batch):
+        assert batch.x.grad is not None and batch.x.grad.abs().sum() > 0
+
+
+def test_inputs_that_require_a_gradient_have_one_and_nothing_else_changes(study):
+    plain = run_to_end(training_spec("ce", study))
+    asked = in_phase(training_spec("ce", study), method=f"{__name__}:AsksForInputGradients")
+    assert run_to_end(asked)[0] == plain[0]
