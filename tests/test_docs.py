@@ -2,13 +2,18 @@
 
 import pkgutil
 import re
+from dataclasses import replace
 from inspect import get_annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import untuned
+from methods.objective import PhaseInfo
+from methods.threat import Threat
 from pipelines.study.arms import known_arms, resolve_arm
+from pipelines.study.method_loading import build_method
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -51,6 +56,31 @@ def test_every_arm_is_explained_with_its_defaults(name):
     [row] = [row for row in rows("methods.md") if f"`{name}`" in row[0]]
     for value in resolve_arm(name, {}).default.values():
         assert re.search(rf"(?<![\d.]){value:g}(?![\d.])", " ".join(row)), value
+
+
+def bytes_of_each_example(name: str) -> int:
+    """What an arm's methods remember of one, with ten classes and inputs of one number."""
+    n, most = 1000, 0
+    labels, ends = torch.arange(n) % 10, torch.ones(1)
+    info = PhaseInfo(n, 10, labels, labels.bincount(), features=4, input_shape=(1,))
+    info = replace(info, threat=Threat(0.1, "linf", ends, -ends, ends), batch_size=8)
+    for phase in resolve_arm(name, {}).resolve({}):
+        method = build_method(phase.method, phase.hyperparameters)
+        method.bind(info)
+        own = [b for b in method.buffers() if b.dim() and len(b) == n]
+        most = max(most, sum(b.element_size() * b.numel() for b in own) // n)
+    return most
+
+
+def test_what_arms_remember_of_each_example_is_told_in_bytes():
+    """A byte an example is a megabyte at a million."""
+    told = {int(row[0]): row[1] for row in rows("methods.md") if row[0].isdecimal()}
+    for name in known_arms():
+        size = bytes_of_each_example(name)
+        family = re.sub(r"^self_paced_.*", "self_paced", name)
+        assert {number for number, arms in told.items() if f"`{family}`" in arms} == (
+            {size} if size else set()
+        ), name
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

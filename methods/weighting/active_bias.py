@@ -38,16 +38,20 @@ class ActiveBias(Objective):
         # Count, mean and summed squared deviation of p_y (Welford's algorithm).
         self.history = nn.Buffer(torch.zeros((info.rows, 3), device=info.labels.device))
 
-    def weights(self, batch: Batch) -> Tensor:
-        """Of the batch's examples [B], with mean 1."""
-        count, mean, squares = self.history[batch.index].unbind(1)
+    def unsure(self, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Of histories [n, 3] the statistic with epsilon, 0 of those not known, and which are."""
+        count, mean, squares = history.unbind(1)
         known = count >= 2
         if self.statistic == "variance":
             variance = squares / count.clamp_min(1)
             spread = (variance + variance**2 / (count - 1).clamp_min(1)).sqrt()
         else:
             spread = mean * (1 - mean)
-        unsure = torch.where(known, spread + self.epsilon.value, 0.0)
+        return torch.where(known, spread + self.epsilon.value, 0.0), known
+
+    def weights(self, batch: Batch) -> Tensor:
+        """Of the batch's examples [B], with mean 1."""
+        unsure, known = self.unsure(self.history[batch.index])
         total = unsure.sum()
         scaled = unsure * known.sum() / torch.where(total > 0, total, 1.0)
         plain = ~known | (batch.progress < self.warmup.value) | (total <= 0)

@@ -38,7 +38,7 @@ class SelfPaced(WeightedByLoss):
     epoch has been seen, weights are 1. (The paper multiplies lambda by 1.3 a round, from where half
     of the examples count; `last` = 1 - the rate of wrong labels is the natural end.)
     per_class: a quantile for each observed class, without which rare classes wait longest.
-    Memory: 4 bytes an example.
+    Memory: 12 bytes an example.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class Smote(Objective):
     they come at 0. So many of its draws are synthetic: x_i + u (x_j - x_i), u uniform in [0, 1], j
     one of the k nearest to i of those with the same observed label, by normalised inputs; of a
     single example a copy. Each is drawn anew, where the paper keeps a fixed set of them. Memory:
-    8 k bytes an example, and the inputs once more.
+    8 (k + 1) bytes an example, and the inputs once more.
     """
 
     needs_inputs = True

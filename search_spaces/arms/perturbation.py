@@ -52,6 +52,14 @@ ARMS = {
         "default": {"radius": 1.0, "step": 0.25},
         "space": RADIUS | {"step": Float(0.1, 1.25, log=True)},
     },
+    # 0.1 is no published value, and the range is ours: as for `maxup`.
+    "gaussian_noise": {
+        "about": "inputs with Gaussian noise: the control of MaxUp (after Bishop 1995)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.perturbation.gaussian_noise:GaussianNoise"}],
+        "default": {"sigma": 0.1},
+        "space": {"sigma": Float(0.01, 1.0, log=True)},
+    },
     # Zhang et al. 2018: 1 on CIFAR-10, 0.1 ... 0.4 on ImageNet, up to 32 under label noise.
     "mixup": {
         "about": "mixup (Zhang et al. 2018)",

@@ -34,6 +34,13 @@ ARMS: dict[str, dict[str, Any]] = {
         "default": {"epsilon": 0.2, "warmup": 0.15},
         "space": {"epsilon": Float(0.01, 1.0, log=True), "warmup": Float(0.05, 0.5)},
     },
+    "active_bias_sampling": {
+        "about": "active bias: uncertain examples drawn more often (Chang et al. 2017)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.weighting.active_bias_sampling:ActiveBiasSampling"}],
+        "default": {"epsilon": 0.2, "warmup": 0.15},
+        "space": {"epsilon": Float(0.01, 1.0, log=True), "warmup": Float(0.05, 0.5)},
+    },
     "random_weights": {
         "about": "control: L2RW's weights replaced by rectified noise (Ren et al. 2018)",
         "kind": "control",
@@ -104,6 +111,27 @@ ARMS: dict[str, dict[str, Any]] = {
         "space": {"weighted.C": Float(1e-3, 10.0, log=True)},
     },
     # beta is no published value.
+    # Jiang et al. 2018 know which labels are right; here a share of the clean ones is made wrong,
+    # which is no published value.
+    "mentornet_dd": {
+        "about": "MentorNet, learned from clean examples of which some are mislabelled "
+        "(Jiang et al. 2018)",
+        "kind": "tuned loss",
+        "phases": [
+            {
+                "name": "recorded",
+                "method": "methods.weighting.learned_mentornet:RecordedStudent",
+                "pool": "train+meta",
+            },
+            {
+                "name": "taught",
+                "method": "methods.weighting.learned_mentornet:LearnedMentorNet",
+                "start": "fresh",
+            },
+        ],
+        "default": {"recorded.rate": 0.4},
+        "space": {"recorded.rate": Float(0.1, 0.6)},
+    },
     "fwl": {
         "about": "fidelity-weighted learning: a Gaussian process teaches (Dehghani et al. 2018)",
         "kind": "tuned loss",

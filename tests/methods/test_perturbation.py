@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from methods.objective import Batch, Outputs, PhaseInfo
 from methods.perturbation.adversarial_training import AdversarialTraining
+from methods.perturbation.gaussian_noise import GaussianNoise
 from methods.perturbation.max_up import MaxUp
 from methods.threat import Threat
 
@@ -105,3 +106,23 @@ def test_its_passes_are_those_of_the_attack():
 def test_what_is_not_allowed_is_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_gaussian_noise_raises_the_loss_by_half_the_trace_of_its_curvature():
+    """sigma^2 / 2 tr(d^2 l / dx^2), whose matrix is W^T (diag p - p p^T) W for a linear model."""
+    sigma, times = 0.3, 100_000
+    given = batch(2)
+    many = replace(given, x=given.x.repeat(times, 1), y=given.y.repeat(times, 1))
+    found = GaussianNoise(sigma).before_step(many, linear)
+    rise = (loss_of(found.x, many.y) - loss_of(many.x, many.y)).view(times, 2).mean(0)
+    p = (given.x @ W.T).softmax(1)
+    covariance = torch.diag_embed(p) - p[:, :, None] * p[:, None]
+    expected = sigma**2 / 2 * torch.einsum("ki,nkl,li->n", W, covariance, W)
+    torch.testing.assert_close(rise, expected, rtol=0.1, atol=0.004)
+
+
+def test_of_sigma_0_there_is_no_gaussian_noise_and_a_step_again_has_the_same():
+    assert torch.equal(GaussianNoise(0.0).before_step(batch(), linear).x, batch().x)
+    first, again = (GaussianNoise(0.5).before_step(batch(), linear).x for _ in range(2))
+    other = GaussianNoise(0.5).before_step(replace(batch(), key=(3, 0, 0, 1)), linear).x
+    assert torch.equal(first, again) and not torch.equal(first, other)

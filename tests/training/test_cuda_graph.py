@@ -28,7 +28,15 @@ def test_all_is_as_it_was_before_a_recording_and_done_by_its_replay():
     assert total.tolist() == [5, 5, 5] and norm.running_mean.abs().sum() > 0
 
 
-DRAW = ("random_weights", "mixup", "maxup", "pgd_training", "fgsm_training", "smote")
+DRAW = (
+    "random_weights",
+    "mixup",
+    "maxup",
+    "pgd_training",
+    "fgsm_training",
+    "smote",
+    "gaussian_noise",
+)
 
 
 @pytest.mark.parametrize("arm", DRAW)
