@@ -123,8 +123,8 @@ class _Study:
         if all(self._test(name)["mean"] is None for name in self.arms):
             return "No final run has finished yet."
         return (
-            "Nothing chooses among the arms, since none has a score on val; their test scores are "
-            "in the table of arms."
+            "Nothing chooses among the arms: none has a score on val. Their test scores are in the "
+            "table of arms."
         )
 
     def basis(self) -> str:
@@ -163,7 +163,7 @@ class _Study:
             n for n, arm in self.arms.items() if learns_itself(arm["kind"]) and not arm["tuned"]
         ]
         if any(self._test(name)["mean"] is not None for name in ours):
-            return "No self-tuning arm has a score on val to be chosen by."
+            return "No self-tuning arm was chosen: none has a score on val."
         if ours:
             return "No self-tuning arm has finished yet."
         return "No arm tunes itself in this study."

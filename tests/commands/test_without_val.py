@@ -70,10 +70,10 @@ def test_a_run_has_a_test_score_and_none_on_val(storage):
 def test_its_answer_says_that_nothing_chooses(storage):
     results = load_study_state(storage)[1].results()
     assert [line["text"] for line in results["answer"]["lines"]] == [
-        "Nothing chooses among the arms, since none has a score on val; their test scores are in "
-        "the table of arms.",
+        "Nothing chooses among the arms: none has a score on val. Their test scores are in the "
+        "table of arms.",
         "No arm is tuned in this study.",
-        "No self-tuning arm has a score on val to be chosen by.",
+        "No self-tuning arm was chosen: none has a score on val.",
     ]
     assert results["headline"]["sentences"] == [
         "No self-tuning arm has a score on val to be chosen by: there is no answer."
