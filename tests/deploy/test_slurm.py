@@ -211,8 +211,8 @@ def another_user() -> Iterator[str]:
     subprocess.run(["useradd", "--create-home", name], check=True)
     try:
         yield name
-    finally:
-        subprocess.run(["userdel", "--remove", name], check=True)
+    finally:  # what SLURM ran as this user has ended, or is about to
+        subprocess.run(["userdel", "--force", "--remove", name], check=True, capture_output=True)
 
 
 def environment_of(user: str, cluster: Slurm) -> dict[str, str]:
