@@ -175,6 +175,8 @@ def schedule_text(schedule: Schedule) -> str:
     if decay == "steps":
         ends = ", ".join(f"{m:.0%}" for m in schedule.milestones)
         decay = f"times {schedule.factor:g} at {ends} of a phase"
+    if schedule.restart_epochs:
+        decay = f"cosine, anew every {schedule.restart_epochs:g} epochs"
     warmup = f", {schedule.warmup_epochs:g} epochs of warm-up" if schedule.warmup_epochs else ""
     clip = f", gradients clipped at norm {schedule.clip:g}" if schedule.clip else ""
     length = f"{schedule.epochs:,} epoch{'' if schedule.epochs == 1 else 's'}"

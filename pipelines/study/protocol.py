@@ -172,6 +172,9 @@ class Schedule(Strict):
     steps: int | None = added(
         None, ge=1, le=1_000_000_000, description="length in training steps, in place of epochs"
     )
+    restart_epochs: float | None = added(
+        None, gt=0, description="of decay cosine: it begins anew after so many epochs"
+    )
 
     @field_validator("optimizer")
     @classmethod
@@ -189,6 +192,8 @@ class Schedule(Strict):
                 raise ValueError(f"{name} is an option of {of}, not of {self.optimizer}")
         if self.optimizer_options and ":" not in self.optimizer:
             raise ValueError(f"optimizer_options are of module:class, not of {self.optimizer}")
+        if self.restart_epochs is not None and self.decay != "cosine":
+            raise ValueError(f"restart_epochs is an option of decay cosine, not of {self.decay}")
         if self.decay == "hypergradient" and (self.optimizer != "sgd" or self.warmup_epochs):
             raise ValueError("decay hypergradient needs optimizer sgd, and no warmup_epochs")
         return self

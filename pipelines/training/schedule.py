@@ -9,12 +9,15 @@ def learning_rate(schedule: Schedule, step: int, steps: int, steps_per_epoch: in
     """The rate of step 0 <= step < steps of a phase.
 
     Linear warm-up, then constant, cosine or linear to 0, or steps. Of `hypergradient` this is where
-    the rate begins (`adaptive_rate`).
+    the rate begins (`adaptive_rate`). A cosine may begin anew (Loshchilov & Hutter 2017).
     """
     warmup = schedule.warmup_epochs * steps_per_epoch
     if step < warmup:
         return schedule.lr * (step + 1) / (warmup + 1)
     share = (step - warmup) / max(1.0, steps - warmup)
+    if schedule.restart_epochs:
+        period = schedule.restart_epochs * steps_per_epoch
+        share = (step - warmup) % period / period
     if schedule.decay == "cosine":
         return schedule.lr * (1 + math.cos(math.pi * share)) / 2
     if schedule.decay == "linear":

@@ -90,6 +90,8 @@ def test_every_optimizer_is_told_with_its_own_options(report):
     adamw = schedule.model_copy(update={"optimizer": "adamw"})
     own = {"optimizer": "mine:Lion", "optimizer_options": {"b": 2}}
     assert "SGD with momentum 0.9, learning" in schedule_text(schedule)
+    assert schedule_text(Schedule(steps=80_000)).startswith("80,000 steps in batches")
+    assert "(cosine, anew every 10 epochs)" in schedule_text(Schedule(restart_epochs=10))
     assert "AdamW with betas 0.9 and 0.999, eps 1e-08" in schedule_text(adamw)
     assert "mine:Lion with b 2, learning" in schedule_text(schedule.model_copy(update=own))
 

@@ -21,6 +21,18 @@ def test_cosine_starts_at_lr_and_ends_near_zero():
     assert found == sorted(found, reverse=True) and 0 < found[-1] < 0.05
 
 
+def test_a_cosine_with_restarts_is_a_short_one_again_and_again():
+    once = rates(steps=4)
+    assert rates(steps=10, restart_epochs=2) == [*once, *once, *once[:2]]
+    warm = rates(steps=9, warmup_epochs=0.5, restart_epochs=2)
+    assert warm[1:] == [*once, *once] and warm[0] < 1
+
+
+def test_only_a_cosine_begins_anew():
+    with pytest.raises(ValueError, match="restart_epochs is an option of decay cosine, not of"):
+        Schedule(decay="steps", restart_epochs=2)
+
+
 def test_linear_falls_alike_at_every_step_to_zero():
     assert rates(decay="linear") == [1 - step / 8 for step in range(8)]
 
