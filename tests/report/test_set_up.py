@@ -7,6 +7,7 @@ import pytest
 from pipelines.report.methods_text import latex, methods_bib, methods_tex, references
 from pipelines.report.set_up import duration, range_text, schedule_text, span
 from pipelines.report.study_report import study_report
+from pipelines.study.protocol import Schedule
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import write_study
 
@@ -85,13 +86,16 @@ def test_latex_sets_text_as_it_is():
     assert latex("a_b 40% {x} & \\ ~") == r"a\_b 40\% \{x\} \& \textbackslash{} \textasciitilde{}"
 
 
+def test_a_length_in_steps_and_a_cosine_that_begins_anew_are_told():
+    assert schedule_text(Schedule(steps=80_000)).startswith("80,000 steps in batches")
+    assert "(cosine, anew every 10 epochs)" in schedule_text(Schedule(restart_epochs=10))
+
+
 def test_every_optimizer_is_told_with_its_own_options(report):
     schedule = report.study_state.study.protocol.schedule
     adamw = schedule.model_copy(update={"optimizer": "adamw"})
     own = {"optimizer": "mine:Lion", "optimizer_options": {"b": 2}}
     assert "SGD with momentum 0.9, learning" in schedule_text(schedule)
-    assert schedule_text(Schedule(steps=80_000)).startswith("80,000 steps in batches")
-    assert "(cosine, anew every 10 epochs)" in schedule_text(Schedule(restart_epochs=10))
     assert "AdamW with betas 0.9 and 0.999, eps 1e-08" in schedule_text(adamw)
     assert "mine:Lion with b 2, learning" in schedule_text(schedule.model_copy(update=own))
 
