@@ -91,6 +91,9 @@ def launch(
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
     repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
     seeds: Annotated[int | None, typer.Option(help="fresh run seeds per repeat")] = None,
+    stopping: Annotated[
+        str | None, typer.Option(help="of searches' trials, early: none, halving or median")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
     on: Annotated[Literal["slurm"] | None, typer.Option(help="as a job of this")] = None,
     options: Options = DEFAULT_OPTIONS,
@@ -106,6 +109,7 @@ def launch(
         "trials": trials,
         "repeats": repeats,
         "seeds": seeds,
+        "stopping": stopping,
     }
     given: dict[str, Any] = {name: value for name, value in request.items() if value is not None}
     if on:

@@ -5,7 +5,7 @@ All are plain JSON. What a study's other trials have in common is not in them: s
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pipelines.collapse import Signs
 from pipelines.documents import Json
@@ -19,6 +19,13 @@ WEIGHT_FUNCTION = "learned/weight_function"  # starts its name in a row: a metho
 Role = Literal["search", "curve", "default", "final", "sensitivity"]
 HistoryRow = Json
 """One epoch: `epoch`, `phase`, `lr`, `train/…`, `val/…`, `weights/…`, `corrupted/…`, `learned/…`"""
+
+
+class Rung(NamedTuple):
+    """Where a trial is to stop for now, counted in epochs, and what says so."""
+
+    epoch: int
+    why: str
 
 
 class TrialSpec(TypedDict):

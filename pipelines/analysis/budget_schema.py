@@ -40,6 +40,15 @@ class StoppedBy(TypedDict):
     same: float
 
 
+class Stopping(TypedDict):
+    """What a rule that stopped trials of the searches really did."""
+
+    rule: str
+    trials: int
+    stopped: int
+    passes_saved: IntervalJson
+
+
 class RankAgreement(IntervalJson):
     """Rank correlation of val at a share of the epochs with the last one's, over the trials."""
 

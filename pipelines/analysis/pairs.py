@@ -9,7 +9,7 @@ from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import comparison_json
 from pipelines.analysis.budget import break_even, selection_weights, value_at, win_probability
 from pipelines.analysis.intervals import Comparison, compare, holm
-from pipelines.analysis.record import StudyInfo
+from pipelines.analysis.record import StudyInfo, draws_curves
 from pipelines.analysis.results_schema import (
     AdjustedPair,
     BreakEvenJson,
@@ -61,7 +61,7 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, stopped: StoppedSearches, info: Stud
         "break_even_stopped": None,
         "win_probability": [],
     }
-    if info["search"] == "random":
+    if draws_curves(info, tuned.name):
         space = info["arms"][tuned.name]["space"]
         cost, early = tuned.budget_cost("passes"), stopped.curves
         pair["break_even"] = _break_even(tuned.curves(), cost, tuned, untuned)

@@ -45,6 +45,10 @@ class Course(NamedTuple):
     passes: tuple[float, ...]
     epochs: int
 
+    def has_come_to(self, epoch: int) -> bool:
+        """Whether it has a val of that epoch."""
+        return len(self.val) >= epoch
+
 
 @dataclass(frozen=True)
 class Record:
@@ -57,6 +61,8 @@ class Record:
     val of its epochs, `last_val` that of the last one. `steps`: of training, planned.
     `collapse`: the signs of collapse of the epoch whose weights count; None in results of 0.1.
     `course`: of a search trial; None where its history was not read, or is gone.
+    `stopped_epoch`: at which a search trial was stopped early; then `val` and `test` are nan, so
+    that it is never selected, and `last_val` and `best_val` are those of that epoch.
     """
 
     key: str
@@ -80,6 +86,7 @@ class Record:
     steps: int | None = None
     collapse: Signs | None = None
     course: Course | None = None
+    stopped_epoch: int | None = None
 
     @property
     def collapsed(self) -> bool:
@@ -88,7 +95,10 @@ class Record:
 
 
 class ArmInfo(TypedDict):
-    """What the study file says of an arm; `planned` counts its trials where the caller knows."""
+    """What the study file says of an arm; `planned` counts its trials where the caller knows.
+
+    stopping: the rule by which trials of its searches are stopped early, where they are.
+    """
 
     kind: str
     about: NotRequired[str]
@@ -96,6 +106,7 @@ class ArmInfo(TypedDict):
     space: dict[str, Range]
     default: Json
     planned: NotRequired[int]
+    stopping: NotRequired[str]
 
 
 class StudyInfo(TypedDict):
@@ -112,3 +123,8 @@ class StudyInfo(TypedDict):
     arms: dict[str, ArmInfo]
     beside: NotRequired[list[str]]
     runs: NotRequired[RunCounts]
+
+
+def draws_curves(info: StudyInfo, arm: str) -> bool:
+    """Whether budget curves are drawn of an arm: of random searches whose trials all ran whole."""
+    return info["search"] == "random" and "stopping" not in info["arms"][arm]

@@ -14,7 +14,7 @@ from pipelines.analysis.gaps import gaps
 from pipelines.analysis.headline import headline
 from pipelines.analysis.intervals import Estimate, estimate
 from pipelines.analysis.pairs import adjust, compare_all, compare_controls, shortest
-from pipelines.analysis.record import ArmInfo, EpochRule, Record, SearchKind, StudyInfo
+from pipelines.analysis.record import ArmInfo, EpochRule, Record, StudyInfo, draws_curves
 from pipelines.analysis.results_schema import (
     ArmResults,
     ByEpochRule,
@@ -27,7 +27,7 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Runs, difference
 from pipelines.analysis.sensitivity import sensitivity
-from pipelines.analysis.stopped_searches import StoppedSearches, early_stopping
+from pipelines.analysis.stopped_searches import StoppedSearches, early_stopping, really_stopped
 from pipelines.analysis.troubles import run_steps, sign_counts
 from pipelines.analysis.tunability import importance
 from pipelines.documents import Json
@@ -78,7 +78,7 @@ def summarise(
         "missing": [
             gap
             for name, arm in info["arms"].items()
-            for gap in gaps(runs[name], stopped.get(name), curves=info["search"] == "random")
+            for gap in gaps(runs[name], stopped.get(name), curves=draws_curves(info, name))
         ],
         "cost": _cost(runs, pairs),
         "provenance": provenance or {},
@@ -95,7 +95,8 @@ def summarise(
 def _run_counts(arms: Mapping[str, ArmResults]) -> RunCounts:
     """Of the arms, where the caller does not know what is planned in all scenarios."""
     trials = [arm["trials"] for arm in arms.values()]
-    done = sum(t["completed"] + t["diverged"] + t["failed"] + t["shared"] for t in trials)
+    ended = ("completed", "diverged", "failed", "stopped", "shared")
+    done = sum(t[name] for t in trials for name in ended)
     return {"done": done, "planned": max(done, sum(t["planned"] for t in trials))}
 
 
@@ -123,10 +124,14 @@ def _arm(runs: ArmRuns, stopped: StoppedSearches | None, info: StudyInfo) -> Arm
         entry["selected"] = runs.selections()
         entry["default"] = _default(runs, arm)
         entry["tunability"] = estimate_json(_tunability(runs))
-        entry["budget"] = _budget(runs, info["search"])
-        if info["search"] == "random":
+        entry["budget"] = _budget(runs, draws_curves(info, runs.name))
+        if draws_curves(info, runs.name):
             entry["early_stopping"] = early_stopping(stopped)
-        entry["importance"] = importance(runs.random_trials(), arm["space"])
+        rule = arm.get("stopping")
+        if rule:
+            entry["stopping"] = really_stopped(rule, runs.search)
+        # Of trials that a rule let run to their ends nothing is learned about the space.
+        entry["importance"] = None if rule else importance(runs.random_trials(), arm["space"])
     if beside := info.get("beside"):
         entry["beside"] = {m: _beside(runs, m) for m in beside}
     return entry
@@ -166,6 +171,7 @@ def _trial_counts(runs: ArmRuns, arm: ArmInfo) -> TrialCounts:
         "collapsed": len({r.key for r in runs.records if r.collapsed}),
         "diverged": statuses["diverged"],
         "failed": statuses["failed"],
+        "stopped": statuses["stopped"],
         "shared": len(runs.records) - statuses.total(),
     }
 
@@ -186,14 +192,14 @@ def _relate_passes(arms: Mapping[str, ArmResults]) -> None:
         arm["passes"]["ratio_to_ce"] = run / base if run and base else None
 
 
-def _budget(runs: ArmRuns, search: SearchKind) -> Budget:
+def _budget(runs: ArmRuns, curves: bool) -> Budget:
     """The expected curve of a random search, or the incumbents that another kind of search had."""
-    if search != "random":
+    if not curves:
         return {"kind": "incumbents", "incumbents": runs.incumbents(), "curve": []}
-    curves, passes = runs.curves(), runs.budget_cost("passes")
+    by_repeat, passes = runs.curves(), runs.budget_cost("passes")
     points: list[BudgetPoint] = []
-    for b in range(shortest(curves)):
-        scores = {(repeat, 0): float(curve[b]) for repeat, curve in curves.items()}
+    for b in range(shortest(by_repeat)):
+        scores = {(repeat, 0): float(curve[b]) for repeat, curve in by_repeat.items()}
         at_b = estimate(scores, bounds=METRICS[runs.metric].bounds)
         points.append({"budget": b, "passes": passes[b], **interval_json(at_b)})
     return {"kind": "expected", "incumbents": [], "curve": points}

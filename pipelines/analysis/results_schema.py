@@ -6,7 +6,7 @@ Where a number is `float | None`, null stands for one that does not exist.
 from typing import Any, NotRequired, TypedDict
 
 from pipelines.analysis.answer_schema import Answer, RunCounts
-from pipelines.analysis.budget_schema import Budget, EarlyStopping
+from pipelines.analysis.budget_schema import Budget, EarlyStopping, Stopping
 from pipelines.analysis.estimate_schema import (
     ByEpochRule,
     ComparisonJson,
@@ -27,7 +27,7 @@ class CleanLabels(TypedDict):
 class TrialCounts(TypedDict):
     """Runs of an arm in all roles; `shared` ones are another role's trial.
 
-    `collapsed` ones are among the completed.
+    `collapsed` ones are among the completed; `stopped` ones were, early, in a search.
     """
 
     planned: int
@@ -35,6 +35,7 @@ class TrialCounts(TypedDict):
     collapsed: int
     diverged: int
     failed: int
+    stopped: int
     shared: int
 
 
@@ -110,6 +111,7 @@ class ArmResults(TypedDict):
     tunability: NotRequired[EstimateJson]
     budget: NotRequired[Budget]
     early_stopping: NotRequired[EarlyStopping]
+    stopping: NotRequired[Stopping]
     importance: NotRequired[dict[str, float] | None]
     beside: NotRequired[dict[str, EstimateJson]]
 

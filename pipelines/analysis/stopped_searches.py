@@ -10,19 +10,19 @@ from scipy.stats import rankdata
 
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import interval_json
-from pipelines.analysis.budget_schema import BudgetPoint, EarlyStopping, RankAgreement, StoppedBy
-from pipelines.analysis.early_stopping import (
-    Halving,
-    Median,
-    Patience,
-    Rule,
-    Stopped,
-    stopped_curve,
+from pipelines.analysis.budget_schema import (
+    BudgetPoint,
+    EarlyStopping,
+    RankAgreement,
+    StoppedBy,
+    Stopping,
 )
+from pipelines.analysis.early_stopping import Stopped, stopped_curve
 from pipelines.analysis.estimate_schema import IntervalJson
 from pipelines.analysis.intervals import estimate
 from pipelines.analysis.record import Record
 from pipelines.analysis.runs import Floats
+from pipelines.analysis.stopping import Halving, Median, Patience, Rule
 from pipelines.metrics import METRICS
 
 #: Halvings by eta and number of rungs; that of the headline first, which is what is used most.
@@ -126,6 +126,32 @@ def _stopped_by(stopped: StoppedSearches, rule: Rule) -> StoppedBy:
         "passes_saved": _interval(saved, (0.0, 1.0)),
         "same": float(np.mean([end.same for end in ends.values()])),
     }
+
+
+def really_stopped(rule: str, searches: Mapping[int, Mapping[int, Record]]) -> Stopping:
+    """What a rule did to searches, by repeat and index, as far as they have come.
+
+    A trial that was stopped would have cost as much per epoch until its end.
+    """
+    saved: dict[int, float] = {}
+    for repeat, trials in searches.items():
+        ran = [r for r in trials.values() if r.status != "failed"]
+        whole = sum(_whole_passes(r) for r in ran)
+        if whole:
+            saved[repeat] = 1 - sum(r.passes for r in ran) / whole
+    every = [r for trials in searches.values() for r in trials.values()]
+    return {
+        "rule": rule,
+        "trials": len(every),
+        "stopped": sum(r.status == "stopped" for r in every),
+        "passes_saved": _interval(saved, (0.0, 1.0)),
+    }
+
+
+def _whole_passes(record: Record) -> float:
+    if record.stopped_epoch is None or record.course is None:
+        return record.passes
+    return record.passes * record.course.epochs / record.stopped_epoch
 
 
 def rank_agreement(searches: Mapping[int, Sequence[Record]]) -> list[RankAgreement]:

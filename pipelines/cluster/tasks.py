@@ -11,6 +11,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from pipelines import own_modules
 from pipelines.execution.packing import Probed, ProbeSpecs
 from pipelines.execution.worker_config import WorkerConfig
+from pipelines.trial_documents import Rung
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
 
@@ -22,9 +23,10 @@ def ray_trial(config: dict[str, Any], worker_config: WorkerConfig, flag: Any) ->
     """
     from pipelines.execution.worker import run_attempt
 
-    stopping = StopPoller(flag)
+    stopping, job = StopPoller(flag), config
     if not stopping():
-        run_attempt(worker_config, config["spec"], config["attempt"], stopping, config["gpus"])
+        rung = Rung(*job["rung"]) if job["rung"] else None
+        run_attempt(worker_config, job["spec"], job["attempt"], stopping, job["gpus"], rung)
     return {"done": True}
 
 

@@ -38,7 +38,7 @@ def failed_arms(study_state: StudyState) -> list[str]:
     """For each arm of which all trials that ended failed, a line per class of error."""
     by_arm: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in study_state.trials.values():
-        if trial.state in FINISHED:
+        if trial.state in (*FINISHED, "stopped"):
             by_arm[trial.spec["arm"]].append(trial)
     return [
         line

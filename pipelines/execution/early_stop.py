@@ -26,8 +26,8 @@ class EarlyStop:
         self._failures: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def ended(self, trial: TrialRecord) -> None:
-        """A trial of this launch ended."""
-        self._any_result |= trial.result is not None
+        """A trial of this launch ended, or has come to a rung."""
+        self._any_result |= trial.result is not None or trial.state == "stopped"
         error = trial.error or {}
         self._failures[trial.spec["arm"]].append((error.get("class", ""), error.get("type", "")))
 

@@ -52,8 +52,12 @@ def estimate(study: Study) -> dict[str, Estimate]:
         trials, passes = planner.planned[name], passes_of(arm, {}, study, task)
         seconds, model_bytes = _measure(study, arm, passes)
         kept = study.request.seeds * study.request.repeats * (2 if arm.tuned else 1)
+        brackets = [b for search, b in planner.brackets.items() if search.arm == name]
+        whole = trials - sum(b.size - b.rule.whole_runs(b.size) for b in brackets)
+        # What is stopped early keeps a checkpoint: the weights, and as much of the optimizer.
+        kept += 2 * sum(b.size for b in brackets)
         files = trials * LEDGER_BYTES + kept * model_bytes
-        estimates[name] = Estimate(trials, trials * passes, trials * seconds, files)
+        estimates[name] = Estimate(trials, round(whole * passes), whole * seconds, files)
     return estimates
 
 

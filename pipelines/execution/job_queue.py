@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from pipelines.analysis.record import Course
 from pipelines.execution.early_stop import EarlyStop
 from pipelines.execution.jobs import FailureCause, Job
 from pipelines.execution.packing import grown
@@ -15,7 +16,8 @@ from pipelines.ledger.damage import RETRY
 from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
-from pipelines.planning.resume import plan, score_of
+from pipelines.planning.brackets import NO_COURSE
+from pipelines.planning.resume import courses_of, is_stopped_early, plan, score_of
 from pipelines.study.study_file import Study
 
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
@@ -47,7 +49,7 @@ class JobQueue:
         recorded, self.damaged = ledger.contents("all" if "damaged" in retry else "changed")
         restored = {key for key in recorded if "damaged" in retry and self._to_restore(key)}
         again = {key for key in recorded if recorded[key].state in retry} | restored
-        self.planner = plan(study, protocol, recorded, again)
+        self.planner = plan(study, protocol, recorded, again, ledger.histories)
         self.trials = {key: trial for key, trial in recorded.items() if key not in again}
         self._early_stop = EarlyStop(self.planner, self.trials.values())
         self._set_aside = {key for key in again if recorded[key].result is not None}
@@ -75,7 +77,8 @@ class JobQueue:
             self._set_aside.remove(key)
             self.ledger.set_result_aside(key, self._to_restore(key))
         share = self._grown.get(key, gpus)
-        self._jobs[key] = Job(spec, self.ledger.new_attempt(key), share)
+        attempt, rung = self.ledger.new_attempt(key), self.planner.rung(key)
+        self._jobs[key] = Job(spec, attempt, share, rung)
         self._tries[key] += 1
         return self._jobs[key]
 
@@ -83,7 +86,8 @@ class JobQueue:
         """A job ended: take its outcome from the ledger.
 
         lost: what the attempt was lost with; None if it ended by itself. Returns None if there is
-        no outcome yet: the trial runs again, now or later.
+        no outcome yet: the trial runs again, now or later. One that has stopped at a rung goes on
+        if it is among those that do.
         """
         job = self._jobs.pop(key)
         trial = self.ledger.trial(key)
@@ -103,12 +107,25 @@ class JobQueue:
             self.planner.again(key)
             return None
         self.trials[key] = trial
-        self.planner.tell(key, score_of(trial, self.study.protocol))
-        self._early_stop.ended(trial)
+        if trial.state == "stopped":
+            self._tries[key] = 0
+            self._early_stop.ended(trial)
+            self.planner.pause(key, self._course_of(trial))
+            return trial
+        self._tell(trial)
         self._to_index.append(trial)
         if len(self._to_index) >= INDEXED:
             self.write_index()
         return trial
+
+    def _tell(self, trial: TrialRecord) -> None:
+        """The planner, how a trial ended."""
+        course = self._course_of(trial) if is_stopped_early(self.study, trial.spec) else None
+        self.planner.tell(trial.key, score_of(trial, self.study.protocol), course)
+        self._early_stop.ended(trial)
+
+    def _course_of(self, trial: TrialRecord) -> Course:
+        return courses_of(self.study, [trial], self.ledger.histories).get(trial.key, NO_COURSE)
 
     def _to_restore(self, key: str) -> list[str]:
         """Damaged files of a trial that only another attempt makes anew."""
@@ -122,8 +139,7 @@ class JobQueue:
         if trial is None or trial.result is None:
             return False
         self.trials[key] = trial
-        self.planner.tell(key, score_of(trial, self.study.protocol))
-        self._early_stop.ended(trial)
+        self._tell(trial)
         return True
 
     def write_index(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 from pipelines.ledger.record import TrialRecord
-from pipelines.trial_documents import TrialSpec
+from pipelines.trial_documents import Rung, TrialSpec
 
 OnEnd = Callable[[TrialRecord], None]  # is told of each trial that ended
 #: What an attempt without an outcome was lost with.
@@ -17,11 +17,15 @@ FailureCause = Literal["node", "memory", "worker"]
 
 
 class Job(NamedTuple):
-    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes."""
+    """An attempt to run: the trial's spec, the attempt's number, and the GPUs that it takes.
+
+    rung: where it is to stop for now; None: at the trial's end.
+    """
 
     spec: TrialSpec
     attempt: int
     gpus: float
+    rung: Rung | None = None
 
 
 class Jobs(Protocol):

@@ -31,12 +31,13 @@ def refuse_mixture(finished: Iterable[TrialRecord], worker_config: WorkerConfig)
     """
     others, changed = 0, set[tuple[str, str, str]]()
     for trial in finished:
-        if trial.result is None:
+        made = trial.result or trial.stopped
+        if made is None:
             continue
         protocol = with_changes(worker_config.protocols[""], trial.spec["change"])
         made_by = provenance(TrainingSpec.of(trial.spec, protocol).modules)
         here = origin(made_by | {"without": worker_config.fast.left_out()})
-        there = origin(trial.result["provenance"])
+        there = origin(made["provenance"])
         names = differing(there, here)
         others += bool(names)
         changed |= {(name, there[name], here[name]) for name in names}

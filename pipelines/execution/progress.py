@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -36,6 +36,7 @@ class ArmProgress:
     collapsed: int = 0
     diverged: int = 0
     failed: int = 0
+    stopped: int = 0
 
     def remaining_seconds(self) -> float | None:
         """Seconds of work left, at the mean cost of a run so far; None before the first."""
@@ -48,25 +49,33 @@ class ProgressTable:
     def __init__(self, planner: Planner, workers: int = 1) -> None:
         self.planner, self.workers = planner, workers
         self._lines: dict[str, ArmProgress] = defaultdict(lambda: ArmProgress(""))
+        self._seconds: dict[str, float] = {}  # by key
 
     def add(self, trial: TrialRecord) -> None:
-        """A trial that ended."""
+        """A trial that ended, or was stopped early."""
         line = self._lines[trial.spec["arm"]]
         line.failed += trial.state == "failed"
+        ended = trial.result or trial.stopped
+        if ended is None:
+            return
+        seconds = ended["cost"]["seconds"]  # of all its attempts: it may have come here before
+        line.runs += trial.key not in self._seconds
+        line.seconds += seconds - self._seconds.get(trial.key, 0.0)
+        self._seconds[trial.key] = seconds
         if trial.result is None:
             return
         line.collapsed += spoiled(signs_at(trial.result, self.planner.study.protocol.epoch))
         line.diverged += trial.state == "diverged"
-        line.runs += 1
-        line.seconds += trial.result["cost"]["seconds"]
         score = score_of(trial, self.planner.study.protocol)
         if score is not None and not math.isnan(score):
             line.best_val = score if line.best_val is None else max(line.best_val, score)
 
     def lines(self) -> list[ArmProgress]:
         """The requested arms, in order."""
+        stopped = Counter(assignment.arm for assignment in self.planner.stopped)
         for name in self.planner.arms:
             line = self._lines[name]
+            line.stopped = stopped[name]
             line.arm, line.done, line.planned = (
                 name,
                 self.planner.done[name],
@@ -105,9 +114,13 @@ class ProgressTable:
         table.add_column("arm")
         for name in ("trials", "best val", "left", "cost", "collapsed", "diverged", "failed"):
             table.add_column(name, justify="right")
+        if self.planner.brackets:
+            table.add_column("stopped early", justify="right")
         lines = self.lines()
         for line in lines:
-            table.add_row(*_cells(line), style="dim" if line.done == line.planned else None)
+            stopped = [str(line.stopped)] if self.planner.brackets else []
+            style = "dim" if line.done == line.planned else None
+            table.add_row(*_cells(line), *stopped, style=style)
         done, planned = sum(x.done for x in lines), sum(x.planned for x in lines)
         eta, cost = self.eta(), sum(x.seconds for x in lines)
         table.add_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +24,8 @@ from pipelines.study.training_spec import TrainingSpec
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
 from pipelines.tracking.run import tracker
 from pipelines.training.artifacts import artifacts
-from pipelines.training.trial import run_trial
-from pipelines.trial_documents import Outcome, TrialSpec
+from pipelines.training.trial import Progress, run_trial
+from pipelines.trial_documents import HistoryRow, Outcome, Rung, TrialSpec
 
 KEEP_MODEL = ("final", "default")  # roles of trials
 
@@ -39,11 +40,13 @@ def run_attempt(
     number: int,
     stop: ShouldStop = lambda: False,
     gpus: float = 0.0,
+    rung: Rung | None = None,
 ) -> None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
 
     A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
     a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
+    rung: where it stops with a checkpoint, and is recorded as stopped.
     """
     own_modules.search(worker_config.modules.values())
     # Not to be made here: a node that lacks it does not see the study's.
@@ -52,7 +55,7 @@ def run_attempt(
     try:
         if worker_config.device == "cuda":
             _prepare_gpu(gpus)
-        _run(worker_config, spec, attempt, stop, gpus)
+        _run(worker_config, spec, attempt, stop, gpus, rung)
     except Stopped:
         return
     except Exception as error:
@@ -65,13 +68,14 @@ def _run(
     attempt: Attempt,
     stop: ShouldStop,
     gpus: float,
+    rung: Rung | None,
 ) -> None:
     training_spec = TrainingSpec.of(spec, worker_config.protocols[spec["scenario"]])
     protocol = training_spec.protocol
     if protocol.data == worker_config.protocols[""].data:  # no axis says otherwise
         prepare(protocol, training_spec.data_seed, worker_config.fingerprint)
-    made_by = _made_by(worker_config, training_spec)
-    state = _load(attempt, origin(made_by))
+    recorder = _Recorder(attempt, training_spec, _made_by(worker_config, training_spec), gpus)
+    state = _load(attempt, origin(recorder.made_by))
     history = list(state["history"]) if state else []
     with tracker(
         spec,
@@ -82,6 +86,9 @@ def _run(
         mode=worker_config.tracking,
         history=map(tracked_row, history),
     ) as run:
+        if rung and state and _has_come_to(rung, history):
+            run.summarize(recorder.stop(rung, history, state))
+            return
         saved = time.monotonic()
         for progress in run_trial(training_spec, state, worker_config.device, worker_config.fast):
             if progress.row is not None:
@@ -89,21 +96,59 @@ def _run(
                 run.log(tracked_row(progress.row))
                 attempt.show(history)
             if progress.result is not None:
-                cost = progress.result["cost"] | {"gpus": gpus}
-                result: Outcome = {**progress.result, "cost": cost}
-                run.summarize(tracked_summary(result))
-                # The model first: a result without its model would never get it.
-                if spec["role"] in KEEP_MODEL and result["status"] == "completed":
-                    for name, data in artifacts(training_spec, progress.snapshot()).items():
-                        attempt.write(name, data)
-                attempt.finish({**result, "provenance": made_by}, history)
+                run.summarize(tracked_summary(recorder.result(progress.result)))
+                recorder.finish(progress, history, with_model=spec["role"] in KEEP_MODEL)
+                return
+            if rung and progress.row is not None and _has_come_to(rung, history):
+                recorder.save(progress.snapshot())
+                run.summarize(recorder.stop(rung, history, progress.snapshot()))
                 return
             ending = stop()
             if ending or time.monotonic() - saved > worker_config.checkpoint_seconds:
-                _save(attempt, progress.snapshot(), origin(made_by))
+                recorder.save(progress.snapshot())
                 saved = time.monotonic()
             if ending:
                 raise Stopped(spec["key"])
+
+
+def _has_come_to(rung: Rung, history: list[HistoryRow]) -> bool:
+    """Whether a trial is to stop here; one that has diverged ends by itself at its next step."""
+    return len(history) >= rung.epoch and history[-1]["train/loss"] is not None
+
+
+@dataclass(frozen=True)
+class _Recorder:
+    """Writes down what becomes of an attempt."""
+
+    attempt: Attempt
+    spec: TrainingSpec
+    made_by: Json
+    gpus: float
+
+    def save(self, state: Json) -> None:
+        """A checkpoint."""
+        _save(self.attempt, state, origin(self.made_by))
+
+    def stop(self, rung: Rung, history: list[HistoryRow], state: Json) -> Json:
+        """The stop at a rung, of which there is a checkpoint; what W&B shows of it."""
+        cost, passes = {"seconds": state["seconds"], "gpus": self.gpus}, state["passes"]
+        details = {"passes": passes, "cost": cost, "provenance": self.made_by}
+        self.attempt.stop(rung, history, details)
+        return {"status": "stopped", "passes": passes, **cost}
+
+    def result(self, outcome: Outcome) -> Outcome:
+        """What a trial came to, with what it took."""
+        return {**outcome, "cost": outcome["cost"] | {"gpus": self.gpus}}
+
+    def finish(self, progress: Progress, history: list[HistoryRow], with_model: bool) -> None:
+        """The end of the trial."""
+        assert progress.result is not None
+        result = self.result(progress.result)
+        # The model first: a result without its model would never get it.
+        if with_model and result["status"] == "completed":
+            for name, data in artifacts(self.spec, progress.snapshot()).items():
+                self.attempt.write(name, data)
+        self.attempt.finish({**result, "provenance": self.made_by}, history)
 
 
 def _prepare_gpu(gpus: float) -> None:

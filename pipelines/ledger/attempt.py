@@ -18,12 +18,13 @@ from pipelines.ledger.layout import (
     HISTORY,
     PROGRESS,
     RESULT,
+    STOPPED,
     TRACEBACK,
     attempt_folder,
     trial_folder,
 )
 from pipelines.ledger.storage import STORAGE_ERRORS, Storage
-from pipelines.trial_documents import HistoryRow
+from pipelines.trial_documents import HistoryRow, Rung
 
 KEPT_CHECKPOINTS = 2
 SHOW_SECONDS = 5.0
@@ -103,6 +104,15 @@ class Attempt:
         write_document(self.storage, path, document | {"files": {TRACEBACK: sha256(text)}})
         self.storage.replace(f"{self.folder}/{TRACEBACK}", text)
 
+    def stop(self, rung: Rung, history: list[HistoryRow], details: Mapping[str, object]) -> None:
+        """Record that the attempt was stopped at a rung, from whose checkpoint it may go on.
+
+        details: further entries, on what it has cost and was computed with.
+        """
+        document = {"epoch": len(history), "why": rung.why, **details, "rows": history}
+        write_document(self.storage, f"{self.folder}/{STOPPED}", document)
+        self._hide()
+
     def finish(self, result: Mapping[str, object], history: list[HistoryRow]) -> None:
         """Record the trial's result: durable on return.
 
@@ -119,6 +129,10 @@ class Attempt:
             self._check_equal(existing, complete)
         for checkpoint in self._checkpoints():
             self.storage.delete(checkpoint.path)
+        self._hide()
+
+    def _hide(self) -> None:
+        """What others could see of the attempt is told elsewhere now."""
         if self._shown > self._begun:
             self.storage.delete(f"{self.folder}/{PROGRESS}")
 

@@ -29,6 +29,7 @@ from pipelines.ledger.layout import (
     history_path,
     newest_attempt,
     steps_done,
+    stopped_name,
     trial_folder,
     versions_of,
 )
@@ -75,13 +76,16 @@ def read_contents(
     damaged: Damaged = defaultdict(dict)
     for key, files in sorted(files_by_key.items()):
         row, newest = known.get(key), newest_attempt(files)
-        folder, error = trial_folder(key), error_name(newest)
+        folder, error, stopped = trial_folder(key), error_name(newest), stopped_name(newest)
         spec: Mapping[str, Any] | None = row.spec if row else documents.get(f"{folder}/{SPEC}")
         result = row.result if row else documents.get(f"{folder}/{RESULT}")
         if row is None:
-            for name, remedy in ((SPEC, ANEW), (RESULT, AGAIN), (error, AGAIN)):
+            remedies = {SPEC: ANEW, RESULT: AGAIN, error: AGAIN, stopped: AGAIN}
+            for name, remedy in remedies.items():
                 if name in files and documents[f"{folder}/{name}"] is None:
-                    damaged[key][name] = remedy if name != error or result is None else LOST
+                    damaged[key][name] = (
+                        remedy if name in (SPEC, RESULT) or result is None else LOST
+                    )
         if spec is not None:
             trials[key] = TrialRecord(
                 key=key,
@@ -93,6 +97,7 @@ def read_contents(
                 conflicts=sum(name.endswith(f"/{CONFLICT}") for name in files),
                 steps=steps_done(files),
                 versions=versions_of(files, result),
+                stopped=documents.get(f"{folder}/{stopped}"),
             )
     if check != "nothing":
         for key in sorted({*files_by_key, *rows}):
@@ -116,11 +121,12 @@ def _counts(row: Row, files_by_key: Mapping[str, Files]) -> bool:
 def _read(
     storage: Storage, files_by_key: Mapping[str, Files], known: Mapping[str, Row]
 ) -> dict[str, Json | None]:
-    """Specs, results and newest errors of the trials that the index does not know."""
+    """Specs, results and newest outcomes of the trials that the index does not know."""
     paths = [
         f"{trial_folder(key)}/{name}"
         for key, files in files_by_key.items()
-        for name in (SPEC, RESULT, error_name(newest_attempt(files)))
+        for newest in [newest_attempt(files)]
+        for name in (SPEC, RESULT, error_name(newest), stopped_name(newest))
         if key not in known and name in files
     ]
     contents = storage.read_many(paths)

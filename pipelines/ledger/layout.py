@@ -21,8 +21,8 @@ DIGEST_LENGTH = 16  # hexadecimal digits
 SPEC, RESULT, HISTORY, PRUNED = "spec.json", "result.json", "history.json", "pruned.json"
 STARTED, PROGRESS = "started.json", "progress.json"
 ERROR, CONFLICT, TRACEBACK = "error.json", "conflict.json", "traceback.txt"
-SET_ASIDE = "set-aside.json"
-OUTCOMES = (ERROR, CONFLICT, SET_ASIDE)  # of attempts that the trial's result is not of
+SET_ASIDE, STOPPED = "set-aside.json", "stopped.json"
+OUTCOMES = (ERROR, CONFLICT, SET_ASIDE, STOPPED)  # of attempts that the trial's result is not of
 MODEL_FILES = (MODEL, EXAMPLES)
 
 
@@ -52,6 +52,11 @@ def error_name(attempt: int) -> str:
     return f"attempts/{attempt}/{ERROR}"
 
 
+def stopped_name(attempt: int) -> str:
+    """At which epoch that attempt was stopped early, and why."""
+    return f"attempts/{attempt}/{STOPPED}"
+
+
 def steps_done(files: Files) -> int:
     """Steps at the furthest checkpoint."""
     checkpoints = (CHECKPOINT.search(f"/{name}") for name in files)
@@ -61,11 +66,17 @@ def steps_done(files: Files) -> int:
 def history_path(
     key: str, files: Files, newest: int, result: Mapping[str, Any] | None
 ) -> str | None:
-    """The history of the attempt that came to the result; without one, the newest there is."""
-    for number in [result["attempt"]] if result and "attempt" in result else range(newest, 0, -1):
-        if (name := f"attempts/{number}/{HISTORY}") in files:
-            return f"{trial_folder(key)}/{name}"
-    return None
+    """The history of the attempt that came to the result; without one, the newest there is.
+
+    That may be of an attempt that was stopped early, which tells its rows with the reason.
+    """
+    if result and "attempt" in result:
+        names = [f"attempts/{result['attempt']}/{HISTORY}"]
+    else:
+        attempts = range(newest, 0, -1)
+        names = [f"attempts/{n}/{name}" for n in attempts for name in (HISTORY, STOPPED)]
+    there = next((name for name in names if name in files), None)
+    return there and f"{trial_folder(key)}/{there}"
 
 
 def files_of_result(result: Mapping[str, Any]) -> dict[str, str | None]:

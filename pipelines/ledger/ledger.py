@@ -12,6 +12,7 @@
         pruned.json                   its model was deleted on demand
         error.json, traceback.txt     if the attempt failed
         conflict.json, traceback.txt  if it came to another result than the trial has
+        stopped.json                  at which epoch a rule stopped it, and why; its rows until then
         set-aside.json                a diverged result of this attempt, as the trial was run again
     trials/KEY/result.json            created once
     index/N.jsonl                     copies of finished trials (index.py)

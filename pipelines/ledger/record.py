@@ -9,12 +9,15 @@ from pipelines.documents import Json
 from pipelines.ledger.layout import Versions
 from pipelines.trial_documents import TrialResult, TrialSpec
 
-State = Literal["planned", "started", "failed", "completed", "diverged"]
+State = Literal["planned", "started", "stopped", "failed", "completed", "diverged"]
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as its files are now; `attempts` is the number of its newest attempt."""
+    """One trial as its files are now; `attempts` is the number of its newest attempt.
+
+    stopped: of the newest attempt, if it was stopped early: its epoch, why, rows, cost, provenance.
+    """
 
     key: str
     spec: TrialSpec
@@ -25,12 +28,18 @@ class TrialRecord:
     conflicts: int  # attempts that came to another result
     steps: int  # done at the furthest checkpoint
     versions: Versions
+    stopped: Json | None = None
 
     @property
     def state(self) -> State:
-        """`started` is an attempt without an outcome: running, or interrupted."""
+        """`started` is an attempt without an outcome: running, or interrupted.
+
+        `stopped`: at a rung, for good or until it is known to go on.
+        """
         if self.result is not None:
             return "diverged" if self.result.get("status") == "diverged" else "completed"
         if self.error is not None:
             return "failed"
+        if self.stopped is not None:
+            return "stopped"
         return "started" if self.attempts else "planned"

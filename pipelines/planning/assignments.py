@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from pipelines.trial_documents import Role
@@ -38,3 +39,11 @@ class Assignment(NamedTuple):
     def search(self) -> Search:
         """The search it belongs to."""
         return Search(self.scenario, self.arm, self.repeat)
+
+
+def by_arm(counts: Counter[tuple[str, str]]) -> Counter[str]:
+    """Counts by scenario and arm, over all scenarios."""
+    totals: Counter[str] = Counter()
+    for (_, arm), count in counts.items():
+        totals[arm] += count
+    return totals

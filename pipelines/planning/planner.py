@@ -16,19 +16,17 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from methods.objective import seed_of
+from pipelines.analysis.record import Course
 from pipelines.analysis.selection import highest
-from pipelines.documents import Json, digest
-from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested
-from pipelines.planning.cma_es import cma_es_point
-from pipelines.planning.designs import DESIGNS
-from pipelines.planning.specs import Config, data_seed
-from pipelines.planning.suggestions import design_seed, space_digest, suggest, suggestion_seed
+from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested, by_arm
+from pipelines.planning.brackets import NO_COURSE, Bracket, number_of, planned_epochs, rule_of
+from pipelines.planning.specs import Config
+from pipelines.planning.trial_specs import TrialSpecs
 from pipelines.study.arms import FACTORS
-from pipelines.study.phases import phase_identity
 from pipelines.study.study_file import Study
-from pipelines.trial_documents import Role, TrialSpec
+from pipelines.trial_documents import Role, Rung, TrialSpec
 
 
 class Planner:
@@ -36,6 +34,7 @@ class Planner:
 
     outcomes: score by key of the trials that are finished (None: failed). suggested: configurations
     of the search trials that were ever planned, so that an interrupted one keeps its own.
+    courses: by key how far trials have come, of searches whose trials are stopped early.
     """
 
     def __init__(
@@ -44,10 +43,13 @@ class Planner:
         protocol: str,
         outcomes: Mapping[str, float | None],
         suggested: Mapping[Suggested, Config],
+        courses: Mapping[str, Course] = MappingProxyType({}),
     ) -> None:
         self.study, self.protocol = study, protocol
         self.arms, self.scenarios = study.arms, study.scenarios
-        self.outcomes, self.suggested = dict(outcomes), dict(suggested)
+        self.outcomes, self.courses = dict(outcomes), dict(courses)
+        self.brackets: dict[Search, Bracket] = {}
+        self._specs = TrialSpecs(study, protocol, suggested)
         self.assigned: dict[Assignment, TrialSpec] = {}
         self.running: dict[str, TrialSpec] = {}
         self.planned_in: Counter[tuple[str, str]] = Counter()  # by scenario and arm
@@ -56,7 +58,6 @@ class Planner:
         self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
         self._chosen: dict[Search, Config] = {}
         self._heap: list[Assignment] = []
-        self._phases_of: dict[tuple[object, ...], tuple[list[Json], list[Json]]] = {}
         for scenario in self.scenarios:
             for repeat in range(study.request.repeats):
                 for arm in self.arms:
@@ -82,10 +83,28 @@ class Planner:
                 return spec
         return None
 
-    def tell(self, key: str, score: float | None) -> None:
-        """A trial ended: its score on val (higher is better), or None if it failed."""
+    def rung(self, key: str) -> Rung | None:
+        """Where a trial that runs is to stop for now; None: at its end."""
+        bracket = self._bracket_of(self._waiting[key][0])
+        return bracket and bracket.rung(self.running[key]["index"])
+
+    def pause(self, key: str, course: Course) -> None:
+        """A trial has stopped at a rung, having come as far as its course."""
+        del self.running[key]
+        self.courses[key] = course
+        for assignment in self._waiting.pop(key):
+            self.brackets[assignment.search].see(assignment.index, course)
+            self._advance(assignment.search)
+
+    def tell(self, key: str, score: float | None, course: Course | None = None) -> None:
+        """A trial ended: its score on val (higher is better), or None if it failed.
+
+        course: where trials of its search are stopped early.
+        """
         spec = self.running.pop(key)
         self.outcomes[key] = score
+        if course:
+            self.courses[key] = course
         for assignment in self._waiting.pop(key):
             self._settle(assignment, spec["config"], score)
         # What this trial was the last to be waited for, it may serve as well; else nobody would
@@ -102,17 +121,33 @@ class Planner:
     @property
     def planned(self) -> Counter[str]:
         """Assignments by arm, over all scenarios."""
-        return _by_arm(self.planned_in)
+        return by_arm(self.planned_in)
 
     @property
     def done(self) -> Counter[str]:
         """Assignments whose trial ended, by arm, over all scenarios."""
-        return _by_arm(self.done_in)
+        return by_arm(self.done_in)
 
     @property
     def finished(self) -> bool:
         """Nothing is left to hand out or to wait for."""
         return not self._heap and not self.running
+
+    @property
+    def stopped(self) -> dict[Assignment, Rung]:
+        """Where the trials stop that go no further, of searches whose trials are stopped early.
+
+        Not of those that ended by themselves before: they diverged, or failed.
+        """
+        return {
+            assignment: rung
+            for search, bracket in self.brackets.items()
+            for index in bracket.stopped
+            for assignment in [self._assignment(search, "search", index)]
+            if (course := self.courses.get(self.assigned[assignment]["key"]))
+            and (rung := bracket.rung(index))
+            and course.has_come_to(rung.epoch)
+        }
 
     def chosen(self, search: Search) -> Config | None:
         """The configuration with the best score on val; of equals, the one of lowest index.
@@ -123,20 +158,21 @@ class Planner:
         index = highest({index: score for index, (_, score) in searched.items()})
         return None if index is None else searched[index][0]
 
-    @property
-    def has_curve(self) -> bool:
-        """Budget curves are drawn for random search only: its trials are exchangeable."""
-        return self.study.request.curve and self.study.protocol.search == "random"
-
     # ---- assignments
 
     def _open(self, search: Search) -> None:
         request, arm = self.study.request, self.arms[search.arm]
         if arm.tuned:
             self.planned_in[search.scenario, search.arm] += request.seeds  # final, once searched
-            self._push(search, "search", request.trials + 1)
+            protocol = self.study.protocols[search.scenario]
+            if rule := rule_of(request.stopping_for(search.arm), arm, protocol):
+                self.brackets[search] = Bracket(rule, request.trials + 1)
+                self._open_bracket(search)
+            else:
+                self._push(search, "search", request.trials + 1)
             self._push(search, "default", request.seeds)
-            if self.has_curve:
+            # Of random searches alone, whose trials are exchangeable, and ran to their ends.
+            if request.curve and self.study.protocol.search == "random" and not rule:
                 self._push(search, "curve", request.trials + 1)
         else:
             self._push(search, "final", request.seeds)
@@ -150,30 +186,26 @@ class Planner:
         """
         if not planned:
             self.planned_in[search.scenario, search.arm] += count
+        for index in range(count):
+            assignment = self._assignment(search, role, index)
+            if not self._settled_already(assignment):
+                heapq.heappush(self._heap, assignment)
+
+    def _assignment(self, search: Search, role: Role, index: int) -> Assignment:
         scenario, arm = list(self.scenarios).index(search.scenario), [*self.arms].index(search.arm)
         # What nothing is searched for comes as early as a search: every arm has shown soon whether
         # it works, and what it takes.
         urgency = URGENCY[role if self.arms[search.arm].tuned or role != "final" else "search"]
-        for index in range(count):
-            assignment = Assignment(
-                scenario,
-                urgency,
-                index,
-                search.repeat,
-                arm,
-                search.scenario,
-                search.arm,
-                role,
-            )
-            if not self._settled_already(assignment):
-                heapq.heappush(self._heap, assignment)
+        return Assignment(
+            scenario, urgency, index, search.repeat, arm, search.scenario, search.arm, role
+        )
 
     def _settled_already(self, assignment: Assignment) -> bool:
         """Settle an assignment if its trial is known to be finished; whether it is."""
         config = self._known_config(assignment)
         if config is None:
             return False
-        spec = self._spec_of(assignment, config)
+        spec = self._specs.of(assignment, config)
         if spec["key"] not in self.outcomes:
             return False
         self.assigned[assignment] = spec
@@ -182,107 +214,87 @@ class Planner:
 
     def _settle(self, assignment: Assignment, config: Config, score: float | None) -> None:
         """The trial of an assignment ended; the last one of a search opens its final trials."""
+        if bracket := self._bracket_of(assignment):
+            course = self.courses.get(self.assigned[assignment]["key"], NO_COURSE)
+            bracket.see(assignment.index, course, end=number_of(score))
+            self._advance(assignment.search)
+            return
         self.done_in[assignment.scenario, assignment.arm] += 1
         if assignment.role != "search":
             return
-        search = assignment.search
-        searched = self._searched[search]
-        searched[assignment.index] = (config, score)
-        if len(searched) == self.study.request.trials + 1:
-            count = self.study.request.seeds
-            chosen = self.chosen(search)
-            if chosen is None:
-                self.planned_in[search.scenario, search.arm] -= count
-            else:
-                self._chosen[search] = chosen
-                self._push(search, "final", count, planned=True)
+        self._searched[assignment.search][assignment.index] = (config, score)
+        if len(self._searched[assignment.search]) == self.study.request.trials + 1:
+            self._open_finals(assignment.search)
+
+    def _open_finals(self, search: Search) -> None:
+        count, chosen = self.study.request.seeds, self.chosen(search)
+        if chosen is None:
+            self.planned_in[search.scenario, search.arm] -= count
+        else:
+            self._chosen[search] = chosen
+            self._push(search, "final", count, planned=True)
+
+    # ---- searches whose trials are stopped early
+
+    def _bracket_of(self, assignment: Assignment) -> Bracket | None:
+        return self.brackets.get(assignment.search) if assignment.role == "search" else None
+
+    def _open_bracket(self, search: Search) -> None:
+        """Its trials as far as they have come; then those that may run further are handed out."""
+        bracket = self.brackets[search]
+        self.planned_in[search.scenario, search.arm] += bracket.size
+        for index in range(bracket.size):
+            assignment = self._assignment(search, "search", index)
+            if (config := self._known_config(assignment)) is None:
+                continue
+            spec = self._planned(assignment, config)
+            key = spec["key"]
+            if key in self.courses or key in self.outcomes:
+                self.assigned[assignment] = spec
+                end = number_of(self.outcomes[key]) if key in self.outcomes else None
+                bracket.see(index, self.courses.get(key, NO_COURSE), end)
+        self._advance(search)
+
+    def _planned(self, assignment: Assignment, config: Config) -> TrialSpec:
+        """The spec of an assignment; its bracket learns where the rungs of its trial are."""
+        spec = self._specs.of(assignment, config)
+        if bracket := self._bracket_of(assignment):
+            protocol = self.study.protocols[assignment.scenario]
+            bracket.plan(assignment.index, planned_epochs(spec, protocol))
+        return spec
+
+    def _advance(self, search: Search) -> None:
+        """Hand out what may run further; once all is decided, the search is as any that ended."""
+        bracket = self.brackets[search]
+        for index in bracket.runnable:
+            if index not in bracket.out:
+                bracket.out.add(index)
+                heapq.heappush(self._heap, self._assignment(search, "search", index))
+        self.done_in[search.scenario, search.arm] += bracket.newly_settled()
+        if bracket.over:
+            for index in bracket.finished:
+                spec = self.assigned[self._assignment(search, "search", index)]
+                self._searched[search][index] = spec["config"], self.outcomes[spec["key"]]
+            self._open_finals(search)
 
     # ---- specs
 
     def _spec(self, assignment: Assignment) -> TrialSpec:
         config = self._known_config(assignment)
         if config is None:
-            config = self.suggested[self._suggestion(assignment)] = self._suggest(assignment)
-        return self._spec_of(assignment, config)
-
-    def _spec_of(self, assignment: Assignment, config: Config) -> TrialSpec:
-        change = self.scenarios[assignment.scenario]
-        # Default and sensitivity trials are compared with final ones, so they share their seeds.
-        stem, number = {
-            "default": ("final", assignment.index),
-            "sensitivity": ("final", 0),
-        }.get(assignment.role, (assignment.role, assignment.index))
-        seed = self.study.protocol.seed
-        run_seed = seed_of(seed, "run", stem, assignment.repeat, number)
-        data = data_seed(self.study, assignment.repeat, assignment.scenario)
-        phases, identities = self._phases(assignment.arm, config)
-        identity = digest([self.protocol, change, identities, data, run_seed])[:16]
-        return {
-            "key": f"{assignment.arm}-{identity}",
-            "arm": assignment.arm,
-            "role": assignment.role,
-            "repeat": assignment.repeat,
-            "index": assignment.index,
-            "config": config,
-            "scenario": assignment.scenario,
-            "change": change,
-            "data_seed": data,
-            "run_seed": run_seed,
-            "phases": phases,
-            "space": space_digest(self.arms[assignment.arm]),
-        }
-
-    def _phases(self, arm: str, config: Config) -> tuple[list[Json], list[Json]]:
-        """The phases of an arm under a configuration, and their identities; trials share them."""
-        configured = arm, *sorted(config.items())
-        if configured not in self._phases_of:
-            resolved = self.arms[arm].resolve(config)
-            self._phases_of[configured] = (
-                [phase.model_dump() for phase in resolved],
-                [phase_identity(phase) for phase in resolved],
-            )
-        return self._phases_of[configured]
+            config = self._suggest(assignment)
+        return self._planned(assignment, config)
 
     def _known_config(self, assignment: Assignment) -> Config | None:
-        """An assignment's configuration; None if it has still to be suggested."""
-        arm = self.arms[assignment.arm]
-        default = {name: arm.default[name] for name in arm.space}
-        if assignment.role == "sensitivity":
-            schedule = self.study.protocol.schedule.model_dump()
-            return default | arm.moved_configs(schedule)[assignment.index]
-        if assignment.role == "final":
-            return self._chosen[assignment.search] if arm.tuned else {}
-        if assignment.role == "default" or assignment.index == 0:
-            return default
-        return self.suggested.get(self._suggestion(assignment))
-
-    def _suggestion(self, assignment: Assignment) -> Suggested:
-        """Search and curve trials of one index share their configuration."""
-        space = space_digest(self.arms[assignment.arm])
-        return assignment.scenario, assignment.arm, assignment.repeat, assignment.index, space
+        return self._specs.known_config(assignment, self._chosen.get(assignment.search))
 
     def _suggest(self, assignment: Assignment) -> Config:
-        """One suggestion; its sampler has a seed of its own, so there is no stream to lose."""
-        arm, kind, search = self.arms[assignment.arm], self.study.protocol.search, assignment.search
-        if kind in DESIGNS:  # trial 0 is the default
-            seed = design_seed(self.study, search.arm, search.repeat)
-            return DESIGNS[kind](arm.space, seed, assignment.index - 1)
-        seed = suggestion_seed(self.study, search.arm, search.repeat, assignment.index)
-        if kind == "cmaes":
-            return cma_es_point(arm.space, seed, self._searched[search])
-        if kind == "random":
-            return suggest(kind, seed, arm)
+        """One suggestion, from what is known of its search by now."""
+        search = assignment.search
         running = [
             spec["config"]
             for spec in self.running.values()
             if spec["role"] == "search"
             and Search(spec["scenario"], spec["arm"], spec["repeat"]) == search
         ]
-        return suggest(kind, seed, arm, self._searched[search].values(), running)
-
-
-def _by_arm(counts: Counter[tuple[str, str]]) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for (_, arm), count in counts.items():
-        totals[arm] += count
-    return totals
+        return self._specs.suggest(assignment, self._searched[search], running)

@@ -23,7 +23,9 @@ from pipelines import own_modules
 from pipelines.analysis.record import SearchKind
 from pipelines.documents import digest
 from pipelines.errors import UserError, one_line
-from pipelines.planning.designs import LARGEST, coarsest_grid, grid_size
+from pipelines.planning.assignments import Search
+from pipelines.planning.cma_es import Searched, cma_es_point
+from pipelines.planning.designs import DESIGNS, LARGEST, coarsest_grid, grid_size
 from pipelines.planning.specs import Config
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
@@ -134,6 +136,29 @@ def suggest(
         return study.ask(arm.space).params
     except Exception as error:  # it is a person's own
         raise UserError(f"search {kind!r} fails: {one_line(error)}") from None
+
+
+def suggest_next(
+    study: Study,
+    search: Search,
+    index: int,
+    searched: Searched,
+    running: Iterable[Config],
+) -> Config:
+    """The configuration of trial `index` of a search, by the study's kind of search.
+
+    Its sampler has a seed of its own, so there is no stream to lose. searched: configurations that
+    have ended, with their scores on val; running: those whose score is not known yet.
+    """
+    arm, kind = study.arms[search.arm], study.protocol.search
+    if kind in DESIGNS:  # trial 0 is the default
+        return DESIGNS[kind](arm.space, design_seed(study, search.arm, search.repeat), index - 1)
+    seed = suggestion_seed(study, search.arm, search.repeat, index)
+    if kind == "cmaes":
+        return cma_es_point(arm.space, seed, searched)
+    if kind == "random":
+        return suggest(kind, seed, arm)
+    return suggest(kind, seed, arm, searched.values(), running)
 
 
 @cache

@@ -111,7 +111,7 @@ def _brackets(repeats: int, told: bool) -> str:
 def _cost(results: Results) -> Glance:
     """Time and passes of the study, and how a search compares with a run."""
     trials = [arm["trials"] for arm in results["arms"].values()]
-    ended = sum(t["completed"] + t["diverged"] + t["failed"] for t in trials)
+    ended = sum(t["completed"] + t["diverged"] + t["failed"] + t["stopped"] for t in trials)
     total = results["cost"]["total"] or 0.0
     searched = {tuning["arm"] for tuning in results["answer"]["tunings"]}
     searches = [results["arms"][name]["passes"] for name in sorted(searched)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import replace
 
 from pipelines.analysis.record import Course, EpochRule, HeldOut, Record
 from pipelines.collapse import signs_at
@@ -14,10 +12,12 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Assignment
 from pipelines.study.arms import Arm
-from pipelines.study.phase_rules import phase_length, selects, total_steps, uses_clean
+from pipelines.study.phase_rules import selects, total_steps, uses_clean
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
-from pipelines.trial_documents import HistoryRow
+from pipelines.trial_documents import Rung
+
+Stop = tuple[Rung, Course]  # where a rule has stopped a trial, and how far it has come
 
 
 def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, arm: Arm) -> Record:
@@ -57,25 +57,31 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
     )
 
 
-def course_of(trial: TrialRecord, rows: Sequence[HistoryRow], protocol: Protocol) -> Course | None:
-    """What early stopping would have gone by in a finished trial; rows: of its history.
+def stopped_record(
+    trial: TrialRecord, assignment: Assignment, protocol: Protocol, arm: Arm, stop: Stop
+) -> Record:
+    """What is known of a search trial that a rule has stopped, whether or not it went beyond.
 
-    None of one that makes no passes: there is nothing to stop.
+    It counts, and has cost, what it had come to where it was stopped.
     """
-    if (trial.result or {}).get("passes") == 0:
-        return None
-    metric, name = METRICS[protocol.metric], f"val/{protocol.metric}"
-    val = [metric.score(row[name]) for row in rows if row.get(name) is not None]
-    if protocol.epoch == "selected":
-        val = np.maximum.accumulate(val).tolist()
-    each = (trial.result or {}).get("passes", 0) / max(len(rows), 1)  # rows of 0.1 have none
-    passes = [row.get("passes", each * (i + 1)) for i, row in enumerate(rows)]
-    epochs = len(rows)
-    if trial.state == "diverged":  # before its last one
-        phases = [Phase.model_validate(phase) for phase in trial.spec["phases"]]
-        sizes = (trial.result or {})["data"]["sizes"]
-        epochs = sum(phase_length(phase, protocol, sizes).epochs for phase in phases)
-    return Course(tuple(val), tuple(map(float, passes)), epochs)
+    (epoch, _), course = stop
+    whole = record_of(trial, assignment, protocol, arm)
+    cost = ((trial.result or trial.stopped or {}).get("cost") or {}).get("seconds", 0.0)
+    passes = course.passes[epoch - 1]
+    return replace(
+        whole,
+        status="stopped",
+        val=math.nan,
+        test={"last": math.nan, "selected": math.nan},
+        passes=round(passes),
+        seconds=cost * passes / course.passes[-1],
+        held_out={},
+        last_val=course.val[epoch - 1],
+        best_val=max(course.val[:epoch]),
+        collapse=None,
+        course=course,
+        stopped_epoch=epoch,
+    )
 
 
 def _held_out(scores: Json) -> dict[EpochRule, HeldOut]:

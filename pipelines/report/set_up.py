@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -216,10 +217,16 @@ def _search(study_state: StudyState, results: Results) -> str:
             f"none, no arm is tuned; {count(request.seeds, 'run seed')} in each of {repeats} with "
             "its own splits and noise"
         )
+    stopped: dict[str, list[str]] = defaultdict(list)
+    for name, arm in results["arms"].items():
+        if "stopping" in arm:
+            rule = f"; stopped early by {arm['stopping']['rule']} of the epochs: "
+            stopped[rule].append(name)
     return (
         f"{results['selection']['search']}, the published default and {trials} per tuned arm, in "
         f"each of {repeats} with its own splits, noise and search; the best on val retrained with "
         f"{count(request.seeds, 'fresh seed')}"
+        + "".join(rule + ", ".join(arms) for rule, arms in stopped.items())
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of what rules for early stopping would have saved, and lost."""
+"""The tables of what rules for early stopping would have saved, and lost; and of what they did."""
 
 from pipelines.analysis.budget_schema import EarlyStopping, StoppedBy
 from pipelines.analysis.estimate_schema import IntervalJson
@@ -7,7 +7,7 @@ from pipelines.metrics import METRICS
 from pipelines.report.comparisons import Comparisons, interval
 from pipelines.report.tables import Cell, Column, score
 
-TITLE = "Rules that stop trials early"
+TITLE, STOPPED_TITLE = "Rules that stop trials early", "Searches whose trials were stopped early"
 
 
 def stopping_rules(results: Results) -> Comparisons:
@@ -43,6 +43,35 @@ def stopping_rules(results: Results) -> Comparisons:
         "first rule is that of the curve, of b* and of the verdict."
     )
     return Comparisons("stopping", TITLE, about, columns, rows, "The other tuned arms", folded)
+
+
+def stopped_searches(results: Results) -> list[Comparisons]:
+    """The searches whose trials really were stopped early, where there are any."""
+    rows = [
+        {
+            "arm": Cell(name),
+            "rule": Cell(stopping["rule"]),
+            "stopped": Cell(
+                f"{stopping['stopped']} of {stopping['trials']}", float(stopping["stopped"])
+            ),
+            "saved": _share(stopping["passes_saved"]),
+        }
+        for name, arm in results["arms"].items()
+        if (stopping := arm.get("stopping"))
+    ]
+    columns = [
+        Column("arm", "tuned arm", "whose searches they are", numeric=False),
+        Column("rule", "rule", "by which a trial is stopped", numeric=False),
+        Column("stopped", "stopped", "trials, of those of all searches that have ended or stopped"),
+        Column("saved", "passes saved, %", "of the whole search's, mean over repeats"),
+    ]
+    about = (
+        "What is stopped is never selected, and its checkpoint is kept: a larger search, or one "
+        "that is not stopped, goes on from it. There are no budget curves and no b* of such "
+        "searches. Saved: had each stopped trial gone on at what it cost until then; intervals at "
+        "95 %, over repeats."
+    )
+    return [Comparisons("stopped", STOPPED_TITLE, about, columns, rows)] if rows else []
 
 
 def _row(arm: str, by: StoppedBy, metric: str) -> dict[str, Cell]:

@@ -16,7 +16,7 @@ from pipelines.report.figures import DECIDING, study_figures
 from pipelines.report.figures.plot import Figure
 from pipelines.report.glance import Glance, glance
 from pipelines.report.set_up import SetUp, set_up
-from pipelines.report.stopping_rules import stopping_rules
+from pipelines.report.stopping_rules import stopped_searches, stopping_rules
 from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.report.trials import TrialRow, trial_rows
 
@@ -108,7 +108,8 @@ class StudyReport:
     @property
     def comparisons(self) -> list[Comparisons]:
         """The tables that compare arms."""
-        return [*comparisons(self.results), stopping_rules(self.results)]
+        stopping = [*stopped_searches(self.results), stopping_rules(self.results)]
+        return [*comparisons(self.results), *stopping]
 
     @property
     def suspects(self) -> Json | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 from pipelines import own_modules
 from pipelines.analysis.record import Record, StudyInfo
@@ -18,16 +18,21 @@ from pipelines.ledger.damage import Damaged, damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import shown_beside
+from pipelines.planning.assignments import Search
 from pipelines.planning.planner import Planner
-from pipelines.planning.resume import plan
+from pipelines.planning.resume import course_of, plan
 from pipelines.provenance import origin
-from pipelines.report.records import course_of, record_of
+from pipelines.report.records import record_of, stopped_record
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study, parse_study
 from pipelines.trial_documents import TrialResult, TrialSpec
 
 FINISHED = ("completed", "diverged", "failed")  # states of trials that have a record
+
+
+class _Stopping(TypedDict, total=False):
+    stopping: str
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,17 @@ class StudyState:
         They stand in the order of the plan, in whatever order the trials ended.
         """
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
-        protocols = self.study.protocols
+        protocols, stopped = self.study.protocols, self.planner.stopped
         for assignment, spec in sorted(self.planner.assigned.items(), key=lambda item: item[0]):
             trial = self.trials.get(spec["key"])
-            if trial is not None and trial.state in FINISHED:
-                protocol = protocols[assignment.scenario]
-                arm = self.planner.arms[assignment.arm]
-                records[assignment.scenario].append(record_of(trial, assignment, protocol, arm))
+            if trial is None:
+                continue
+            of = assignment, protocols[assignment.scenario], self.planner.arms[assignment.arm]
+            in_scenario, course = records[assignment.scenario], self.planner.courses.get(trial.key)
+            if course and (rung := stopped.get(assignment)):
+                in_scenario.append(stopped_record(trial, *of, (rung, course)))
+            elif trial.state in FINISHED:
+                in_scenario.append(record_of(trial, *of))
         return records
 
     @property
@@ -91,10 +100,15 @@ class StudyState:
                     "space": {n: describe_distribution(d) for n, d in arm.space.items()},
                     "default": self._default(name, arm),
                     "planned": self.planner.planned_in["", name],
+                    **self._stopping(name),
                 }
                 for name, arm in self.planner.arms.items()
             },
         }
+
+    def _stopping(self, arm: str) -> _Stopping:
+        bracket = self.planner.brackets.get(Search("", arm, 0))
+        return {"stopping": bracket.rule.name} if bracket else {}
 
     def _default(self, name: str, arm: Arm) -> dict[str, Any]:
         """An arm's default configuration, and its knobs' values where these are moved."""
@@ -129,7 +143,7 @@ class StudyState:
         return {
             scenario: [
                 replace(r, course=course_of(self.trials[r.key], rows, protocols[scenario]))
-                if r.role == "search" and (rows := histories.get(r.key))
+                if r.role == "search" and r.course is None and (rows := histories.get(r.key))
                 else r
                 for r in records
             ]
@@ -269,5 +283,5 @@ def load_study_state(storage: str) -> tuple[Ledger, StudyState]:
     """
     ledger, document, study = open_study(storage)
     trials, damaged = ledger.contents()
-    planner = plan(study, document["hash"], trials)
+    planner = plan(study, document["hash"], trials, histories=ledger.histories)
     return ledger, StudyState(study, document, trials, planner, damaged, ledger)

@@ -23,7 +23,7 @@ DRAWN_TRIALS = 1000  # of so many the page holds curves; of larger studies, of t
 POINTS = 24_000  # of all curves together: half a megabyte
 FIELDS = (
     "key", "scenario", "arm", "role", "also", "repeat", "index", "status", "val", "test",
-    "seconds", "passes", "data_seed", "run_seed", "collapse",
+    "seconds", "passes", "data_seed", "run_seed", "collapse", "stopped_epoch",
 )  # fmt: skip
 
 
@@ -32,7 +32,8 @@ class TrialRow:
     """A trial and what came of it.
 
     also: further roles that it serves. val, test: scores under the study's epoch rule; None
-    where it has none. signs: of collapse, where they are known.
+    where it has none. signs: of collapse, where they are known. stopped_epoch: where it was
+    stopped early, for good or for now.
     """
 
     trial: TrialRecord
@@ -40,11 +41,18 @@ class TrialRow:
     val: float | None
     test: float | None
     signs: Signs | None = None
+    stopped_epoch: int | None = None
+
+    @property
+    def status(self) -> str:
+        """Its state; one that went beyond where a rule now stops it has been stopped, too."""
+        return self.trial.state if self.stopped_epoch is None else "stopped"
 
     @property
     def values(self) -> Json:
         """Its entries of `FIELDS`, and its configuration by address below `config.`."""
         spec, result = self.trial.spec, self.trial.result
+        taken = result or self.trial.stopped or {}
         return {
             "key": self.trial.key,
             "scenario": spec["scenario"],
@@ -53,14 +61,15 @@ class TrialRow:
             "also": self.also,
             "repeat": spec["repeat"],
             "index": spec["index"],
-            "status": self.trial.state,
+            "status": self.status,
             "val": self.val,
             "test": self.test,
-            "seconds": result["cost"].get("seconds") if result else None,
-            "passes": result["passes"] if result else None,
+            "seconds": taken.get("cost", {}).get("seconds"),
+            "passes": taken.get("passes"),
             "data_seed": spec["data_seed"],
             "run_seed": spec["run_seed"],
             "collapse": told(self.signs or {}),
+            "stopped_epoch": self.stopped_epoch,
             **{f"config.{name}": value for name, value in spec["config"].items()},
         }
 
@@ -82,6 +91,11 @@ def trial_rows(study_state: StudyState) -> list[TrialRow]:
 
 def _row(trial: TrialRecord, records: list[Record], epoch: str) -> TrialRow:
     also = dict.fromkeys(r.role for r in records if r.role != trial.spec["role"])
+    stop = next((r.stopped_epoch for r in records if r.stopped_epoch), None)
+    if stop is None and trial.state == "stopped" and trial.stopped:
+        stop = trial.stopped["epoch"]
+    if stop is not None:
+        return TrialRow(trial, " ".join(also), None, None, stopped_epoch=stop)
     result = trial.result or {}
     val = (result.get("val") or {}).get(epoch)
     test = (result.get("held_out") or {}).get("score", {}).get(epoch)
@@ -136,7 +150,7 @@ def _entry(row: TrialRow) -> Json:
     trial = row.trial
     values = row.values
     error = trial.error or {}
-    status = "collapsed" if spoiled(row.signs) else row.trial.state
+    status = "collapsed" if spoiled(row.signs) else row.status
     return {name: values[name] for name in FIELDS[:11]} | {
         "status": status,
         "collapse": values["collapse"],

@@ -19,12 +19,14 @@ from pydantic import Field, ValidationError, field_validator
 from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.study.arms import Arm, resolve_arm
-from pipelines.study.phase_rules import check_under
+from pipelines.study.phase_rules import check_under, selects
 from pipelines.study.protocol import LabelsFile, Protocol, with_changes
+from pipelines.study.stopping import Stopping
 from pipelines.study.validation import Strict, describe, preview
 from pipelines.study.yaml_file import parse_yaml
 
 MOST = 100_000  # trials, repeats or seeds: beyond, it is a slip of the pen
+DRAWN_BEFOREHAND = ("random", "qmc", "grid")  # searches that learn nothing from their trials
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"  # of a study
 STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
 
@@ -48,6 +50,12 @@ class Request(Strict):
     curve: bool = Field(
         True, description="retrain every searched configuration once: budget curves, b*"
     )
+    stopping: Stopping = Field(
+        default=Stopping(), description="of the trials of searches, before their end"
+    )
+    stopping_of: dict[str, Stopping] = Field(
+        default={}, description="of single arms, where it is another"
+    )
     sensitivity: list[str] = Field(
         default=[], description="arms whose knobs are moved by 1/4, 1/2, 2 and 4, one at a time"
     )
@@ -66,6 +74,10 @@ class Request(Strict):
         if "splits.test" in axes:
             raise ValueError("splits.test: all of a study is tested on the same examples")
         return axes
+
+    def stopping_for(self, arm: str) -> Stopping:
+        """How the searches of an arm are stopped."""
+        return self.stopping_of.get(arm, self.stopping)
 
     @field_validator("arms")
     @classmethod
@@ -189,6 +201,7 @@ def _check_arms(study: Study) -> None:
     """
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
         raise UserError(f"request.sensitivity: {strangers.pop()!r} is not among the arms")
+    _check_stopping(study)
     # Every value on an axis must be allowed, whichever arm meets it.
     for name, protocol in product(study.request.arms, study.protocols.values()):
         if study.arm(name).tuned and not protocol.splits.val:
@@ -210,6 +223,31 @@ def _check_arms(study: Study) -> None:
                 study.arm(name).resolve(config)
         except UserError as error:
             raise UserError(f"request.sensitivity: arm {name!r}: {error}") from None
+
+
+def _check_stopping(study: Study) -> None:
+    """Trials are stopped early only where they are compared on val, and drawn beforehand.
+
+    Raises:
+        UserError: they are not.
+    """
+    if strangers := set(study.request.stopping_of) - set(study.request.arms):
+        raise UserError(f"request.stopping_of: {strangers.pop()!r} is not among the arms")
+    for name, arm in study.arms.items():
+        rule, search = study.request.stopping_for(name).rule, study.protocol.search
+        if rule == "none" or not arm.tuned:
+            continue
+        if search not in DRAWN_BEFOREHAND:
+            raise UserError(
+                f"request.stopping = {rule!r}: a search by {search!r} learns from trials that have "
+                f"ended; trials are stopped in searches by {', '.join(DRAWN_BEFOREHAND)}"
+            )
+        if not selects(arm.resolve({}), study.protocol):
+            raise UserError(f"request.stopping = {rule!r}: arm {name!r} trains on val")
+        if any(p.schedule.steps is not None for p in study.protocols.values()):
+            raise UserError(
+                f"request.stopping = {rule!r}: rungs are epochs; give schedule.epochs, not steps"
+            )
 
 
 def with_absolute_paths(study: Study, base: Path) -> Study:

@@ -37,6 +37,7 @@ SQLITE, JOURNAL = (".db", ".sqlite", ".sqlite3"), (".journal", ".log")
 STATES = {
     "planned": TrialState.WAITING,
     "started": TrialState.RUNNING,
+    "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
     "completed": TrialState.COMPLETE,
     "diverged": TrialState.COMPLETE,  # a result: the worst score
@@ -59,7 +60,7 @@ def write_optuna_storage(location: str, file: Path | None = None) -> tuple[Path,
     ledger, state = load_study_state(location)
     searches = _searches(state)
     shown = [trial for trials in searches.values() for trial in trials.values()]
-    histories = ledger.histories(trial for trial in shown if trial.result is not None)
+    histories = ledger.histories(t for t in shown if t.result is not None or t.stopped)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
         with _optuna_storage(draft) as storage:
@@ -118,7 +119,7 @@ def _searches(state: StudyState) -> dict[Search, dict[int, TrialRecord]]:
         spec = trial.spec
         arm = arms.get(spec["arm"])
         wanted = arm and spec["role"] == _role(arm) and spec["space"] == space_digest(arm)
-        if wanted and trial.state in ("planned", "started"):
+        if wanted and trial.state in ("planned", "started", "stopped"):
             search = Search(spec["scenario"], spec["arm"], spec["repeat"])
             found[search].setdefault(spec["index"], trial)
     repeats = range(state.study.request.repeats)
@@ -171,6 +172,8 @@ def _attributes(trial: TrialRecord) -> Json:
     spec, result = trial.spec, trial.result
     attributes: Json = {"key": trial.key, "status": trial.state}
     attributes |= {"data_seed": spec["data_seed"], "run_seed": spec["run_seed"]}
+    if trial.stopped is not None:
+        attributes |= {"stopped_epoch": trial.stopped["epoch"], "stopped_by": trial.stopped["why"]}
     if result is not None:
         attributes |= {"passes": result["passes"], "seconds": result["cost"]["seconds"]}
         signs = result.get("collapse", {})

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipelines.analysis.budget import budget_curve
-from pipelines.analysis.early_stopping import (
-    DRAWS,
-    STARTUP,
-    Halving,
-    Median,
-    Patience,
-    stopped_curve,
-)
+from pipelines.analysis.early_stopping import DRAWS, outcome, stopped_curve
+from pipelines.analysis.stopping import STARTUP, Halving, Median, Patience
 
 #: Six trials of nine epochs at the rungs 1/9, 1/3 and 1; an epoch costs 10 passes.
 VAL = np.array(
@@ -50,7 +44,7 @@ def halved(val, passes, eta):
 class TestHalving:
     def test_by_hand_six_trials(self):
         # Rung 1: all six, the best two of them (0.7 and 0.6) go on; rung 2: 0.6 beats 0.4.
-        scores, spent = Halving(3, 3).apply(VAL, PASSES, IN_TURN)
+        scores, spent = outcome(Halving(3, 3), VAL, PASSES, IN_TURN)
         assert scores.tolist() == [[-inf, -inf, -inf, 0.6, -inf, -inf]]
         assert spent.tolist() == [6 * 10 + 2 * 20 + 1 * 60]
 
@@ -61,16 +55,16 @@ class TestHalving:
     def test_of_those_that_tie_at_a_rung_the_earlier_trial_goes_on(self):
         val = np.array([[0.5, 0.1], [0.5, 0.9]])
         for order, kept in (([0, 1], 0.1), ([1, 0], 0.9)):
-            scores, _ = Halving(2, 2).apply(val, np.ones((2, 2)), np.array([order]))
+            scores, _ = outcome(Halving(2, 2), val, np.ones((2, 2)), np.array([order]))
             assert scores.max() == kept
 
     def test_a_failed_trial_is_never_kept_before_another_one(self):
         val = np.array([[-inf, -inf], [0.0, 0.1]])
-        scores, _ = Halving(2, 2).apply(val, np.ones((2, 2)), np.array([[0, 1]]))
+        scores, _ = outcome(Halving(2, 2), val, np.ones((2, 2)), np.array([[0, 1]]))
         assert scores.tolist() == [[-inf, 0.1]]
 
     def test_a_single_trial_runs_to_its_end(self):
-        scores, spent = Halving(3, 3).apply(VAL[:1], PASSES[:1], np.array([[0]]))
+        scores, spent = outcome(Halving(3, 3), VAL[:1], PASSES[:1], np.array([[0]]))
         assert (scores.tolist(), spent.tolist()) == ([[0.5]], [90.0])
 
     @given(st.data(), st.integers(2, 4), st.integers(1, 4), st.integers(1, 9))
@@ -81,7 +75,7 @@ class TestHalving:
         steps = data.draw(hnp.arrays(float, (trials, rungs), elements=st.integers(0, 9)))
         passes = steps.cumsum(axis=1)
         order = np.array(list(data.draw(st.permutations(range(trials)))))
-        scores, spent = Halving(eta, rungs).apply(val, passes, order[None])
+        scores, spent = outcome(Halving(eta, rungs), val, passes, order[None])
         chosen, cost = halved(val[order], passes[order], eta)
         if scores.max() > -inf:  # else all that were kept had failed
             assert set(np.flatnonzero(scores[0] == scores.max()).tolist()) == chosen
@@ -94,14 +88,14 @@ class TestMedian:
         val[5, :3], val[5, 3:] = 0.9, 0.0  # its best val so far is what counts: never below
         val[6] = [0.1, 0.2, 0.25, *[0.9] * 6]  # below the median of 0.3 at the third ninth
         passes = np.tile(np.arange(1.0, 10.0), (7, 1))
-        scores, spent = Median().apply(val, passes, np.arange(7)[None])
+        scores, spent = outcome(Median(), val, passes, np.arange(7)[None])
         assert np.isinf(scores[0]).tolist() == [False] * 6 + [True]
         assert spent.tolist() == [6 * 9 + 3]
 
     def test_the_first_five_that_do_not_fail_run_to_their_end(self):
         val = np.tile(np.linspace(0.9, 0.1, 6)[:, None], (1, 9))
         val[0] = -inf  # failed: only four ended before the last one
-        scores, _ = Median().apply(val, np.ones((6, 9)), np.arange(6)[None])
+        scores, _ = outcome(Median(), val, np.ones((6, 9)), np.arange(6)[None])
         assert np.isinf(scores[0]).tolist() == [True] + [False] * 5
 
     @pytest.mark.parametrize("seed", range(5))
@@ -123,7 +117,7 @@ class TestMedian:
                 study.tell(trial, row[-1])
                 ran.append(9)
         passes = np.tile(np.arange(1.0, 10.0), (14, 1))
-        scores, spent = Median().apply(val, passes, np.arange(14)[None])
+        scores, spent = outcome(Median(), val, passes, np.arange(14)[None])
         assert np.isinf(scores[0]).tolist() == [epochs < 9 for epochs in ran]
         assert spent.tolist() == [sum(ran)]
 
@@ -137,12 +131,12 @@ class TestPatience:
             ]
         )
         passes = np.tile(np.arange(1.0, 11.0), (2, 1))
-        scores, spent = Patience().apply(val, passes, np.array([[0, 1], [1, 0]]))
+        scores, spent = outcome(Patience(), val, passes, np.array([[0, 1], [1, 0]]))
         assert scores.tolist() == [[0.3, 0.6], [0.6, 0.3]]
         assert spent.tolist() == [14, 14]
 
     def test_a_trial_of_one_epoch_runs_it(self):
-        scores, spent = Patience().apply(np.array([[0.7]]), np.array([[5.0]]), np.array([[0]]))
+        scores, spent = outcome(Patience(), np.array([[0.7]]), np.array([[5.0]]), np.array([[0]]))
         assert (scores.tolist(), spent.tolist()) == ([[0.7]], [5.0])
 
 

@@ -24,6 +24,7 @@ from pipelines.planning.resume import plan
 from pipelines.provenance import origin, provenance
 from pipelines.report.study_state import StudyState
 from pipelines.training.fast_paths import FastPaths
+from pipelines.trial_documents import Rung
 from tests.conftest import small_study
 
 CE = "methods.losses.cross_entropy:CrossEntropy"
@@ -47,12 +48,17 @@ SPECS = {s["arm"]: s | {"key": f"{s['arm']}-0"} for s in iter(plan(STUDY, "a" * 
 
 
 def run(
-    storage: Path, arm: str, stop: Callable[[], bool] = lambda: False, **changes
+    storage: Path,
+    arm: str,
+    stop: Callable[[], bool] = lambda: False,
+    rung: Rung | None = None,
+    **changes,
 ) -> TrialRecord:
     ledger = Ledger.open(str(storage))
     ledger.add_trial(SPECS[arm])
     key = f"{arm}-0"
-    run_attempt(setting(storage, **changes), SPECS[arm], ledger.new_attempt(key), stop)
+    number = ledger.new_attempt(key)
+    run_attempt(setting(storage, **changes), SPECS[arm], number, stop, rung=rung)
     trial = ledger.trial(key)
     assert trial is not None
     return trial
@@ -87,6 +93,31 @@ def test_an_interrupted_trial_ends_with_the_very_same_numbers(
     ledgers = [Ledger.open(str(tmp_path / name)) for name in ("whole", "parts")]
     one, other = (x.histories(x.trials().values()) for x in ledgers)
     assert one == other
+
+
+@pytest.mark.parametrize("arm", ["ce", "mw_net", "finetune"])
+def test_a_trial_that_was_stopped_at_each_epoch_ends_with_the_very_same_numbers(
+    tmp_path: Path, arm: str
+):
+    whole = run(tmp_path / "whole", arm)
+    for epoch in (1, 2):
+        trial = run(tmp_path / "parts", arm, rung=Rung(epoch, "halving"))
+        assert trial.state == "stopped" and trial.stopped and trial.stopped["epoch"] == epoch
+        assert position(tmp_path / "parts", arm, epoch)[1:] == [epoch, 0]
+    promoted = run(tmp_path / "parts", arm)
+    assert whole.result and promoted.result
+    assert differences(whole.result, promoted.result) == [] and promoted.result["attempt"] == 3
+    ledgers = [Ledger.open(str(tmp_path / name)) for name in ("whole", "parts")]
+    one, other = (x.histories(x.trials().values()) for x in ledgers)
+    assert one == other
+
+
+def test_a_trial_that_has_gone_beyond_its_rung_stops_without_a_step(tmp_path: Path, monkeypatch):
+    assert run(tmp_path, "ce", after(7)).state == "started"  # in the third epoch
+    monkeypatch.setattr(module, "run_trial", None)
+    trial = run(tmp_path, "ce", rung=Rung(1, "halving"))
+    assert trial.state == "stopped" and trial.stopped
+    assert len(trial.stopped["rows"]) == 2 and trial.stopped["passes"] > 0
 
 
 def test_a_checkpoint_is_made_whenever_the_interval_has_passed(tmp_path: Path, monkeypatch):

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.ledger.attempt import LedgerConflict
+from pipelines.ledger.damage import AGAIN
 from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.record import TrialRecord
+from pipelines.trial_documents import Rung
 from tests.ledger.conftest import KEY, RESULT, ROWS, SPEC, recorded, started, state
 
 
@@ -40,6 +43,39 @@ def test_a_damaged_checkpoint_is_skipped(ledger: Ledger, damage: Callable[[bytes
     [newest] = [f.path for f in ledger.storage.files("trials") if "checkpoint-2" in f.path]
     ledger.storage.replace(newest, damage(b"to be damaged"))
     assert started(ledger).load_newest_checkpoint() == (1, b"intact")
+
+
+def stored(ledger: Ledger) -> TrialRecord:
+    trial = ledger.trial(KEY)
+    assert trial
+    return trial
+
+
+def test_an_attempt_that_is_stopped_says_where_and_why_and_keeps_its_checkpoint_and_rows(
+    ledger: Ledger,
+):
+    attempt = started(ledger)
+    attempt.save_checkpoint(b"two epochs", 20)
+    attempt.stop(Rung(2, "halving: rung 1 of 3"), ROWS[:2], {"passes": 9})
+    trial = stored(ledger)
+    assert trial.state == "stopped" and trial.stopped
+    assert (trial.stopped["epoch"], trial.stopped["why"]) == (len(ROWS[:2]), "halving: rung 1 of 3")
+    assert ledger.histories([trial]) == {KEY: ROWS[:2]}
+    second = started(ledger)
+    assert second.load_newest_checkpoint() == (20, b"two epochs")
+    assert stored(ledger).state == "started" and ledger.histories([stored(ledger)])
+    second.finish(RESULT, ROWS)
+    assert stored(ledger).state == "completed"
+    assert ledger.histories([stored(ledger)]) == {KEY: ROWS}
+
+
+def test_where_it_was_stopped_is_damaged_the_trial_goes_on_from_its_checkpoint(ledger: Ledger):
+    attempt = started(ledger)
+    attempt.stop(Rung(2, "halving"), ROWS[:2], {})
+    [path] = [f.path for f in ledger.storage.files("trials") if "stopped" in f.path]
+    ledger.storage.replace(path, b"{}")
+    assert stored(ledger).state == "started"
+    assert ledger.contents().damaged[KEY] == {path.partition(f"{KEY}/")[2]: AGAIN}
 
 
 def test_checkpoints_of_earlier_attempts_go_once_there_are_newer_ones(ledger: Ledger):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.planning.resume import course_of
 from pipelines.report.figures.early_stopping import STOPPED, WHOLE
 from pipelines.report.pages import write_report
-from pipelines.report.records import course_of
 from pipelines.report.stopping_rules import stopping_rules
 from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study

@@ -100,6 +100,10 @@ def _run(ledger: Ledger, study: Study, outcome: Outcome, limit: int | None) -> N
         ended = outcome(job.spec | {"protocol": protocol})
         if isinstance(ended, Exception):
             attempt.fail(ended, "code")
+        elif job.rung:
+            result, rows = ended[0], ended[1][: job.rung.epoch]
+            details = {name: result[name] for name in ("cost", "provenance")}
+            attempt.stop(job.rung, rows, details | {"passes": rows[-1]["passes"]})
         else:
             attempt.finish(*ended)
         queue.ended(job.spec["key"])
