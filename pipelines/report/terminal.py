@@ -47,7 +47,10 @@ def terminal_table(results: Results) -> Table:
         texts = {column: cells[name][column].text for column in headings if column != "score"}
         means = {m: e["mean"] for m, e in results["arms"][name].get("beside", {}).items()}
         texts |= {m: number(m, mean) for m, mean in means.items()}
-        texts |= {"score": _score(metric, tests[name]), "labels": texts["labels"].replace(" ", "")}
+        texts |= {
+            "score": _score(metric, tests[name]),
+            "labels": texts["labels"].replace(" / ", "/"),
+        }
         table.add_row(*(Text(texts[column]) for column in headings))
     return table
 
