@@ -19,7 +19,7 @@ from pipelines.analysis.results_schema import (
 )
 from pipelines.analysis.runs import Floats, by_repeat, difference, repeat_means
 from pipelines.analysis.stopped_searches import StoppedSearches, passes_of, scores_of
-from pipelines.kinds import KINDS, learns_itself
+from pipelines.kinds import KINDS, is_oracle, learns_itself
 from pipelines.metrics import METRICS
 
 
@@ -53,7 +53,7 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, stopped: StoppedSearches, info: Stud
     pair: Pair = {
         "tuned": tuned.name,
         "untuned": untuned.name,
-        "same_clean_labels": tuned.clean_labels()["train"] == untuned.clean_labels()["train"],
+        "same_clean_labels": _use_the_same(tuned, untuned, info),
         **comparison_json(compare_arms(untuned, tuned, info["margin"])),
         "by_repeat": list(repeat_means(difference(ours, theirs)).values()),
         "break_even": None,
@@ -69,6 +69,12 @@ def _pair(tuned: ArmRuns, untuned: ArmRuns, stopped: StoppedSearches, info: Stud
         pair["break_even_stopped"] = _break_even(scores_of(early), passes_of(early), tuned, untuned)
         pair["win_probability"] = _win_probabilities(tuned, by_repeat(ours))
     return pair
+
+
+def _use_the_same(one: ArmRuns, other: ArmRuns, info: StudyInfo) -> bool:
+    """Whether two arms train with equally many clean labels, and neither reads the truth."""
+    truth = any(is_oracle(info["arms"][arm.name]["kind"]) for arm in (one, other))
+    return not truth and one.clean_labels()["train"] == other.clean_labels()["train"]
 
 
 def shortest(curves: Mapping[int, Floats]) -> int:

@@ -143,5 +143,7 @@ def test_an_oracle_is_shown_but_is_no_choice_and_wins_nothing():
     assert results["arms"]["forward_oracle"]["test"]["last"]["mean"] > 0.98
     assert answer["use"]["arm"] == without["answer"]["use"]["arm"]
     assert "oracle" not in str(answer["lines"]) + str(answer["tunings"])
+    read = [p for p in results["pairs"] if "oracle" in p["tuned"] + p["untuned"]]
+    assert read and not any(pair["same_clean_labels"] for pair in read)  # they have the truth
     headline = results["headline"]
     assert (headline["untuned"], headline["tuned"]) == ("l2rw", "gce_plus_meta")
