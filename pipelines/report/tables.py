@@ -130,7 +130,7 @@ def _labels(arm: ArmResults) -> Cell:
     """Clean labels to train and to select; what an oracle reads is not counted, but named."""
     train, select = arm["clean_labels"]["train"], arm["clean_labels"]["select"]
     if is_oracle(arm["kind"]):
-        return Cell(f"the truth / {MISSING if select is None else select}")
+        return Cell(f"truth / {MISSING if select is None else select}")
     return _pair(train, select)
 
 

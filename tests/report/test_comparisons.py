@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.analysis.results import summarise
 from pipelines.documents import Json
 from pipelines.report.comparisons import comparisons, controls, pairs, transfer
 from pipelines.report.study_state import load_study_state
+from pipelines.report.tables import rows as table_rows
+from tests.support.synthetic import ARMS, SyntheticArm, synthetic_study
 
 ESTIMATE = {"mean": 0.02, "low": -0.005, "high": 0.045, "n": 6, "repeats": 3}
 BREAK_EVEN = {
@@ -171,3 +174,10 @@ def test_pairs_with_unequal_clean_labels_are_folded():
     assert [row["tuned"].text for row in table.folded] == ["gce"]
     alone = pairs(results)  # all that there is, is not folded
     assert [row["tuned"].text for row in alone.rows] == ["gce"] and not alone.folded
+
+
+def test_what_an_oracle_reads_is_named_where_clean_labels_are_counted():
+    oracle = SyntheticArm("forward_oracle", "oracle", 0.99, clean_train=0)
+    rows = table_rows(summarise(*synthetic_study((*ARMS, oracle), trials=2)))
+    labels = {row["arm"].text: row["labels"].text for row in rows}
+    assert (labels["forward_oracle"], labels["ce"]) == ("truth / 0", "0 / 0")
