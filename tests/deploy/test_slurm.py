@@ -140,15 +140,16 @@ def test_scancel_leaves_checkpoints_and_nothing_else_and_the_next_job_may_come_a
     judge(job, "scancel, submitted again at once", "all processes of the job: SIGTERM")
 
 
-def test_a_job_that_is_killed_may_be_submitted_again_at_once(cluster: Slurm, judge):
+def test_scancel_by_sigkill_is_no_other_to_slurm(cluster: Slurm, judge):
     job = Job(cluster, "killed")
     job.submit()
     job.wait_for(CHECKPOINT)
     cluster.say("scancel", "--full", "--signal=KILL", job.id)
-    job.wait("CANCELLED", "FAILED", "COMPLETED")
+    job.wait("CANCELLED")
+    assert "Stopped by SIGUSR1" in cluster.said(job.id) and job.leaves_nothing()
     job.submit()
     assert job.wait("COMPLETED", "FAILED")["ExitCode"] == "0:0", cluster.said(job.id)
-    judge(job, "hard stop, submitted again at once", "all processes of the job: SIGKILL")
+    judge(job, "scancel --signal=KILL, again at once", "all processes of the job: SIGTERM")
 
 
 def test_at_the_time_limit_a_job_stops_in_order_and_is_queued_again(cluster: Slurm, judge):
