@@ -110,7 +110,7 @@ def study_text(file: Path, seen: Survey) -> str:
 
 def _options(data: Data) -> list[tuple[str, Any, str]]:
     """Name, value and meaning of the options of the data's source that have a value."""
-    options = SOURCES[data.source].options
+    options = (*SOURCES[data.source].options, "encoder")
     values = [(name, getattr(data, name)) for name in options]
     fields = type(data).model_fields
     return [(name, v, fields[name].description or "") for name, v in values if v]

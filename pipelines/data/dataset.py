@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from pipelines.data.columns import Column
 from pipelines.errors import UserError, one_line
+from pipelines.study.encoders import Encoder
 
 EXACT = 2**53  # up to here a float64 tells whole numbers apart
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How features were made. encoder: as a study names it; shape: of an input, () of a text."""
+
+    encoder: Encoder
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Dataset:
     labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
     and labels, wherever they were read from; left_out, names of what could not be read, where a
     study allows it; columns, of a table, in the order of x, which is then [N, C] with nan in empty
-    cells, until it is converted (`conversion.Conversion`).
+    cells, until it is converted (`conversion.Conversion`); encoding, of x that are features.
     """
 
     x: NDArray[Any]
@@ -38,6 +47,7 @@ class Dataset:
     fingerprint: str
     left_out: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    encoding: Encoding | None = None
 
     @property
     def in_own_test(self) -> NDArray[np.bool_]:

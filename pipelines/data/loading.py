@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.data.cache import cached
 from pipelines.data.dataset import Dataset, preview
+from pipelines.data.encoding import encoded
 from pipelines.data.labels_file import classes_in, read_labels
 from pipelines.data.paths import is_there
 from pipelines.data.source import COMMON, Source, cache_key
@@ -67,12 +68,17 @@ def _with_classes(data: Data, dataset: Dataset) -> Dataset:
 
 
 def read_source(data: Data, source: Source) -> Dataset:
-    """What a source says by itself; decoded once, and then from the cache."""
+    """What a source says by itself; decoded, and encoded, once, and then from the cache."""
     with told_if_unreadable(data):
-        if not source.cached:
-            with TemporaryDirectory() as folder:
-                return source.read(data, Path(folder))
-        return cached(cache_key(source, data), lambda folder: source.read(data, folder))
+        dataset = _decoded(data, source)
+        return encoded(dataset, data.encoder) if data.encoder else dataset
+
+
+def _decoded(data: Data, source: Source) -> Dataset:
+    if not source.cached:
+        with TemporaryDirectory() as folder:
+            return source.read(data, Path(folder))
+    return cached(cache_key(source, data), lambda folder: source.read(data, folder))
 
 
 @contextmanager

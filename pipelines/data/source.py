@@ -16,7 +16,7 @@ from pipelines.data.dataset import Dataset
 from pipelines.study.protocol import Data
 
 #: Keys of `data` that every source has; each other key is an option of the sources that name it.
-COMMON = ("source", "path", "labels", "trusted")
+COMMON = ("source", "path", "labels", "trusted", "encoder")
 #: Options that were part of every cache key before sources named theirs.
 ALWAYS_IN_KEY = ("target", "size")
 
@@ -27,13 +27,14 @@ class FirstLook:
 
     options: of `data`, as they suit it. image_sizes: how many images have which (width, height).
     notes: what else a person should know, as name and text. reasons: why columns are used as the
-    options say, by name.
+    options say, by name. source: the one that reads it, where it is another than was thought.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     notes: list[tuple[str, str]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
 
 
 @dataclass(frozen=True)

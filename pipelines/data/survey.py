@@ -16,7 +16,7 @@ from pipelines.data.dataset import Dataset, preview
 from pipelines.data.labels_file import guess_columns, read_answers
 from pipelines.data.loading import check_data, load_dataset, read_source, told_if_unreadable
 from pipelines.data.source import FirstLook
-from pipelines.data.sources import source_for
+from pipelines.data.sources import source_for, source_named
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data
 from pipelines.study.validation import describe
@@ -82,7 +82,8 @@ def survey(
     check_data(data, source)
     with told_if_unreadable(data):
         look = source.look(data)
-    data = data.model_copy(update=look.options)
+    source = source_named(look.source or source.name)
+    data = data.model_copy(update={"source": source.name} | look.options)
     if labels:
         found = guess_columns(labels, read_source(data, source), path_column, label_column)
         data = data.model_copy(update={"labels": found})
@@ -179,6 +180,8 @@ def summary(seen: Survey) -> list[tuple[str, str]]:
 
 def _describe_input(seen: Survey) -> str:
     shape = seen.dataset.x.shape[1:]
+    if encoding := seen.dataset.encoding:
+        return f"{shape[0]:,} features by {encoding.encoder!r}"
     if len(shape) == 1:
         return f"{shape[0]} {'columns' if seen.data.columns else 'numbers'}"
     colours = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")

@@ -17,7 +17,7 @@ from torch import Tensor
 from methods.objective import Pool
 from pipelines.data.conversion import Conversion
 from pipelines.data.corruption import corrupt, transition
-from pipelines.data.dataset import Dataset
+from pipelines.data.dataset import Dataset, Encoding
 from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
 from pipelines.data.splits import Rows, hide_labels, keyed_rng, split_rows, thin_train
@@ -63,7 +63,8 @@ class Task:
 
     unlabelled: empty, unless the study asks for it. classes: their names. input_shape: of one
     example. mean, std: [C, 1, 1] or [D], of everything outside the test set. description: what a
-    trial's record says of its data. conversion: of a table, by which the features were made.
+    trial's record says of its data. conversion: of a table, by which the features were made;
+    encoding: of texts and images, likewise.
     """
 
     train: Split
@@ -77,6 +78,7 @@ class Task:
     std: Tensor
     description: DataDescription
     conversion: Conversion | None = None
+    encoding: Encoding | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -167,6 +169,7 @@ def _prepare(recipe: _Recipe) -> Task:
         std=std.view(-1, *[1] * (len(shape) - 1)),
         description=describe(dataset, recipe.noise, splits, rows, labels),
         conversion=conversion,
+        encoding=dataset.encoding,
     )
 
 

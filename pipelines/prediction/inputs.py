@@ -14,6 +14,8 @@ from torch import Tensor
 
 from pipelines.data.columns import parse
 from pipelines.data.conversion import Conversion
+from pipelines.data.dataset import Encoding
+from pipelines.data.encoding import encode
 from pipelines.data.images import Unreadable, decode, read_header, read_pixels
 from pipelines.data.paths import is_there
 from pipelines.data.sources.table import read_frame
@@ -96,6 +98,35 @@ def _file(path: Path, mode: str | None, size: tuple[int, int]) -> NDArray[np.uin
         return read_pixels(path, read_header(path), mode or "RGB", size)
     except Unreadable as reason:
         raise UserError(f"{path}: {reason}") from None
+
+
+def encoded_inputs(inputs: Any, encoding: Encoding) -> Tensor:
+    """Features [n, F] of texts, images or rows, by the encoder that the model was trained behind.
+
+    inputs: one text or several; images as of `images`; an array [n, D] of rows.
+
+    Raises:
+        UserError: they are something else, or the encoder cannot be loaded.
+    """
+    match encoding.shape:
+        case ():
+            given = [inputs] if isinstance(inputs, str) else list(inputs)
+            if not given or not all(isinstance(text, str) for text in given):
+                raise UserError("the model takes texts: a string, or a list of at least one")
+        case (channels, height, width):
+            given = images(inputs, (channels, height, width), _check_bytes).numpy()
+        case _:
+            given = np.atleast_2d(np.asarray(inputs, np.float32))
+            if given.shape[1:] != encoding.shape:
+                expected = ["n", *encoding.shape]
+                raise UserError(f"an array {given.shape}: the model takes rows {expected}")
+    return torch.from_numpy(encode(encoding, given))
+
+
+def _check_bytes(x: Tensor) -> None:
+    if x.dtype != torch.uint8:
+        kind = str(x.dtype).removeprefix("torch.")
+        raise UserError(f"images of {kind}: the model takes bytes from 0 to 255 (uint8)")
 
 
 def rows(inputs: Any, conversion: Conversion | None, features: int) -> Tensor:

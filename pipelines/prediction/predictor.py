@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from methods.losses.cross_entropy import CrossEntropy
 from methods.objective import Objective
 from pipelines.data.conversion import Conversion
+from pipelines.data.dataset import Encoding
 from pipelines.models.classifier import Classifier, network_of, objective_of, read_model
 from pipelines.models.network import EVALUATION_BATCH, Network
-from pipelines.prediction.inputs import images, rows
+from pipelines.prediction.inputs import encoded_inputs, images, rows
 from pipelines.study.method_loading import importable, method_class
 
 
@@ -24,7 +25,7 @@ class Predictor(Classifier):
 
     Called itself, it maps stored values x [B, ...] to logits [B, K], as any `Classifier`.
     input_shape: of one example, as the network takes it. objective: which makes probabilities of
-    outputs; none: their softmax. conversion: of a table's columns.
+    outputs; none: their softmax. conversion: of a table's columns; encoding: of texts or images.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class Predictor(Classifier):
         input_shape: tuple[int, ...],
         objective: Objective | None = None,
         conversion: Conversion | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         super().__init__(network, mean, std, classes)
-        self.input_shape, self.conversion = input_shape, conversion
+        self.input_shape, self.conversion, self.encoding = input_shape, conversion, encoding
         self._probabilities = (objective or CrossEntropy()).predict
 
     def predict(self, inputs: Any) -> list[str]:
@@ -47,7 +49,7 @@ class Predictor(Classifier):
         inputs: of images one or a list of: a path, an image of Pillow's, an array of bytes [H, W],
         [C, H, W] or [H, W, C]; or an array [N, ...]. Whatever its size, an image becomes what the
         training images were. Of a table a DataFrame, or a .csv or .parquet file, with the columns
-        of the training table; or an array [n, D] where all were numbers.
+        of the training table; or an array [n, D] where all were numbers. Of texts one, or a list.
 
         Raises:
             UserError: they are none of these, or images on another scale than bytes: floats in
@@ -61,6 +63,8 @@ class Predictor(Classifier):
 
     def stored(self, inputs: Any) -> Tensor:
         """Inputs as a data set stores them, [n, ...]."""
+        if self.encoding:
+            return encoded_inputs(inputs, self.encoding)
         match self.input_shape:
             case (channels, height, width):
                 return images(inputs, (channels, height, width), self.check_scale)
@@ -87,7 +91,7 @@ def load_predictor(file: str | Path | BinaryIO) -> Predictor:
         UserError: it is none.
     """
     saved = read_model(file)
-    stored, conversion = saved.get("objective"), saved.get("conversion")
+    stored, conversion, encoding = map(saved.get, ("objective", "conversion", "encoding"))
     own = stored and method_class(importable(stored["method"])).predict is not Objective.predict
     return Predictor(
         network_of(saved),
@@ -97,4 +101,5 @@ def load_predictor(file: str | Path | BinaryIO) -> Predictor:
         tuple(saved["input_shape"]),
         objective_of(saved) if own else None,
         Conversion.from_state(conversion) if conversion else None,
+        Encoding(encoding["encoder"], tuple(encoding["shape"])) if encoding else None,
     ).eval()

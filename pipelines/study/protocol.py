@@ -20,6 +20,7 @@ from pipelines.documents import assign, digest
 from pipelines.errors import UserError
 from pipelines.metrics import METRICS
 from pipelines.study.column_rules import check_rules
+from pipelines.study.encoders import Encoder, check_encoder
 from pipelines.study.label_corruption import Imbalance, Noise
 from pipelines.study.validation import Strict, added, describe, identity, one_of
 
@@ -99,12 +100,16 @@ class Data(Strict):
     columns: Annotated[dict[str, Any] | None, AfterValidator(check_rules)] = added(
         None, description="of a table, what is done with each; none: all are numbers"
     )
+    text: str = added("text", description="column of texts")
+    encoder: Annotated[Encoder | None, AfterValidator(check_encoder)] = added(
+        None, description="makes features of texts or images, once: words, module:function, ..."
+    )
     encoding: Annotated[str | None, AfterValidator(_known_encoding)] = added(
         None, description="of a table in a text file; none: UTF-8, or what its first bytes say"
     )
 
     #: Their values decide nothing but what the data's content is, and that has a fingerprint.
-    CONTENT: ClassVar = ("path", "drop", "skip_broken", "columns", "encoding")
+    CONTENT: ClassVar = ("path", "drop", "skip_broken", "columns", "text", "encoder", "encoding")
 
     def __hash__(self) -> int:  # `columns` has none of its own
         return hash(digest(self.model_dump(mode="json")))

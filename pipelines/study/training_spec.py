@@ -36,6 +36,7 @@ class TrainingSpec:
         """
         protocol = self.protocol
         named = [protocol.model.name, protocol.data.source, protocol.augment]
+        named += [encoder] if isinstance(encoder := protocol.data.encoder, str) else []
         named += [phase.method for phase in self.phases]
         named += [
             phase.schedule.get("optimizer", protocol.schedule.optimizer) for phase in self.phases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ def artifacts(spec: TrainingSpec, state: dict[str, Any]) -> dict[str, bytes]:
         "mean": task.mean,
         "std": task.std,
         "conversion": task.conversion and task.conversion.state(),
+        "encoding": task.encoding and asdict(task.encoding) | {"shape": [*task.encoding.shape]},
     }
     index = task.train.index
     examples = {

@@ -101,7 +101,10 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(monkeypatch, cache
         (Data(source="arrays"), "data.path is missing: arrays needs an existing file"),
         (Data(path=Path("/x")), "data.path = '/x': digits reads no path"),
         (Data(source="m:f", path=Path("/x")), "data.path = '/x': m:f reads no path"),
-        (Data(target="kind"), "data.target = 'kind': only table has it, the source is digits"),
+        (
+            Data(target="kind"),
+            "data.target = 'kind': only table, text has it",
+        ),
         (Data(source="image_folder", path=Path("/no")), "'/no': image_folder needs .* folder"),
         (Data(size=8), "data.size = 8: only image_folder has it, the source is digits"),
         (Data(source="nowhere:data"), "'nowhere:data': module 'nowhere' is neither installed"),
@@ -186,4 +189,5 @@ OTHER_VALUES = {
     "skip_broken": (False, True),
     "columns": (None, {"a": "drop"}),
     "encoding": (None, "latin-1"),
+    "text": ("text", "question"),
 }

@@ -23,7 +23,7 @@ def _read(data: Data, folder: Path) -> Dataset:
     content = _call(data.source)
     if isinstance(content, Dataset):
         fields = dict(vars(content))
-        del fields["fingerprint"], fields["left_out"], fields["columns"]
+        del fields["fingerprint"], fields["left_out"], fields["columns"], fields["encoding"]
         content = {"y": fields.pop("observed"), **fields}
     allowed = list(inspect.signature(make_dataset).parameters)[1:]
     if not isinstance(content, dict) or not {"x", "y"} <= set(content) <= set(allowed):

@@ -1,4 +1,4 @@
-"""A table in a .csv or .parquet file; one column is the label."""
+"""A table in a .csv or .parquet file, or JSON lines; one column is the label."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
+from pyarrow import json, parquet
 
 from pipelines.data.columns import Column, column_of, parse
 from pipelines.data.dataset import Dataset, content_hash, make_dataset, preview
 from pipelines.data.delimited import as_text, check_text, encoding_of, read_table
 from pipelines.data.proposal import propose
+from pipelines.data.roles import guess_label, text_column
 from pipelines.data.source import FirstLook, Source
 from pipelines.errors import UserError, one_line
 from pipelines.study.column_rules import rule_of
+from pipelines.study.encoders import WORDS
 from pipelines.study.protocol import Data
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEXT = (".csv", ".tsv")
-SUFFIXES = (*TEXT, ".parquet")
+LINES = (".jsonl", ".ndjson")  # JSON, an object a line
+SUFFIXES = (*TEXT, ".parquet", *LINES)
 #: What pandas calls the index of a frame in the files that it writes, and on reading them again.
 INDEX = re.compile(r"|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
 
@@ -35,8 +38,8 @@ Columns = dict[str, pa.ChunkedArray]
 
 def _read(data: Data, folder: Path) -> Dataset:
     assert data.path
-    table = _columns(data)
-    labels = _labels(data, _as_written(data, table))
+    table = read_columns(data)
+    labels = labels_of(data, table)
     if data.columns is None:
         features = _plain_features(data, table)
         with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
@@ -58,23 +61,34 @@ def read_frame(path: Path) -> pd.DataFrame:
     Raises:
         UserError: it cannot be read.
     """
-    return _frame(_columns(Data(source="table", path=path)))
+    return _frame(read_columns(Data(source="table", path=path)))
 
 
 # ---- what `new` sees
 
 
 def _look(data: Data) -> FirstLook:
-    """What to do with each column; where that is to leave out what numbers the rows, `drop`."""
+    """What to do with each column; where that is to leave out what numbers the rows, `drop`.
+
+    Or, where nothing but a column of texts could be a feature, that this is a source of texts.
+    """
     assert data.path
-    features = _features(data, _columns(data))
+    table = read_columns(data)
+    data, notes = _with_label(data, table)
+    features = _features(data, table)
+    if text := text_column(_frame(features)):
+        options = {"target": data.target, "text": text, "encoder": WORDS}
+        told = f"column {text!r} alone; features by {WORDS!r}, or docs/data.md#texts-and-encoders"
+        notes.append(("text", told))
+        return FirstLook(options, notes=notes, source="text")
+    own = {"target": data.target}
     numbering = [n for n, c in features.items() if _is_index(n, c) or _numbers_rows(c)]
     used = {name: column for name, column in features.items() if name not in numbering}
     if all(_is_number(c.type) and not c.null_count for c in used.values()):
-        notes = [("features", preview(used))]
+        notes.append(("features", preview(used)))
         if numbering:
             notes.append(("left out", f"{preview(map(repr, numbering))}: numbers the rows"))
-        return FirstLook({"drop": tuple(numbering)} if numbering else {}, notes=notes)
+        return FirstLook(own | ({"drop": tuple(numbering)} if numbering else {}), notes=notes)
     frame = _frame(features)
     proposals = {str(name): propose(str(name), cells) for name, cells in frame.items()}
     rules = {name: proposal.rule for name, proposal in proposals.items()}
@@ -82,23 +96,36 @@ def _look(data: Data) -> FirstLook:
     if not set(counts) - {"drop"}:
         why = "; ".join(f"{name!r} ({proposals[name].why})" for name in list(rules)[:3])
         raise UserError(f"{data.path}: no column can be a feature: {why}")
-    notes = [("columns", ", ".join(f"{n} {kind}" for kind, n in counts.most_common()))]
+    notes.append(("columns", ", ".join(f"{n} {kind}" for kind, n in counts.most_common())))
     reasons = {name: proposal.why for name, proposal in proposals.items()}
-    return FirstLook({"columns": rules}, notes=notes, reasons=reasons)
+    return FirstLook(own | {"columns": rules}, notes=notes, reasons=reasons)
+
+
+def _with_label(data: Data, table: Columns) -> tuple[Data, list[tuple[str, str]]]:
+    """With the column that holds the label, where it has another name than was said; and a note."""
+    guess = None if data.target in table else guess_label(_frame(table))
+    if guess is None:
+        return data, []
+    note = f"column {guess!r}, a guess: --target names another one"
+    return data.model_copy(update={"target": guess}), [("label", note)]
 
 
 # ---- columns
 
 
-def _columns(data: Data) -> Columns:
-    """The columns of a file by name."""
+def read_columns(data: Data) -> Columns:
+    """The columns of a file by name.
+
+    Raises:
+        UserError: it cannot be read, or ends in none of the suffixes.
+    """
     path = data.path
     assert path
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"data.path = {str(path)!r}: a table is a {' or '.join(SUFFIXES)} file")
     text = path.suffix.lower() in TEXT
     try:
-        table = read_table(path, data.encoding) if text else parquet.read_table(path)
+        table = _read_file(path, data.encoding)
         columns = dict(zip(table.column_names, table.columns, strict=True))
     # A damaged file makes pyarrow raise whatever it happens to raise.
     except (Exception, MemoryError) as error:
@@ -110,6 +137,13 @@ def _columns(data: Data) -> Columns:
     if text and any(pa.types.is_binary(column.type) for column in columns.values()):
         check_text(path, encoding_of(path, data.encoding))
     return columns
+
+
+def _read_file(path: Path, encoding: str | None) -> pa.Table:
+    suffix = path.suffix.lower()
+    if suffix in TEXT:
+        return read_table(path, encoding)
+    return json.read_json(path) if suffix in LINES else parquet.read_table(path)
 
 
 def _frame(columns: Columns) -> pd.DataFrame:
@@ -224,7 +258,13 @@ def _as_written(data: Data, table: Columns) -> pa.ChunkedArray:
     return column if plain else written
 
 
-def _labels(data: Data, column: pa.ChunkedArray) -> NDArray[np.generic]:
+def labels_of(data: Data, table: Columns) -> NDArray[np.generic]:
+    """The labels [N], names of classes or whole numbers.
+
+    Raises:
+        UserError: there is no such column, or it holds anything else, or empty cells.
+    """
+    column = _as_written(data, table)
     if pa.types.is_dictionary(column.type):  # pandas' categories
         column = column.cast(column.type.value_type)
     if not _is_number(column.type) and not _is_text(column.type):
