@@ -26,12 +26,7 @@ from pipelines.commands.usage import line_and_status
 from pipelines.errors import UserError
 
 DEFAULT_STUDY, DEFAULT_OPTIONS = "digits", Options()
-app = typer.Typer(
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 #: Files and pipes have no width of their own; tables need this much.
 console = Console(width=None if sys.stdout and sys.stdout.isatty() else 110)
 
@@ -158,11 +153,15 @@ def plan(study: Annotated[str, typer.Argument(help=WHICH)] = DEFAULT_STUDY) -> N
 
 
 @app.command()
-def status(directory: Directory, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def status(
+    directory: Directory,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="again and again, with speed")] = False,
+) -> None:
     """How a study stands, whether or not it is running."""
-    from pipelines.commands.status import show_status
+    from pipelines.commands.status import run_status
 
-    show_status(directory, as_json, console)
+    run_status(directory, as_json, watch, console)
 
 
 @app.command()

@@ -28,6 +28,7 @@ STUDY = {
     "request": {"arms": ["ce", "gce", "l2rw"], "trials": 2, "repeats": 1, "seeds": 1},
 }
 LAUNCH = ("--executor", "inline", "--wandb", "disabled", "--checkpoint-seconds", "0")
+LAUNCH += ("--wait-for-lease", "0")
 CHECKPOINTS = 65  # of twelve to a trial: five trials are finished, and the sixth has begun
 NOT_STUDY = (".tmp", "wandb")  # folders that are no part of a study in an object store
 

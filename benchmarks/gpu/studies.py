@@ -20,6 +20,7 @@ from pipelines.commands.options import Options
 from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.signals import ShouldStop, StopSignals
 from pipelines.execution.worker import run_attempt
+from pipelines.ledger.attempt import Failure
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study, parse_study
 from search_spaces.arms.losses import GCE
@@ -86,7 +87,7 @@ class SharedLaunch(Launch):
         ending = Path(self.worker_config.storage) / "ending"  # workers look whether it is there
         ending.unlink(missing_ok=True)
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            running: dict[Future[None], str] = {}
+            running: dict[Future[Failure | None], str] = {}
             while True:
                 if stop():
                     ending.touch()
@@ -98,8 +99,7 @@ class SharedLaunch(Launch):
                 if not running:
                     return
                 for ended in wait(running, 1.0, FIRST_COMPLETED).done:
-                    ended.result()
-                    queue.ended(running.pop(ended))
+                    queue.ended(running.pop(ended), ended.result())
 
 
 def cifar10(kind: str, place: Place) -> Iterator[Record]:

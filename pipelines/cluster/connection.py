@@ -35,9 +35,9 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**34))
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  # compiled
 from ray.exceptions import AuthenticationError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines import own_modules
+from pipelines.cluster.nodes import live_nodes, node_name, remote_on
 from pipelines.cluster.watchdog import Server, server_at
 from pipelines.errors import RayLost, UserError
 from pipelines.execution.machine import ray_folder
@@ -106,18 +106,15 @@ def on_every_node(function: Callable[[A], T], argument: A) -> dict[str, T | str]
 
     A node that goes in the meantime does not count.
     """
-    remote = ray.remote(num_cpus=0, max_retries=0)(function)
-    asked = {}
-    for node in _live_nodes():
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[node["NodeID"]] = remote.options(scheduling_strategy=there).remote(argument)
-    names = {node["NodeID"]: _node_name(node) for node in ray.nodes()}
+    nodes = live_nodes()
+    names = {node["NodeID"]: node_name(node) for node in nodes}
+    asked = {node: remote_on(node, function).remote(argument) for node in names}
     answers: dict[str, T | str] = {}
     for node_id, reference in asked.items():
         try:
             answers[names[node_id]] = ray.get(reference, timeout=NODE_SECONDS)
         except RayError as error:
-            if any(node["NodeID"] == node_id for node in _live_nodes()):
+            if any(node["NodeID"] == node_id for node in live_nodes()):
                 answers[names[node_id]] = f"no answer: {str(error).strip().splitlines()[-1]}"
     return answers
 
@@ -128,20 +125,6 @@ def servers_here() -> list[Server]:
     nodes = [node for node in ray.nodes() if node["NodeID"] == context.get_node_id()]
     own = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in nodes]
     return [server_at(context.gcs_address), *own]
-
-
-def _live_nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _node_name(node: dict[str, Any]) -> str:
-    return f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})"
-
-
-def capacity(resources: dict[str, float]) -> int:
-    """How many trials fit on the cluster as it is now."""
-    there = ray.cluster_resources()
-    return min(int(there.get(name, 0) / amount) for name, amount in resources.items() if amount)
 
 
 @contextmanager

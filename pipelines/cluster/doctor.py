@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines.documents import Json, sha256
 from pipelines.errors import UserError
-from pipelines.execution.machine import Json, NodeCheck, examine, ray_folder
-from pipelines.execution.worker_config import WorkerConfig
+from pipelines.execution.machine import examine, ray_folder
+from pipelines.execution.worker_config import NodeCheck, WorkerConfig
 from pipelines.ledger.files import SCRATCH
 from pipelines.ledger.local_storage import missing_folders, remove_empty
 from pipelines.ledger.storage import is_url, open_storage
@@ -50,10 +51,10 @@ def marked(storage: str | None, url: str | None) -> Iterator[NodeCheck]:
     place = storage if is_url(storage) else str(Path(storage).absolute())
     made = [] if is_url(storage) else missing_folders(Path(place))
     files = open_storage(storage, create=True)
-    marker = f"{SCRATCH}/marker-{uuid.uuid4().hex}"
-    files.replace(marker, b"seen")
+    marker, content = f"{SCRATCH}/marker-{uuid.uuid4().hex}", b"seen"
+    files.replace(marker, content)
     try:
-        yield NodeCheck(place, marker, url)
+        yield NodeCheck(place, marker, sha256(content), url)
     finally:
         files.delete(marker)
         remove_empty(made)
@@ -114,7 +115,7 @@ def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[Heal
     here = provenance()
     issues = []
     for name, node in nodes.items():
-        issues += [HealthIssue(level, name, *fault) for level, *fault in _faults(node, here)]
+        issues += issues_of(name, node, here)
         skew = max(asked - node["time"], node["time"] - answered)
         if skew > LARGEST_SKEW:
             fault = f"clock is off by {skew:.0f} s"
@@ -123,16 +124,25 @@ def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[Heal
     return issues
 
 
-def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"], str, str]]:
+def issues_of(name: str, node: Json, driver: Json) -> list[HealthIssue]:
+    """Of a node as it was examined. driver: versions and code of the launch."""
+    errors = [HealthIssue("error", name, *fault) for fault in _errors(node, driver)]
+    return errors + [HealthIssue("warning", name, *fault) for fault in _warnings(node)]
+
+
+def errors_of(node: Json, driver: Json | None) -> list[str]:
+    """Why a node cannot run trials, and what to do about it, in a line each."""
+    return [f"{fault}: {remedy}" for fault, remedy in _errors(node, driver or node)]
+
+
+def _errors(node: Json, here: Json) -> Iterable[tuple[str, str]]:
     if node["marker"] is False:
         yield (
-            "error",
             "does not see the study's storage",
             "give a --storage that is the same on every node: a shared directory, or s3://...",
         )
     if node["storage"] is not None:
         yield (
-            "error",
             f"cannot keep a study in the storage ({node['storage']})",
             "mount it there so that it can be written, with hard links and fsync; or use s3://...",
         )
@@ -140,21 +150,27 @@ def _faults(node: Json, here: Json) -> Iterable[tuple[Literal["error", "warning"
         there, ours = node["versions"].get(package), here["versions"].get(package)
         if there != ours:
             yield (
-                "error",
                 f"has {package} {there}, the driver {ours}",
                 "install the same versions (constraints.txt) everywhere",
             )
     if node["code"] != here["code"]:
-        yield "error", "runs other code than the driver", "remove the other copy from its path"
+        yield (
+            "runs other code than the driver",
+            "remove another copy from its path; or launch again if files have changed since",
+        )
+
+
+def _warnings(node: Json) -> Iterable[tuple[str, str]]:
     if node["disk"] < LOW_DISK:
-        free = node["disk"] / 2**30
-        yield "warning", f"{free:.1f} GiB free in /tmp", "Ray's files go there: make room"
+        yield f"{node['disk'] / 2**30:.1f} GiB free in /tmp", "Ray's files go there: make room"
     if node["memory"] < LOW_MEMORY:
         free = node["memory"] / 2**30
-        yield "warning", f"{free:.1f} GiB of memory free", "run fewer trials at once: --concurrent"
+        yield f"{free:.1f} GiB of memory free", "run fewer trials at once: --concurrent"
+    offline = "runs are kept offline there: `report DIR --wandb` publishes them later"
     if node["wandb"] is False:
-        remedy = "runs are kept offline there: `report DIR --wandb` publishes them later"
-        yield "warning", "W&B does not answer", remedy
+        yield "W&B does not answer", offline
+    if node["wandb_key"] is False:
+        yield "has no W&B key", f"set WANDB_API_KEY there, or {offline}"
 
 
 def token_file() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.cluster.ray_process import END, RayWork
 from pipelines.errors import UserError
-from pipelines.execution.jobs import FailureCause, Job
+from pipelines.execution.jobs import Job, Lost
 from pipelines.ledger.record import TrialRecord
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -32,7 +32,7 @@ class LaunchLine:
         """A job to run now; None if there is none at the moment."""
         return self._ask("next", gpus)
 
-    def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
+    def ended(self, key: str, lost: Lost | None = None) -> TrialRecord | None:
         """A job ended; the launch itself shows what came of it."""
         return self._ask("ended", key, lost)
 

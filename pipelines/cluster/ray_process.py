@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from pipelines.errors import RayLost
-from pipelines.execution.jobs import FailureCause, Job, Jobs, OnEnd
+from pipelines.execution.jobs import Job, Jobs, Lost, OnEnd
 from pipelines.execution.packing import Gpus, ProbeSpecs
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
@@ -50,8 +50,8 @@ class RayWork:
     """All that the process with Ray needs to know. Reading it takes no time: it holds no study.
 
     address: of a cluster; None: a Ray of the launch's own. cpus, gpus: that a trial takes;
-    concurrent: trials at once (None: as many as fit). probed: what to measure where gpus is "auto".
-    nodes_checked: they need no look.
+    concurrent: trials at once (None: as many as fit). accelerator: type of GPU (None: any). probed:
+    what to measure where gpus is "auto". nodes_checked: they need no look.
     """
 
     address: str | None
@@ -59,6 +59,7 @@ class RayWork:
     cpus: float
     gpus: Gpus
     concurrent: int | None = None
+    accelerator: str | None = None
     probed: ProbeSpecs = field(default_factory=dict)
     nodes_checked: bool = False
 
@@ -120,7 +121,7 @@ class Answers:
             self._running.add(job.spec["key"])
         return job
 
-    def ended(self, key: str, lost: FailureCause | None) -> None:
+    def ended(self, key: str, lost: Lost | None) -> None:
         """`Jobs.ended`, and a trial that ended is shown."""
         self._running.discard(key)
         if (trial := self._queue.ended(key, lost)) is not None:

@@ -12,7 +12,10 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import Searcher
 
-from pipelines.execution.jobs import FailureCause, Jobs, OnEnd
+from pipelines.cluster.nodes import NodeWatch
+from pipelines.cluster.tasks import Ending
+from pipelines.errors import UserError
+from pipelines.execution.jobs import FailureCause, Jobs, Lost, OnEnd
 from pipelines.execution.signals import ShouldStop
 
 # The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
@@ -25,12 +28,14 @@ class QueueSearcher(Searcher):
 
     What Ray thinks of it does not matter. Tune's own snapshots are of no use to it: the next launch
     starts afresh from the ledger. An exception of the queue (its storage is away, say) ends the
-    experiment, and is found in `error`: Tune would bury it.
+    experiment, and is found in `error`: Tune would bury it. nodes: which of them to avoid.
     """
 
-    def __init__(self, queue: Jobs, gpus: float, on_end: OnEnd, stopping: ShouldStop) -> None:
+    def __init__(
+        self, queue: Jobs, gpus: float, on_end: OnEnd, stopping: ShouldStop, nodes: NodeWatch
+    ) -> None:
         super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
-        self._queue, self._gpus = queue, gpus
+        self._queue, self._gpus, self._nodes = queue, gpus, nodes
         self._on_end, self._stopping = on_end, stopping
         self._live: dict[str, str] = {}
         self.error: Exception | None = None
@@ -47,20 +52,32 @@ class QueueSearcher(Searcher):
         if job is None:
             return Searcher.FINISHED if self._queue.finished else None
         self._live[trial_id] = job.spec["key"]
-        return job._asdict()
+        return job._asdict() | {"avoided": self._nodes.avoided()}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """An attempt ended by itself.
-
-        `FailureCallback` hears of those that were lost. One without an outcome stopped as it was
-        asked to, or as it lost sight of its driver.
-        """
+        """A worker has come back; `FailureCallback` hears of those that were lost."""
         if not error:
-            self.ended(trial_id, None if self._stopping() else "node")
+            ending: Ending = (result or {})["ending"]
+            try:
+                self._nodes.heard(ending)
+            except UserError as unfit:
+                self.error = unfit
+            self.ended(trial_id, self._lost(ending))
 
-    def ended(self, trial_id: str, lost: FailureCause | None) -> None:
+    def _lost(self, ending: Ending) -> Lost | None:
+        """What an attempt that has no outcome was lost with."""
+        if ending.failure is not None:
+            return ending.failure
+        if ending.faults or ending.leaves:
+            return "node"
+        if not ending.stopped:
+            return "unseen"
+        # As it was asked to, or as it lost sight of its driver.
+        return None if self._stopping() else "node"
+
+    def ended(self, trial_id: str, lost: Lost | None) -> None:
         """An attempt ended; tell the queue."""
         try:
             trial = self._queue.ended(self._live.pop(trial_id), lost)

@@ -11,7 +11,6 @@ from typing import Any
 
 from pipelines.cluster.connection import (  # sets Ray's switches; before ray itself
     NONE,
-    capacity,
     connected,
     quiet,
     servers_here,
@@ -23,6 +22,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.cluster.doctor import refuse_unfit
+from pipelines.cluster.nodes import NodeWatch, live_nodes, trials_on
 from pipelines.cluster.ray_process import RayWork
 from pipelines.cluster.tasks import StopFlag, probe_node
 from pipelines.cluster.watchdog import watchdog
@@ -63,13 +63,15 @@ def work_on_ray(
             refuse_unfit(work.address, work.worker_config, say)
         gpus = work.gpus
         if gpus == "auto":
-            gpus = proposed_gpus(work.probed, work.worker_config, work.cpus, stop, say)
+            unshared = Resources(work.cpus, 1.0, accelerator=work.accelerator)
+            gpus = proposed_gpus(work.probed, work.worker_config, unshared, stop, say)
         if gpus is None or stop():
             return
-        resources = Resources(work.cpus, gpus, work.concurrent)
+        resources = Resources(work.cpus, gpus, work.concurrent, work.accelerator)
         if work.address is None:  # a cluster may grow
             refuse_what_never_fits(resources)
-        run_on_ray(queue, work.worker_config, resources, on_end, stop)
+        alone = work.address is None
+        run_on_ray(queue, work.worker_config, resources, on_end, stop, say, alone=alone)
 
 
 def run_on_ray(
@@ -78,14 +80,21 @@ def run_on_ray(
     resources: Resources,
     on_end: OnEnd = lambda trial: None,
     stop: ShouldStop = lambda: False,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    alone: bool = False,
 ) -> None:
     """Run all that is missing, or until `stop` is true.
 
-    Then running trials leave a checkpoint, within seconds. resources: that each trial takes.
+    Then running trials leave a checkpoint, within seconds. resources: that each trial takes. say:
+    is told in a line each what there is of nodes, and what becomes of them. alone: this machine is
+    the only one.
     """
     from pipelines.cluster.tune_run import DriverStopper, fit
 
-    stopper = DriverStopper(stop, _flag())
+    stopper = DriverStopper(
+        stop, _flag(), NodeWatch(resources, worker_config.check, say, alone=alone)
+    )
     with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
         fit(queue, worker_config, resources, on_end, stopper, scratch)
 
@@ -96,8 +105,8 @@ def refuse_what_never_fits(resources: Resources) -> None:
     Raises:
         UserError: a trial needs more than there is.
     """
-    needs = {"CPU": resources.cpus, "GPU": resources.gpus}
-    if not capacity(needs):
+    needs = resources.needs
+    if not any(trials_on(node, needs) for node in live_nodes()):
         there = {name: ray.cluster_resources().get(name, 0) for name in needs}
         raise UserError(f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial")
 
@@ -105,20 +114,21 @@ def refuse_what_never_fits(resources: Resources) -> None:
 def proposed_gpus(
     specs: ProbeSpecs,
     worker_config: WorkerConfig,
-    cpus: float,
+    alone: Resources,
     stop: ShouldStop,
     say: Callable[[str], None],
 ) -> float | None:
     """GPUs per trial by a probe on the first GPU that is free; None if asked to stop meanwhile.
 
-    specs: to measure. cpus: that a trial takes. say: is told in a line each what was measured, and
-    what could not be.
+    specs: to measure. alone: what a trial takes that has a GPU to itself. say: is told in a line
+    each what was measured, and what could not be.
 
     Raises:
         UserError: the probe failed, or an arm does not fit on the GPU.
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
-    remote = ray.remote(num_cpus=cpus, num_gpus=1, max_calls=1, max_retries=0)(probe_node)
+    options = {"num_cpus": alone.cpus, "num_gpus": 1, "accelerator_type": alone.accelerator}
+    remote = ray.remote(**options, max_calls=1, max_retries=0)(probe_node)
     probing = remote.remote(specs, worker_config)
     while not ray.wait([probing], timeout=1.0)[0]:
         if stop():
@@ -136,7 +146,7 @@ def proposed_gpus(
     if not costs:
         say("GPU: no arm could be measured; a trial has a GPU to itself")
         return 1.0
-    packing = pack(costs, total, int(_cores_per_gpu() / cpus))
+    packing = pack(costs, total, int(_cores_per_gpu() / alone.cpus))
     say(described(costs, total, packing))
     return packing.gpus
 
@@ -167,5 +177,5 @@ def _flag() -> Any:
     """On the driver's own node, with which it goes: workers then know that nobody waits."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     flag = ray.remote(num_cpus=0)(StopFlag).options(scheduling_strategy=here).remote()
-    flag.raised.remote()  # its first answer takes imports: they are done when a worker asks
+    flag.wish.remote()  # its first answer takes imports: they are done when a worker asks
     return flag

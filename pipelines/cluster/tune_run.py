@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
 from ray import tune
 
+from pipelines.cluster.nodes import NodeWatch, without
 from pipelines.cluster.searcher import FailureCallback, QueueSearcher
 from pipelines.cluster.tasks import ray_trial
 from pipelines.execution.jobs import Jobs, OnEnd
@@ -29,12 +31,13 @@ def fit(
 
     resources: of a trial. scratch: a folder for Tune's own files, which nobody reads.
     """
-    search = QueueSearcher(queue, resources.gpus, on_end, stopper.asked)
+    search = QueueSearcher(queue, resources.gpus, on_end, stopper.asked, stopper.nodes)
     trainable = tune.with_parameters(ray_trial, worker_config=worker_config, flag=stopper.flag)
 
     def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """Of this very job: actors are used again for jobs of the same size only."""
-        return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": job["gpus"]}])
+        """Of this very job: actors are used again for jobs of the same size and nodes only."""
+        bundle = replace(resources, gpus=job["gpus"]).needs
+        return tune.PlacementGroupFactory([bundle], "PACK", **without(job["avoided"]))
 
     tune.run(
         tune.with_resources(trainable, needs),
@@ -54,10 +57,13 @@ def fit(
 
 
 class DriverStopper(tune.Stopper):
-    """The driver's side: passes the wish to stop on to the workers, and gives them some time."""
+    """The driver's side: passes the wish to stop on to the workers, and gives them some time.
 
-    def __init__(self, wanted: ShouldStop, flag: Any) -> None:
-        self._wanted, self.flag = wanted, flag
+    nodes: are looked at as often as Tune asks.
+    """
+
+    def __init__(self, wanted: ShouldStop, flag: Any, nodes: NodeWatch) -> None:
+        self._wanted, self.flag, self.nodes = wanted, flag, nodes
         self._since: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -77,4 +83,5 @@ class DriverStopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to wait no longer; Tune asks at each of its steps."""
+        self.nodes.look()
         return self.asked() and time.monotonic() - (self._since or 0) > GRACE_SECONDS

@@ -7,6 +7,7 @@ import sys
 
 from pipelines.collapse import told
 from pipelines.data.sources import source_named
+from pipelines.ledger.storage import is_url
 from pipelines.report.study_state import load_study_state
 from pipelines.trial_documents import MODEL
 
@@ -22,7 +23,9 @@ def show_best(storage: str, arm: str | None) -> None:
     assert trial.result is not None
     path = f"{storage}/trials/{chosen.key}/attempts/{trial.result['attempt']}/{MODEL}"
     data = study_state.study.protocol.data
-    load = ["import untuned", f"model = untuned.load_model({path!r})"]
+    # A model in an object store is no file that could be opened by its name.
+    place = f"open_study({storage!r}).load_model({chosen.key!r})" if is_url(storage) else None
+    load = ["import untuned", f"model = untuned.{place or f'load_model({path!r})'}"]
     example = source_named(data.source).example(data)
     description = {
         "arm": chosen.arm,

@@ -20,6 +20,9 @@ from pipelines.tracking.mode import Mode
 from pipelines.training.fast_paths import FastPaths
 
 T = TypeVar("T")
+#: Seconds that a launch without a terminal waits for another driver to be gone: the lease of one
+#: that was killed expires within 60, and one that was asked to stop does so in less.
+PATIENCE = 120
 
 
 class Retried(StrEnum):
@@ -41,7 +44,10 @@ class Options:
     concurrent: Annotated[int | None, Option(min=1, help="trials at once")] = None
     cpus_per_trial: Annotated[float | None, Option(min=0.01)] = None
     gpus_per_trial: Annotated[
-        str | None, Option(help="a number, a fraction of a GPU, or auto: measure, then share")
+        str | None, Option(help="0, 1, a fraction of a GPU, or auto: measure, then share")
+    ] = None
+    accelerator: Annotated[
+        str | None, Option(help="type of GPU, as `ray status` names it: H100, A100-40G")
     ] = None
     address: Annotated[
         str | None, Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
@@ -56,6 +62,10 @@ class Options:
     takeover: Annotated[
         bool, Option("--takeover", help="replace a driver that hangs, once its lease expired")
     ] = False
+    wait_for_lease: Annotated[
+        int | None,
+        Option(min=0, help="seconds for another driver to be gone; default: 120, on a terminal 0"),
+    ] = None
     keep_going: Annotated[
         bool, Option("--keep-going", help="though the first trials of every arm fail alike")
     ] = False
@@ -64,7 +74,7 @@ class Options:
     ] = ""
 
     def __post_init__(self) -> None:
-        for name in ("storage", "address"):
+        for name in ("storage", "address", "accelerator"):
             if getattr(self, name) == "":
                 raise UserError(f"--{name} '': must not be empty; leave the option out")
         _ = self.fast, self.gpus  # what cannot be read is told now
@@ -73,6 +83,10 @@ class Options:
     def fast(self) -> FastPaths:
         """The fast paths that are left."""
         return FastPaths.without(split_names(self.without))
+
+    def patience(self, *, terminal: bool) -> int:
+        """Seconds to wait for another driver; nobody looks on where there is no terminal."""
+        return (0 if terminal else PATIENCE) if self.wait_for_lease is None else self.wait_for_lease
 
     @property
     def through_client(self) -> bool:

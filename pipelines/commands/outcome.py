@@ -12,6 +12,7 @@ from pipelines.ledger.record import TrialRecord
 from pipelines.planning.planner import Planner
 from pipelines.report.study_state import FINISHED, StudyState, load_study_state
 
+OF_MACHINES = ("memory", "data", "time", "node")  # classes of errors for which the host matters
 ALL_FAILED = 3  # exit status of a launch in which all trials of an arm failed
 
 
@@ -56,6 +57,8 @@ def _reasons(arm: str, trials: list[TrialRecord]) -> list[str]:
     for name, failed in sorted(by_class.items()):
         error = failed[0].error or {}
         message = " ".join(f"{error.get('type')}: {error.get('message')}".split())
-        count = f"{len(failed)} of {len(trials)} trials failed ({name})"
+        hosts = sorted({(trial.error or {}).get("host", "") for trial in failed} - {""})
+        where = f" on {', '.join(hosts)}" if hosts and name in OF_MACHINES else ""
+        count = f"{len(failed)} of {len(trials)} trials failed ({name}){where}"
         lines.append(f"arm {arm!r}: {count}: {message}")
     return lines

@@ -19,6 +19,6 @@ def run_inline(
     """
     gpus = float(worker_config.device == "cuda")  # one at a time: all of it
     while not stop() and (job := queue.next(gpus)) is not None:
-        run_attempt(worker_config, job.spec, job.attempt, stop, job.gpus, job.rung)
-        if (trial := queue.ended(job.spec["key"])) is not None:
+        failure = run_attempt(worker_config, job.spec, job.attempt, stop, job.gpus, job.rung)
+        if (trial := queue.ended(job.spec["key"], failure)) is not None:
             on_end(trial)

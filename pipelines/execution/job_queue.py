@@ -10,8 +10,9 @@ from collections.abc import Collection
 
 from pipelines.analysis.record import Course
 from pipelines.execution.early_stop import EarlyStop
-from pipelines.execution.jobs import FailureCause, Job
+from pipelines.execution.jobs import FailureCause, Job, Lost
 from pipelines.execution.packing import grown
+from pipelines.ledger.attempt import Failure
 from pipelines.ledger.damage import RETRY
 from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
@@ -25,6 +26,12 @@ DEATHS = 5  # of the worker at one trial, without any progress in between; lost 
 INDEXED = 500  # trials that end between two additions to the index
 #: Classes of errors that may pass; code and options stay as they are.
 PASSING = ("memory", "data", "time")
+#: What became of a trial that is given up, and the class of its error.
+LAST_WORDS: dict[FailureCause, tuple[str, str]] = {
+    "memory": ("its worker was killed for the node's memory", "memory"),
+    "worker": ("its worker died", "node"),
+    "unseen": ("its worker ended, and what it wrote is not to be seen in the storage", "node"),
+}
 
 
 class LostAttempt(Exception):
@@ -82,7 +89,7 @@ class JobQueue:
         self._tries[key] += 1
         return self._jobs[key]
 
-    def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
+    def ended(self, key: str, lost: Lost | None = None) -> TrialRecord | None:
         """A job ended: take its outcome from the ledger.
 
         lost: what the attempt was lost with; None if it ended by itself. Returns None if there is
@@ -90,6 +97,9 @@ class JobQueue:
         if it is among those that do.
         """
         job = self._jobs.pop(key)
+        if isinstance(lost, Failure):
+            self.ledger.attempt(key, job.attempt).record(lost)
+            lost = None
         trial = self.ledger.trial(key)
         assert trial is not None
         if trial.state == "started":
@@ -102,7 +112,7 @@ class JobQueue:
             if self._deaths[key] < DEATHS:
                 self.planner.again(key)
                 return None
-            trial = self._give_up(job, "memory" if lost == "memory" else "node")
+            trial = self._give_up(job, lost)
         elif trial.state == "failed" and (self._grows(trial, job) or self._may_pass(trial)):
             self.planner.again(key)
             return None
@@ -160,10 +170,14 @@ class JobQueue:
         assert trial.error is not None
         return trial.error["class"] in PASSING and self._tries[trial.key] < TRIES
 
-    def _give_up(self, job: Job, error_class: str) -> TrialRecord:
+    def _give_up(self, job: Job, lost: FailureCause) -> TrialRecord:
         key = job.spec["key"]
-        reason = LostAttempt(f"its worker died {DEATHS} times ({error_class}); see the node's log")
-        self.ledger.attempt(key, job.attempt).fail(reason, error_class)
+        what, error_class = LAST_WORDS[lost]
+        host = self.ledger.host_of(key, job.attempt)
+        where = f"the last time on {host}" if host else "before it had begun"
+        reason = LostAttempt(f"{what}, {DEATHS} times, {where}: see Ray's log there")
+        failure = Failure.of(reason, error_class)._replace(host=host or "unknown")
+        self.ledger.attempt(key, job.attempt).record(failure)
         trial = self.ledger.trial(key)
         assert trial is not None
         return trial

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
+from pipelines.ledger.attempt import Failure
 from pipelines.ledger.record import TrialRecord
 from pipelines.trial_documents import Rung, TrialSpec
 
 OnEnd = Callable[[TrialRecord], None]  # is told of each trial that ended
-#: What an attempt without an outcome was lost with.
-FailureCause = Literal["node", "memory", "worker"]
+#: What an attempt without an outcome was lost with; unseen: it has one, which is not to be seen.
+FailureCause = Literal["node", "memory", "worker", "unseen"]
+#: Or what its worker could not write down.
+Lost = FailureCause | Failure
 
 
 class Job(NamedTuple):
@@ -35,7 +38,7 @@ class Jobs(Protocol):
         """See `JobQueue.next`."""
         ...
 
-    def ended(self, key: str, lost: FailureCause | None = None) -> TrialRecord | None:
+    def ended(self, key: str, lost: Lost | None = None) -> TrialRecord | None:
         """See `JobQueue.ended`."""
         ...
 

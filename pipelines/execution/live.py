@@ -63,7 +63,11 @@ def _arm(line: ArmProgress) -> Json:
 
 
 def _running(
-    study_state: StudyState, trial: TrialRecord, started: float, rows: list[HistoryRow]
+    study_state: StudyState,
+    trial: TrialRecord,
+    started: float,
+    rows: list[HistoryRow],
+    host: str | None,
 ) -> Json:
     """A trial that runs: which it is, and its score on val by epoch, as far as it has shown it."""
     spec = trial.spec
@@ -81,6 +85,7 @@ def _running(
         "scenario": spec["scenario"],
         "attempt": trial.attempts,
         "started": started,
+        "host": host,
         "epochs": _epochs(study_state, spec["scenario"], phases),
         "epoch": rows[-1]["epoch"] if rows else 0,
         "curve": curve[::-step][::-1],  # with the last
@@ -124,12 +129,16 @@ def _finals(study_state: StudyState) -> dict[str, Json]:
 def _wrong(study_state: StudyState) -> list[str]:
     """A line for each failed trial, conflict and damaged file."""
     failed = [
-        f"{trial.key} failed ({error['class']}): {error['type']}: {error['message']}"
+        f"{trial.key} failed ({error['class']}){_where(error)}: {error['type']}: {error['message']}"
         for trial in study_state.trials.values()
         if trial.state == "failed" and (error := trial.error)
     ]
     conflicts = [f"{key}: attempts came to different results" for key in study_state.conflicts()]
     return [*failed, *conflicts, *damage_lines(study_state.damaged)]
+
+
+def _where(error: Json) -> str:
+    return f" on {error['host']}" if "host" in error else ""
 
 
 def _is_number(value: object) -> bool:

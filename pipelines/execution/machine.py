@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 
 import psutil
 
-from pipelines.documents import Json
+from pipelines.documents import Json, sha256
 from pipelines.errors import UserError
+from pipelines.execution.worker_config import NodeCheck
 from pipelines.ledger.storage import STORAGE_ERRORS, open_storage, prove, reason_of
 from pipelines.provenance import provenance
+from pipelines.tracking.mode import has_key
 
 WANDB_SECONDS = 5.0  # for W&B's server to answer
+GPU_SECONDS = 30.0  # for nvidia-smi to answer, which starts a driver that sleeps
+GPU_FIELDS = ("name", "memory.free", "memory.total", "mig.mode.current")
 FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where there is no other for Ray
 LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes of a UNIX socket's path
 #: What Ray appends to its folder, at most.
 RAY_SOCKET = "/session_2026-01-01_00-00-00_000000_12345678/sockets/plasma_store"
-
-
-@dataclass(frozen=True)
-class NodeCheck:
-    """What a machine is asked: whether it sees `marker` in `storage`, and reaches `url`."""
-
-    storage: str | None = None
-    marker: str | None = None
-    url: str | None = None
 
 
 def ray_folder() -> str:
@@ -55,55 +50,85 @@ def ray_folder() -> str:
     )
 
 
-def examine(check: NodeCheck) -> Json:
-    """This machine, as plain values. Amounts in bytes, times in seconds."""
-    made_with = provenance()
+def fitness(check: NodeCheck) -> Json:
+    """What decides whether this machine may run trials, as plain values."""
+    made_with, seen = provenance(), sees_storage(check)
     return {
-        "host": socket.gethostname(),
-        "time": time.time(),
         "versions": made_with["versions"],
         "code": made_with["code"],
-        "processor": made_with["processor"],
-        "cpus": os.cpu_count(),
-        "memory": psutil.virtual_memory().available,
-        "disk": psutil.disk_usage("/tmp").free,
-        "devices": _devices(),
-        "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
-        "marker": _sees(check),
-        "storage": _storage_fault(check),
-        "wandb": check.url and _reaches(check.url),
+        "marker": seen,
+        "storage": _storage_fault(check) if seen else None,
     }
 
 
-def _devices() -> list[str]:
-    import torch  # takes seconds, which a process that only asks other machines need not spend
+def examine(check: NodeCheck) -> Json:
+    """This machine, as plain values. Amounts in bytes, times in seconds."""
+    return fitness(check) | {
+        "host": socket.gethostname(),
+        "time": time.time(),
+        "processor": provenance()["processor"],
+        "cpus": os.cpu_count(),
+        "memory": psutil.virtual_memory().available,
+        "disk": psutil.disk_usage("/tmp").free,
+        "devices": devices(),
+        "authentication": os.environ.get("RAY_AUTH_MODE", "not set"),
+        "wandb": check.url and _reaches(check.url),
+        "wandb_key": check.url and _has_key(),
+    }
 
-    devices = []
-    for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        name = torch.cuda.get_device_name(index)
-        devices.append(f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
-    return devices
+
+def devices() -> list[str]:
+    """The machine's GPUs, in words.
+
+    By the driver's own tool: CUDA would open a context on each, which takes memory from the trials
+    that run there.
+    """
+    query = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.check_output(
+            query, stderr=subprocess.DEVNULL, text=True, timeout=GPU_SECONDS
+        )
+    except FileNotFoundError:
+        return []
+    except (OSError, subprocess.SubprocessError):
+        return ["nvidia-smi fails"]
+    return [_gpu(line) for line in told.splitlines() if line.strip()]
 
 
-def _sees(check: NodeCheck) -> bool | None:
+def _gpu(line: str) -> str:
+    name, free, total, mig = (field.strip() for field in line.rsplit(",", 3))
+    if not (free.isdigit() and total.isdigit()):  # "[N/A]": of some that share the host's memory
+        return name
+    free, total = (round(int(mebibytes) / 2**10) for mebibytes in (free, total))
+    return f"{name}, {free} of {total} GiB free{', MIG' if mig == 'Enabled' else ''}"
+
+
+def sees_storage(check: NodeCheck) -> bool | None:
+    """Whether the storage is here, and is the study's; None where nothing is asked."""
     if check.storage is None or check.marker is None:
         return None
     try:
-        return open_storage(check.storage, create=False).read(check.marker) is not None
-    except UserError:
+        content = open_storage(check.storage, create=False, known=True).read(check.marker)
+    except (UserError, *STORAGE_ERRORS):
         return False
+    return content is not None and check.digest in (None, sha256(content))
 
 
 def _storage_fault(check: NodeCheck) -> str | None:
-    """Why a ledger cannot be written in the storage from here; None if it can, or is not seen."""
-    if check.storage is None or not _sees(check):
-        return None
+    """Why a ledger cannot be written in the storage from here; None if it can."""
+    assert check.storage is not None
     try:
-        prove(open_storage(check.storage, create=False))
+        prove(open_storage(check.storage, create=False, known=True))
     except STORAGE_ERRORS as error:
         return reason_of(error)
     return None
+
+
+def _has_key() -> bool:
+    try:
+        return has_key()
+    except UserError:  # it is malformed
+        return False
 
 
 def _reaches(url: str) -> bool:

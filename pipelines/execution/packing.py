@@ -140,10 +140,10 @@ def parse_gpus(text: str) -> Gpus:
         gpus = float(text)
     except ValueError:
         gpus = math.nan
-    if not (gpus == 0 or 1 / FINEST <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
+    if not (gpus == 0 or 1 / FINEST <= gpus <= 1):
         raise UserError(
             f"--gpus-per-trial {text!r}: must be auto, 0, a fraction of a GPU (at least "
-            f"{1 / FINEST}), or a whole number"
+            f"{1 / FINEST}), or 1: a trial computes on one GPU, a second one would idle"
         )
     return gpus
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from pipelines.errors import UserError
 from pipelines.execution.packing import memory_fraction
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.attempt import Attempt, LedgerConflict
+from pipelines.ledger.attempt import Attempt, Failure, LedgerConflict
 from pipelines.ledger.ledger import Ledger
-from pipelines.ledger.storage import open_storage
+from pipelines.ledger.storage import STORAGE_ERRORS, open_storage
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
@@ -41,25 +43,48 @@ def run_attempt(
     stop: ShouldStop = lambda: False,
     gpus: float = 0.0,
     rung: Rung | None = None,
-) -> None:
+) -> Failure | None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
 
-    A trial's own exceptions are recorded and go no further. Once `stop` is true, the attempt leaves
-    a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory.
-    rung: where it stops with a checkpoint, and is recorded as stopped.
+    A trial's own exceptions are recorded and go no further; one that cannot be recorded from here
+    is returned. Once `stop` is true, the attempt leaves a checkpoint, and no outcome. gpus: what
+    the attempt may take; a fraction limits the memory. rung: where it stops with a checkpoint, and
+    is recorded as stopped.
     """
     own_modules.search(worker_config.modules.values())
-    # Not to be made here: a node that lacks it does not see the study's.
-    storage = open_storage(worker_config.storage, create=False)
-    attempt = Ledger(storage).attempt(spec["key"], number)
+    attempt = None
     try:
+        # Not to be made here: a node that lacks it does not see the study's.
+        storage = open_storage(worker_config.storage, create=False, known=True)
+        attempt = Ledger(storage).attempt(spec["key"], number)
+        attempt.begin()
         if worker_config.device == "cuda":
             _prepare_gpu(gpus)
         _run(worker_config, spec, attempt, stop, gpus, rung)
     except Stopped:
-        return
+        return None
     except Exception as error:
-        attempt.fail(error, classify(error))
+        failure = Failure.of(error, classify(error))
+        with suppress(*STORAGE_ERRORS):
+            if attempt is not None:
+                attempt.record(failure)
+                return None
+        return failure
+    return None
+
+
+def data_fault(worker_config: WorkerConfig, spec: TrialSpec) -> str | None:
+    """Why the study's data, which the driver has read, cannot be read here; None if they can.
+
+    The first trial's task: it is kept in memory, so that trial need not make it again.
+    """
+    own_modules.search(worker_config.modules.values())
+    protocol = worker_config.protocols[spec["scenario"]]
+    try:
+        _prepare_data(worker_config, TrainingSpec.of(spec, protocol))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _run(
@@ -71,9 +96,7 @@ def _run(
     rung: Rung | None,
 ) -> None:
     training_spec = TrainingSpec.of(spec, worker_config.protocols[spec["scenario"]])
-    protocol = training_spec.protocol
-    if protocol.data == worker_config.protocols[""].data:  # no axis says otherwise
-        prepare(protocol, training_spec.data_seed, worker_config.fingerprint)
+    _prepare_data(worker_config, training_spec)
     recorder = _Recorder(attempt, training_spec, _made_by(worker_config, training_spec), gpus)
     state = _load(attempt, origin(recorder.made_by))
     history = list(state["history"]) if state else []
@@ -151,6 +174,12 @@ class _Recorder:
         self.attempt.finish({**result, "provenance": self.made_by}, history)
 
 
+def _prepare_data(worker_config: WorkerConfig, training_spec: TrainingSpec) -> None:
+    protocol = training_spec.protocol
+    if protocol.data == worker_config.protocols[""].data:  # no axis says otherwise
+        prepare(protocol, training_spec.data_seed, worker_config.fingerprint)
+
+
 def _prepare_gpu(gpus: float) -> None:
     """Limit this attempt to its share of the GPU's memory, and start its peak at nothing.
 
@@ -166,6 +195,7 @@ def _prepare_gpu(gpus: float) -> None:
 def _made_by(worker_config: WorkerConfig, spec: TrainingSpec) -> Json:
     made_by = provenance(spec.modules) | {
         "commit": worker_config.commit,
+        "host": socket.gethostname(),
         "without": worker_config.fast.left_out(),
     }
     if worker_config.device == "cuda":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from pipelines.ledger.layout import (
     HISTORY,
     PROGRESS,
     RESULT,
+    STARTED,
     STOPPED,
     TRACEBACK,
     attempt_folder,
@@ -32,6 +35,25 @@ SHOW_SECONDS = 5.0
 
 class LedgerConflict(Exception):
     """Two attempts of one deterministic trial came to different results."""
+
+
+class Failure(NamedTuple):
+    """Why an attempt failed, as plain values: where its worker cannot write it, the driver does.
+
+    kind: the error's class; error_class: the verdict on it, such as "user".
+    """
+
+    kind: str
+    message: str
+    error_class: str
+    traceback: str
+    host: str
+
+    @classmethod
+    def of(cls, error: BaseException, error_class: str) -> Failure:
+        """An error of this process."""
+        text = "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, str(error), error_class, text, socket.gethostname())
 
 
 class _Checkpoint(NamedTuple):
@@ -56,6 +78,11 @@ class Attempt:
         self._saved: list[str] = []
         self._digests: dict[str, str] = {}  # of the files that belong to the result
         self._begun = self._shown = time.monotonic()
+
+    def begin(self) -> None:
+        """Say where it runs, which the driver did not know when it gave the attempt its number."""
+        here = {"started": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+        write_document(self.storage, f"{self.folder}/{STARTED}", here)
 
     def load_newest_checkpoint(self) -> tuple[int, bytes] | None:
         """Steps done and content of the furthest intact checkpoint of this and earlier attempts."""
@@ -92,14 +119,18 @@ class Attempt:
             write_document(self.storage, f"{self.folder}/{PROGRESS}", {"rows": history})
 
     def fail(self, error: BaseException, error_class: str) -> None:
-        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user".
+        """Record why the attempt ended; `error_class` is the caller's verdict, such as "user"."""
+        self.record(Failure.of(error, error_class))
+
+    def record(self, failure: Failure) -> None:
+        """Record why the attempt ended, here or elsewhere.
 
         A `LedgerConflict` is recorded apart: the trial keeps its state, and its result.
         """
-        text = "".join(traceback.format_exception(error)).encode()
-        kind, message = type(error).__name__, str(error)
-        path = f"{self.folder}/{CONFLICT if isinstance(error, LedgerConflict) else ERROR}"
-        document = {"type": kind, "message": message, "class": error_class}
+        text = failure.traceback.encode()
+        path = f"{self.folder}/{CONFLICT if failure.kind == LedgerConflict.__name__ else ERROR}"
+        document = {"type": failure.kind, "message": failure.message}
+        document |= {"class": failure.error_class, "host": failure.host}
         # The document first: a traceback without one has lost it.
         write_document(self.storage, path, document | {"files": {TRACEBACK: sha256(text)}})
         self.storage.replace(f"{self.folder}/{TRACEBACK}", text)

@@ -31,6 +31,10 @@ SAME_START = 2.0  # seconds; two looks at the same process differ by less
 LIFETIME = 60.0  # seconds from one renewal to expiry; must exceed the clocks' difference by far
 
 
+class LeaseHeld(UserError):
+    """Another driver is live, or seems to be."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """What a lease file says. Times: seconds since the epoch; `expires` is 0 once released."""
@@ -128,7 +132,7 @@ def acquire_lease(storage: Storage, takeover: bool = False) -> Lease:
 
     With `takeover`, an expired one is too though its process is alive: a driver that hangs, or was
     suspended.
-    Raises `UserError`, with host and process, while another driver is live.
+    Raises `LeaseHeld`, with host and process, while another driver is live.
     """
     newest, holder = _newest(storage)
     if holder is not None and holder.is_live(takeover):
@@ -181,13 +185,13 @@ def _path(number: int) -> str:
     return f"{FOLDER}/{number:08d}.json"
 
 
-def _refusal(holder: Holder | None) -> UserError:
+def _refusal(holder: Holder | None) -> LeaseHeld:
     if holder is None:
-        return UserError("lease: another driver is just starting on this study; try again")
-    return UserError(
+        return LeaseHeld("lease: another driver is just starting on this study; try again")
+    return LeaseHeld(
         f"lease: host {holder.host!r}, pid {holder.pid} is driving this study since "
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(holder.started))}; "
-        f"stop it, or wait until it is gone for {LIFETIME:.0f} s"
+        f"stop it, or wait until it is gone for {LIFETIME:.0f} s (--wait-for-lease SECONDS)"
     )
 
 

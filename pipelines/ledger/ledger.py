@@ -5,7 +5,8 @@
     lease/                            who drives the study (lease.py)
     trials/KEY/spec.json              what to run, created once
     trials/KEY/attempts/N/            all that attempt N writes
-        started.json                  created by the driver, who alone hands out attempts
+        started.json                  created by the driver, who alone hands out attempts; written
+                                      again by the worker: on which host it runs
         checkpoint-STEP-DIGEST.pt     the newest two; removed once there is a result
         progress.json                 the rows so far, for whoever looks on; removed in the end
         history.json                  all rows; like the trained model, written before the result
@@ -17,16 +18,18 @@
     trials/KEY/result.json            created once
     index/N.jsonl                     copies of finished trials (index.py)
 
-Every file is written atomically and durably, and none but `request.json`, the lease, the index, and
-`study.json` as data move, is ever written twice. So a process may be killed anywhere, and a worker
-that outlives its driver hurts nobody. Documents carry a digest of their content, and a result those
-of the files beside it: what does not match its digest counts as not written. See docs/ledger.md.
+Every file is written atomically and durably, and none but `request.json`, the lease, the index,
+`started.json`, and `study.json` as data move, is ever written twice. So a process may be killed
+anywhere, and a worker that outlives its driver hurts nobody. Documents carry a digest of their
+content, and a result those of the files beside it: what does not match its digest counts as not
+written. See docs/ledger.md.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from pipelines.documents import Json, decode, encode, sha256
 from pipelines.errors import UserError
@@ -51,6 +54,19 @@ from pipelines.ledger.storage import STORAGE_ERRORS, Storage, open_storage, unus
 from pipelines.trial_documents import HistoryRow, TrialSpec
 
 STUDY_FILE, REQUEST_FILE = "study.json", "request.json"
+
+
+class Running(NamedTuple):
+    """A trial that runs.
+
+    started: seconds since the epoch; rows: that it has shown; host: None if its worker has not yet
+    said it.
+    """
+
+    trial: TrialRecord
+    started: float
+    rows: list[HistoryRow]
+    host: str | None
 
 
 class Ledger:
@@ -87,7 +103,7 @@ class Ledger:
         """The right to be the study's driver.
 
         Raises:
-            UserError: another driver is live.
+            LeaseHeld: another driver is live.
         """
         return acquire_lease(self.storage, takeover)
 
@@ -177,20 +193,16 @@ class Ledger:
         written = trial.result.get("files", {}).get(name)  # version 0.1 had no digests
         return None if data is None or written not in (None, sha256(data)) else data
 
-    def running(
-        self, trials: Iterable[TrialRecord], since: float
-    ) -> Iterator[tuple[TrialRecord, float, list[HistoryRow]]]:
-        """Of those, the trials whose newest attempt started at `since` or later and has not ended.
-
-        With each: when it started, in seconds since the epoch, and the rows that it has shown.
-        """
+    def running(self, trials: Iterable[TrialRecord], since: float) -> Iterator[Running]:
+        """Those whose newest attempt started at `since`, or later, and has not ended."""
         started = [trial for trial in trials if trial.state == "started"]
         folders = [attempt_folder(trial.key, trial.attempts) for trial in started]
         beginnings = self._documents([f"{folder}/{STARTED}" for folder in folders])
         shown = self._documents([f"{folder}/{PROGRESS}" for folder in folders])
         for trial, beginning, progress in zip(started, beginnings, shown, strict=True):
             if beginning is not None and beginning["started"] >= since:
-                yield trial, beginning["started"], progress["rows"] if progress else []
+                rows = progress["rows"] if progress else []
+                yield Running(trial, beginning["started"], rows, beginning.get("host"))
 
     def _documents(self, paths: Sequence[str]) -> list[Json | None]:
         return list(map(decode, self.storage.read_many(paths), paths))
@@ -220,6 +232,11 @@ class Ledger:
             self._indexed.discard(key)
         for name in damaged:
             self.storage.delete(f"{trial_folder(key)}/{name}")
+
+    def host_of(self, key: str, number: int) -> str | None:
+        """The host that an attempt ran on, as far as its worker has come to saying so."""
+        started = read_document(self.storage, f"{attempt_folder(key, number)}/{STARTED}")
+        return (started or {}).get("host")
 
     def attempt(self, key: str, number: int) -> Attempt:
         """A worker's way to write what became of an attempt."""

@@ -29,7 +29,7 @@ class LocalStorage:
         self.root = root.absolute()
         self.scratch = self.root / SCRATCH
         if create:
-            _make_directory(self.scratch)
+            _make_directory(self.scratch, Path(self.root.anchor))
             self._clear_scratch()
         elif not self.root.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such directory", str(root))
@@ -113,13 +113,13 @@ class LocalStorage:
 
     def _target(self, path: str) -> Path:
         target = self.root / path
-        _make_directory(target.parent)
+        _make_directory(target.parent, self.root)
         return target
 
     @contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
         """A complete, durable file under a scratch name, which is gone in the end."""
-        _make_directory(self.scratch)
+        _make_directory(self.scratch, self.root)
         scratch = self.scratch / uuid.uuid4().hex
         try:
             with open(scratch, "xb") as file:
@@ -181,10 +181,16 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_directory(path: Path) -> None:
-    """Make a directory and its ancestors, durably."""
+def _make_directory(path: Path, within: Path) -> None:
+    """Make a directory and its ancestors, durably.
+
+    Raises:
+        FileNotFoundError: `within` is not there. What was mounted in its place may have gone.
+    """
     if not path.is_dir():
-        _make_directory(path.parent)
+        if path == within:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(within))
+        _make_directory(path.parent, within)
         path.mkdir(exist_ok=True)
         _sync_directory(path.parent)
 

@@ -20,8 +20,6 @@ from pipelines.ledger.local_storage import LocalStorage, missing_folders, remove
 from pipelines.ledger.object_storage import ObjectStorage
 
 STORAGE_ERRORS = (OSError, BaseError)
-#: Seconds for which a request to an object store is repeated, once it has been proven to be there.
-PATIENCE = 60.0
 #: Seconds for which a request to an object store is repeated once it is known to be there.
 PATIENCE = 60.0
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -72,12 +70,12 @@ def is_url(location: str) -> bool:
     return URL.match(location) is not None
 
 
-def open_storage(location: str, *, create: bool) -> Storage:
+def open_storage(location: str, *, create: bool, known: bool = False) -> Storage:
     """The storage at a local path, or at a URL such as `s3://bucket/prefix`.
 
     Endpoint, region and keys of an object store come from the environment (`AWS_ENDPOINT_URL`,
     `AWS_ACCESS_KEY_ID`, ...). With `create`, a missing directory is made, and the place is proven
-    to do what a ledger needs.
+    to do what a ledger needs. known: it has been, by another process.
 
     Raises:
         UserError: it cannot be used.
@@ -92,7 +90,8 @@ def open_storage(location: str, *, create: bool) -> Storage:
             storage = LocalStorage(Path(location), create=create)
         if create:
             prove(storage)
-        return ObjectStorage(location, PATIENCE) if create and is_url(location) else storage
+        known |= create
+        return ObjectStorage(location, PATIENCE) if known and is_url(location) else storage
     except STORAGE_ERRORS as error:
         remove_empty(made)
         raise unusable(location, error, create=create) from error

@@ -35,7 +35,7 @@ def resolve_mode(requested: str | None = None) -> Mode:
         )
     if mode == "offline":
         return mode
-    if _has_key():
+    if has_key():
         return "online"
     if mode == "online":
         raise UserError("W&B mode 'online': no API key found; run `wandb login`, or use 'offline'")
@@ -50,7 +50,12 @@ def wandb_url(mode: str) -> str | None:
     return _base_url() if mode == "online" else None
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Whether this machine has a key for W&B's server.
+
+    Raises:
+        UserError: it is malformed.
+    """
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib import wbauth
 

@@ -18,6 +18,7 @@ import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -40,11 +41,13 @@ def nodes() -> Iterator[Nodes]:
         yield started
 
 
-def start(nodes: Nodes, storage: Path, *options: str) -> subprocess.Popen[str]:
+def start(
+    nodes: Nodes, storage: Path, *options: str, stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*PROGRAM, *SMALL, "--storage", str(storage), *options],
-        env=nodes.environment,
-        stdout=subprocess.PIPE,
+        env=nodes.environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -64,9 +67,9 @@ def wait_for_trial(storage: Path, launched: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def assert_as_inline(nodes: Nodes, storage: Path) -> None:
+def assert_as_inline(nodes: Nodes, storage: Path, *options: str) -> None:
     whole = storage.with_name("inline")
-    assert run(nodes, whole, "--executor", "inline")[0] == 0
+    assert run(nodes, whole, "--executor", "inline", *options)[0] == 0
     actual, expected = (Ledger.open(str(place)).trials() for place in (storage, whole))
     assert actual.keys() == expected.keys()
     for key, trial in expected.items():
@@ -102,7 +105,8 @@ def test_through_the_ray_client_a_signal_stops_it_and_it_goes_on_to_the_very_sam
 def test_through_the_ray_client_a_refusal_of_the_drive_is_one_line(nodes: Nodes, tmp_path: Path):
     storage = tmp_path / "study"
     with Ledger.open(str(storage)).acquire_lease():
-        status, _, err = run(nodes, storage, "--address", nodes.client_address)
+        options = ["--address", nodes.client_address, "--wait-for-lease", "0"]
+        status, _, err = run(nodes, storage, *options)
     refused = rf"error: lease: host .*, pid {os.getpid()} is driving this study .*\n"
     assert status == 2 and re.fullmatch(refused, err)
 

@@ -19,7 +19,7 @@ from pipelines.execution.worker_config import WorkerConfig
 
 @pytest.fixture(scope="module")
 def healthy() -> dict:
-    plenty = {"disk": 2**40, "memory": 2**40, "marker": True, "wandb": True}
+    plenty = {"disk": 2**40, "memory": 2**40, "marker": True, "wandb": True, "wandb_key": True}
     return examine(NodeCheck()) | plenty
 
 
@@ -41,6 +41,7 @@ def test_a_healthy_node_needs_nothing(healthy: dict):
         ({"disk": 2**20}, "warning", "0.0 GiB free in /tmp.*make room"),
         ({"memory": 2**30}, "warning", "1.0 GiB of memory free.*--concurrent"),
         ({"wandb": False}, "warning", "W&B does not answer.*report DIR --wandb"),
+        ({"wandb_key": False}, "warning", "has no W&B key: set WANDB_API_KEY.*report DIR --wandb"),
     ],
 )
 def test_each_fault_is_found_on_its_node_with_its_remedy(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.ledger.ledger import Ledger
 from tests.support.launches import ROOT, assert_same_results, gone, start, wait_for
 from tests.support.marks import marked_environment
 
@@ -65,26 +64,6 @@ def test_a_local_launch_ignores_addresses_that_lie_around_and_leaves_no_token(tm
     _, err = driver.communicate(timeout=90)
     assert (driver.returncode, err) == (0, "")
     assert not list(tmp_path.rglob("auth_token")) and gone(environment)
-
-
-def test_a_loss_is_told_by_the_text_of_rays_error():
-    from pipelines.cluster.searcher import failure_cause
-
-    died = "The actor died unexpectedly before finishing this task."
-    assert failure_cause(f"{died} The actor died because its node has died. Node Id: 1") == "node"
-    assert (
-        failure_cause("the actor's node was terminated unexpectedly: health check failed") == "node"
-    )
-    lost = (
-        "ActorUnavailableError: The actor 641b is unavailable: The actor is temporarily unavailable"
-    )
-    assert failure_cause(f"{lost}: RpcError: RPC error: Socket closed rpc_code: 14.") == "node"
-    assert failure_cause("Task was killed due to the node running low on memory.") == "memory"
-    died += " The actor is dead because its worker process has died."
-    assert (
-        failure_cause(f"{died} Worker unexpectedly exits with a connection error code 2.")
-        == "worker"
-    )
 
 
 @pytest.mark.parametrize(
@@ -180,68 +159,3 @@ def test_tune_waits_for_no_import_that_could_be_made_while_ray_starts():
         "sys.exit(bool(early or late))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-@pytest.mark.parametrize(("stopping", "again"), [(False, True), (True, False)])
-def test_an_attempt_that_ended_without_an_outcome_runs_again_unless_all_are_to_stop(
-    tmp_path: Path, stopping: bool, again: bool
-):
-    """Else a launch would wait for ever for a trial that nobody runs."""
-    from pipelines.cluster.searcher import QueueSearcher
-    from pipelines.execution.job_queue import JobQueue
-    from tests.conftest import small_study
-
-    jobs = JobQueue(small_study(arms=("ce",), repeats=1), "a" * 64, Ledger.open(str(tmp_path)))
-    asked = []
-    search = QueueSearcher(jobs, 0.0, lambda trial: None, lambda: bool(asked))
-    first = search.suggest("one")
-    asked += [True] * stopping
-    search.on_trial_complete("one")
-    asked.clear()
-    second = search.suggest("two")
-    assert isinstance(first, dict) and search.error is None
-    assert (second == first | {"attempt": 2}) if again else (second is None)
-
-
-def test_an_error_of_the_job_queue_ends_the_experiment_and_is_kept(tmp_path: Path, monkeypatch):
-    from ray.tune.search import Searcher
-
-    from pipelines.cluster.searcher import QueueSearcher
-    from pipelines.execution.job_queue import JobQueue
-    from tests.conftest import small_study
-
-    jobs = JobQueue(small_study(arms=("ce",)), "a" * 64, Ledger.open(str(tmp_path)))
-    full = OSError(28, "No space left on device")
-    monkeypatch.setattr(jobs, "next", lambda gpus: (_ for _ in ()).throw(full))
-    search = QueueSearcher(jobs, 0.0, lambda trial: None, lambda: False)
-    assert search.suggest("one") == Searcher.FINISHED and search.error is full
-
-
-@pytest.mark.parametrize(
-    ("answer", "stops"),
-    [(True, True), (False, False), ("timeout", False), ("driver gone", True), ("other", True)],
-)
-def test_a_worker_stops_when_it_is_told_to_or_when_nobody_is_left_to_tell(
-    monkeypatch, answer, stops: bool
-):
-    from ray.exceptions import ActorDiedError, GetTimeoutError, RaySystemError
-
-    import pipelines.cluster.tasks as module
-
-    errors = {
-        "timeout": GetTimeoutError(),
-        "driver gone": ActorDiedError(),
-        "other": RaySystemError("the raylet is gone"),
-    }
-
-    def get(reference, timeout):
-        if answer in errors:
-            raise errors[answer]
-        return answer
-
-    class StopFlag:
-        class raised:
-            remote = staticmethod(lambda: None)
-
-    monkeypatch.setattr(module.ray, "get", get)
-    assert module.StopPoller(StopFlag())() is stops

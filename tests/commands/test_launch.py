@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import pipelines.execution.worker
-from pipelines.commands.launch import Options, launch
+from pipelines.commands.launch import Options, launch, tracking_folder
 from pipelines.documents import differences
 from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
@@ -239,3 +239,22 @@ def test_one_trial_after_the_other_takes_all_that_is_there(tmp_path: Path):
     ledger = run(tmp_path, gpus_per_trial="auto")
     costs = [trial.result["cost"] for trial in results(ledger).values() if trial.result]
     assert costs and all(cost["gpus"] == 0.0 for cost in costs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "storage", "folder"),
+    [
+        (None, "runs/x", "runs/x"),
+        (None, "s3://bucket/x", "runs/small"),
+        ("", "s3://bucket/x", "runs/small"),
+        ("/scratch", "runs/x", "/scratch"),
+        ("/scratch", "s3://bucket/x", "/scratch"),
+    ],
+)
+def test_the_files_of_wandb_are_where_it_is_told_or_with_the_study_or_here(
+    monkeypatch, asked: str | None, storage: str, folder: str
+):
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("WANDB_DIR", asked)
+    assert tracking_folder(STUDY, storage) == Path(folder)

@@ -110,7 +110,11 @@ def run(
     queue = JobQueue(asked, "a" * 64, ledger)
     with connected_with_tune(None):
         specs = probe_specs(asked)
-        share = proposed_gpus(specs, worker_config, 1.0, stop, say) if gpus == "auto" else gpus
+        share = (
+            proposed_gpus(specs, worker_config, Resources(1.0, 1.0), stop, say)
+            if gpus == "auto"
+            else gpus
+        )
         if share is not None:
             run_on_ray(queue, worker_config, Resources(gpus=share), stop=stop)
     return ledger

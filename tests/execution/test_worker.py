@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -299,7 +300,29 @@ def test_nothing_is_unpickled_from_storage(tmp_path: Path):
     assert trial.state == "failed" and not (tmp_path / "executed").exists()
 
 
-def test_a_worker_that_does_not_see_the_storage_makes_none(tmp_path: Path):
-    with pytest.raises(UserError, match="that exists"):
-        run_attempt(setting(tmp_path / "elsewhere"), SPECS["ce"], 1)
+def test_a_worker_that_does_not_see_the_storage_makes_none_and_says_so(tmp_path: Path):
+    failure = run_attempt(setting(tmp_path / "elsewhere"), SPECS["ce"], 1)
+    assert failure and "give a directory that exists" in failure.message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_that_cannot_be_recorded_is_returned_as_it_is(tmp_path: Path, monkeypatch):
+    """The storage goes while the trial runs; nothing is made in its place."""
+    storage, elsewhere = tmp_path / "study", tmp_path / "unmounted"
+    real = module.run_trial
+
+    def unmounted(*arguments):
+        storage.rename(elsewhere)
+        yield from real(*arguments)
+
+    monkeypatch.setattr(module, "run_trial", unmounted)
+    Ledger.open(str(storage)).add_trial(SPECS["ce"])
+    failure = run_attempt(setting(storage, checkpoint_seconds=0.0), SPECS["ce"], 1)
+    assert failure and failure.error_class == "data" and str(storage) in failure.message
+    assert list(tmp_path.iterdir()) == [elsewhere]
+
+
+def test_an_attempt_says_where_it_runs_and_so_does_its_result(tmp_path: Path):
+    trial, host = run(tmp_path, "ce"), os.uname().nodename
+    assert Ledger.open(str(tmp_path)).host_of("ce-0", 1) == host
+    assert trial.result and trial.result["provenance"]["host"] == host

@@ -142,11 +142,11 @@ def test_a_running_attempt_shows_its_rows_now_and_then_and_takes_them_back(
 ):
     attempt = started(ledger)
     attempt.show(ROWS)
-    [(_, _, rows)] = ledger.running(ledger.trials().values(), 0)
+    [(_, _, rows, _)] = ledger.running(ledger.trials().values(), 0)
     assert rows == []  # it has just begun
     monkeypatch.setattr("pipelines.ledger.attempt.SHOW_SECONDS", 0.0)
     attempt.show(ROWS)
-    [(trial, begun, rows)] = ledger.running(ledger.trials().values(), 0)
+    [(trial, begun, rows, _)] = ledger.running(ledger.trials().values(), 0)
     assert trial.key == KEY and rows == ROWS
     assert list(ledger.running(ledger.trials().values(), begun + 1)) == []
     attempt.finish(RESULT, ROWS)

@@ -1,5 +1,6 @@
 """The ledger: the study, and the life of a trial."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,7 @@ def test_a_failure_says_what_and_where(ledger: Ledger):
         "type": "ValueError",
         "message": "invalid literal for int() with base 10: 'seven'",
         "class": "user",
+        "host": socket.gethostname(),
         "files": {"traceback.txt": sha256(traceback)},
     }
 

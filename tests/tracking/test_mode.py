@@ -70,7 +70,8 @@ def test_a_mode_that_cannot_be_is_a_users_mistake(monkeypatch, mode: str, key: s
 @pytest.mark.slow
 def test_a_launch_that_is_told_the_mode_loads_neither_wandb_nor_ray_before_its_check():
     code = (
-        "import sys; from pipelines.commands.launch import resolve_mode; resolve_mode('offline'); "
+        "import sys; from pipelines.commands.checked_launch import resolve_mode; "
+        "resolve_mode('offline'); "
         "sys.exit(bool({'wandb', 'ray'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
