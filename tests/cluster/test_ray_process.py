@@ -79,7 +79,7 @@ def play(monkeypatch: pytest.MonkeyPatch):
 
 ALL = """
 while (job := ask("next", 0.5)[1]) is not None:
-    assert job[1:] == (1, 0.5)
+    assert job[1:] == (1, 0.5, None)
     ask("ended", job[0]["key"], None)
 assert ask("finished") == (True, True) and ask("stop") == (True, False)
 ask("say", "hello")
