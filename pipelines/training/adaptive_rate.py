@@ -16,11 +16,14 @@ class AdaptiveRate:
     Baydin et al., "Online learning rate adaptation with hypergradient descent", ICLR 2018 (SGD-HD
     and its form with momentum). Gradients include weight decay, as in the authors' code; other than
     there the rate does not fall below 0. Takes as much memory as the model.
+
+    value: in float64, as theirs is: what a step adds is often less than float32 tells apart.
     """
 
     def __init__(self, schedule: Schedule, parameters: Sequence[Tensor]) -> None:
         self.schedule, self.parameters = schedule, parameters
-        self.value = torch.tensor(schedule.lr, device=parameters[0].device)
+        device = parameters[0].device
+        self.value = torch.tensor(schedule.lr, dtype=torch.float64, device=device)
         self.directions = [torch.zeros_like(p) for p in parameters]
         self._slopes: list[Tensor] = []
 
@@ -31,7 +34,11 @@ class AdaptiveRate:
         pairs = zip(self._slopes, self.directions, strict=True)
         agreement = torch.stack([(slope * u).sum() for slope, u in pairs]).sum()
         self.value.add_(agreement, alpha=self.schedule.hypergradient_lr).clamp_(min=0)
-        return self.value
+        return self.rate()
+
+    def rate(self) -> Tensor:
+        """The present rate as optimizers take it, in float32."""
+        return self.value.float()
 
     @torch.no_grad()
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -84,7 +84,7 @@ class Descent:
 
     def rate(self, scheduled: Tensor) -> Tensor:
         """The present learning rate; scheduled: what it is by the schedule."""
-        return self.adaptive.value if self.adaptive else scheduled
+        return self.adaptive.rate() if self.adaptive else scheduled
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state, and the rate's where it has one."""

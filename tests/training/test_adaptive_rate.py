@@ -1,7 +1,7 @@
 """Hypergradient descent: the published rule, its behaviour on a quadratic, resume, replays."""
 
 import json
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 import torch
@@ -69,6 +69,14 @@ def test_the_rate_rises_where_steps_are_short_and_falls_where_they_overshoot():
 def test_on_a_quadratic_it_nears_the_rate_that_solves_it_at_once():
     rates, places = descend(2.0, 0.05, 0.1, 60, weight_decay=0.0)
     assert rates[-1] == pytest.approx(1 / 2.0, rel=0.1) and abs(places[-1]) < 1e-6
+
+
+def test_changes_that_float32_does_not_tell_from_the_rate_add_up():
+    """1e-10 a step, where neighbours of 0.1 lie 7e-9 apart."""
+    rates, _ = descend(0.01, 0.1, 1e-6, 50, weight_decay=0.0)
+    slopes = [0.01 * (1 - 0.1 * 0.01) ** t for t in range(50)]
+    expected = 1e-6 * sum(one * other for one, other in pairwise(slopes))
+    assert rates[-1] - 0.1 == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_rate_does_not_fall_below_0():
