@@ -2,7 +2,8 @@
 
 After Liu et al., "Improve generalization and robustness of neural networks via weight scale
 shifting invariant regularizations", 2020. The formula is derived from its abstract: the paper's own
-was not at hand.
+was not at hand. By Su's account (kexue.fm/archives/7681) that is the logarithm of this product, and
+an L1 penalty of W_l / |W_l|.
 """
 
 import math

@@ -16,7 +16,8 @@ class WeightAverage:
     """Exponential moving average of a model's weights and buffers over the steps of a phase.
 
     decay: what a step leaves of the average. The first steps count alike, as long as 1 - 1 / t is
-    less than it (as in Tarvainen & Valpola's code), so that the weights before them leave no trace.
+    less than it, so that the weights before them leave no trace (in Tarvainen & Valpola's code, of
+    parameters alone, these count as one step).
     Whole numbers (BatchNorm's count of batches) are those of the last step. Memory: the model once
     more, and while it is in the model's place twice.
     """
