@@ -14,7 +14,7 @@ from pipelines.provenance import (
 
 PIPELINES = Path(provenance.__file__).parent
 #: What training uses, and no number depends on.
-APART = {"errors", "documents", "trial_documents", "kinds"}
+APART = {"errors", "documents", "trial_documents", "kinds", "provenance"}
 
 
 def imported(module):

@@ -49,7 +49,7 @@ def terminal_table(results: Results) -> Table:
         texts |= {m: number(m, mean) for m, mean in means.items()}
         texts |= {
             "score": _score(metric, tests[name]),
-            "labels": texts["labels"].replace(" / ", "/"),
+            "labels": texts["labels"].replace(" ", ""),
         }
         table.add_row(*(Text(texts[column]) for column in headings))
     return table

@@ -54,7 +54,7 @@ def test_parts_run_are_kept_and_not_run_again(tmp_path):
     records = Records(tmp_path).read()
     assert [r["part"] for r in records if r.get("end") == "done"] == ["ceilings", "study flip"]
     trials = [r for r in records if r["part"] == "study flip" and "arm" in r]
-    assert len(trials) == 21 and all(r["state"] in ("completed", "diverged") for r in trials)
+    assert len(trials) == 24 and all(r["state"] in ("completed", "diverged") for r in trials)
     assert "## study flip" in (tmp_path / "findings.md").read_text()
     before = (tmp_path / "log.txt").stat().st_size
     run(tmp_path, "ceilings", "study flip")

@@ -61,8 +61,8 @@ def test_warnings_stand_beside_it(results):
     assert "Warning: ce [bold]collapsed[/bold]." in printed(changed)
 
 
-def test_an_oracle_is_said_to_read_the_truth(tmp_path):
+def test_an_oracle_is_said_to_read_the_truth_in_one_word(tmp_path):
     study = small_study(("ce", "forward_oracle"), trials=0, repeats=3, seeds=1)
     lines = printed(load_study_state(write_study(tmp_path, study))[1].results())
     (line,) = [line for line in table_of(lines) if line.startswith("forward_oracle ")]
-    assert " the truth/" in line and max(map(len, lines)) <= 80
+    assert " truth/" in line and max(map(len, lines)) <= 80
