@@ -201,7 +201,7 @@ def _classes(
         given = type(classes).__name__ if unordered else f"of {preview(names[:1])}"
         raise UserError(f"{origin}: classes must be a list of names, not {given}")
     if odd := [name for name in names if not _is_text(name)]:  # as of a folder in another encoding
-        raise UserError(f"{origin}: class {odd[0]!r}: is no Unicode text; rename it")
+        raise UserError(f"{origin}: class {odd[0]!r}: is no Unicode text, or has a NUL; rename it")
     if not 1 < len(set(names)) == len(names):
         raise UserError(
             f"{origin}: classes are {preview(names)}: needed are two or more, all different"
@@ -251,12 +251,11 @@ def _list(origin: str, name: str, values: Iterable[Any]) -> list[Any]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether it can be written to a file."""
+    """Whether it can be written to a file, and read again as it was."""
     try:
-        name.encode()
+        return b"\0" not in name.encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def class_codes(classes: Iterable[str]) -> dict[str, int]:

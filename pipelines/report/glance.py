@@ -12,6 +12,7 @@ from pipelines.analysis.words import count
 from pipelines.report.set_up import SetUp, duration
 
 TRUST, COST, WRONG = "Can I trust it?", "What did it cost?", "What went wrong?"
+TOLD = 3  # lines on single trials, all of which stand further below
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,12 @@ def _wrong(results: Results) -> Glance:
     if failed:
         troubles.append(f"{count(failed, 'trial')} failed.")
     mixture = [*provenance.get("mixture", []), *provenance.get("damaged", [])]
-    troubles += [f"{line}." for line in mixture]
     missing = len(results["missing"])
-    if not troubles:
+    if not troubles and not mixture:
         gaps = f"; {count(missing, 'gap')} below" if missing else ""
         return Glance(WRONG, "nothing", f"No trial failed or diverged, and no arm collapsed{gaps}.")
-    return Glance(WRONG, count(len(troubles), "warning"), " ".join(troubles), alarm=True)
+    number = count(len(troubles) + len(mixture), "warning")
+    troubles += [f"{line}." for line in mixture[:TOLD]]
+    if (more := len(mixture) - TOLD) > 0:
+        troubles.append(f"And {more} more, below.")
+    return Glance(WRONG, number, " ".join(troubles), alarm=True)

@@ -74,3 +74,9 @@ def test_a_type_is_that_of_all_rows_and_not_of_the_first_megabyte(tmp_path):
     lines = ["1,x", "2,y"] * 150_000 + ["2.5,x"]
     (tmp_path / "t.csv").write_text("\n".join(["a,label", *lines]))
     assert load_dataset(Data(source="table", path=tmp_path / "t.csv")).x[-1] == 2.5
+
+
+def test_a_label_with_a_nul_is_refused_and_not_cut(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,label\n" + b"1.5,ant\n2.5,bee\n" * 10 + b"0.5,bee\0\n")
+    assert_refused(Data(source="table", path=path, target="label"), r"class 'bee\\x00': is no Uni")

@@ -103,3 +103,15 @@ def test_failures_are_seen_on_the_first_screen(tmp_path):
     storage = write_study(tmp_path, small_study(("ce", "gce", "l2rw")), outcome)
     (line,) = [line for line in study_report(storage).glance if line.question == WRONG]
     assert line.alarm and "failed." in line.text
+
+
+def test_of_many_damaged_trials_the_first_are_told_and_the_others_counted(tmp_path):
+    storage = write_study(tmp_path, small_study())
+    for history in tmp_path.glob("trials/*/attempts/1/history.json"):
+        history.write_text("no history")
+    report = study_report(storage)
+    (wrong,) = [line for line in report.glance if line.question == WRONG]
+    damaged = len(report.results["provenance"]["damaged"])
+    assert damaged > 3 and wrong.short == f"{damaged} warnings"
+    assert wrong.text.count("history.json is damaged") == 3
+    assert wrong.text.endswith(f"And {damaged - 3} more, below.")

@@ -273,7 +273,8 @@ def labels_of(data: Data, table: Columns) -> NDArray[np.generic]:
             "are text or whole numbers"
         )
     _check_filled(data, data.target, column)
-    return np.asarray(column.to_pylist())
+    # As objects, since numpy's own text loses a NUL at its end.
+    return np.asarray(column.to_pylist(), object if _is_text(column.type) else None)
 
 
 def _example(data: Data) -> list[str]:
