@@ -96,10 +96,9 @@ def _first_steps(spec: TrainingSpec, task: Task) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CannotTrain(
             f"{spec.phases[number].method} cannot train model {spec.protocol.model.name!r}: "
-            f"{reason}"
+            f"{_class_and_words(error)}"
         ) from None
 
 
@@ -112,8 +111,13 @@ def _fit(spec: TrainingSpec, task: Task) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CannotTrain(f"{spec.phases[0].method} cannot be fitted: {reason}") from None
+        raise CannotTrain(
+            f"{spec.phases[0].method} cannot be fitted: {_class_and_words(error)}"
+        ) from None
+
+
+def _class_and_words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _check_outputs_differ(run: TrainingRun) -> None:
