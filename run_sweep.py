@@ -19,37 +19,17 @@ except ModuleNotFoundError as missing:
     )
     sys.exit(2)
 
-from pipelines.commands.options import Options, split_names, with_options
+from pipelines.commands.arguments import WHICH, Arm, Directories, Directory, Export, place
+from pipelines.commands.options import NewOptions, Options, split_names, with_options
 from pipelines.commands.printing import logged_lines
 from pipelines.commands.screen import screens
 from pipelines.commands.usage import line_and_status
 from pipelines.errors import UserError
 
-DEFAULT_STUDY, DEFAULT_OPTIONS = "digits", Options()
+DEFAULT_STUDY, DEFAULT_OPTIONS, NEW_OPTIONS = "digits", Options(), NewOptions()
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 #: Files and pipes have no width of their own; tables need this much.
 console = Console(width=None if sys.stdout and sys.stdout.isatty() else 110)
-
-
-def _storage(name: str) -> str:
-    from pipelines.commands.which_study import storage_named
-
-    return storage_named(name)
-
-
-def _storages(names: list[str]) -> list[str]:
-    return [_storage(name) for name in names]
-
-
-def _place(name: str | None) -> str | None:
-    from pipelines.commands.which_study import storage_named
-
-    return None if name is None else storage_named(name, new=True)
-
-
-WHICH = "a study's directory or URI, its name, or its file"
-Directory = Annotated[str, typer.Argument(help=WHICH, callback=_storage)]
-Directories = Annotated[list[str], typer.Argument(help=WHICH, callback=_storages)]
 
 
 def _show_version(wanted: bool) -> None:
@@ -89,6 +69,10 @@ def launch(
     stopping: Annotated[
         str | None, typer.Option(help="of searches' trials, early: none, halving or median")
     ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="type of GPU: H100, A100-40G; any")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="of Ray's nodes: market-type=spot")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
     on: Annotated[Literal["slurm"] | None, typer.Option(help="as a job of this")] = None,
     options: Options = DEFAULT_OPTIONS,
@@ -99,13 +83,9 @@ def launch(
     """
     from pipelines.commands.launch import run_launch
 
-    request = {
-        "arms": None if arms is None else split_names(arms),
-        "trials": trials,
-        "repeats": repeats,
-        "seeds": seeds,
-        "stopping": stopping,
-    }
+    request = {"arms": None if arms is None else split_names(arms), "trials": trials}
+    request |= {"repeats": repeats, "seeds": seeds, "stopping": stopping}
+    request |= {"accelerator": accelerator, "labels": labels}
     given: dict[str, Any] = {name: value for name, value in request.items() if value is not None}
     if on:
         from pipelines.commands.submit import submit
@@ -117,31 +97,22 @@ def launch(
 
 
 @app.command()
+@with_options
 def new(
     study: Annotated[str, typer.Argument(help="its name; STUDY.yaml is written")],
     data: Annotated[str, typer.Option(help="a folder of images, an .npz file, or a table")],
-    labels: Annotated[str | None, typer.Option(help="CSV file: path, label")] = None,
-    trusted: Annotated[str | None, typer.Option(help="CSV file of verified labels")] = None,
-    path_column: Annotated[str | None, typer.Option(help="of --labels, or a guess")] = None,
-    label_column: Annotated[str | None, typer.Option(help="of --labels, or a guess")] = None,
-    target: Annotated[str, typer.Option(help="label column of a table")] = "label",
-    encoding: Annotated[
-        str | None, typer.Option(help="of a table in a text file, if it is not UTF-8: latin-1")
-    ] = None,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="leave out images that cannot be read")
-    ] = False,
+    options: NewOptions = NEW_OPTIONS,
 ) -> None:
     """Look at your own data and write a commented study file for it."""
     from pipelines.commands.new import make_study
 
-    for option, path in (("--data", data), ("--labels", labels), ("--trusted", trusted)):
+    given = dict(vars(options))
+    paths = {"data": data, "labels": given.pop("labels"), "trusted": given.pop("trusted")}
+    for option, path in paths.items():
         if path == "":  # to pathlib, this folder
-            raise UserError(f"{option} '': must not be empty")
-    files = [Path(path) if path else None for path in (labels, trusted)]
-    columns = {"path_column": path_column, "label_column": label_column}
-    options = {"target": target, "skip_broken": skip_broken, "encoding": encoding} | columns
-    make_study(study, Path(data), files, options, console)
+            raise UserError(f"--{option} '': must not be empty")
+    files = [Path(path) if path else None for path in (paths["labels"], paths["trusted"])]
+    make_study(study, Path(data), files, given, console)
 
 
 @app.command()
@@ -195,18 +166,26 @@ def dashboard(
 @app.command()
 def suspects(
     directory: Directory,
-    arm: Annotated[
-        str | None, typer.Option(help="whose models judge; default: highest val")
-    ] = None,
+    arm: Annotated[str | None, typer.Option(help="whose models judge; default: best val")] = None,
     top: Annotated[int | None, typer.Option(help="rows of suspects.csv; default: all")] = None,
+    verified: Annotated[
+        Path | None, typer.Option(help="labels that the page saved: write a study with them")
+    ] = None,
+    use: Annotated[
+        Literal["corrections", "trusted"],
+        typer.Option("--as", help="of --verified: in the place of the labels, or as trusted ones"),
+    ] = "corrections",
 ) -> None:
     """Training examples ranked by how likely their label is wrong.
 
-    Writes suspects.csv, and the first images into the report.
+    Writes suspects.csv, and the first ones into the report, where their labels can be verified.
     """
-    from pipelines.commands.suspects import show_suspects
+    from pipelines.commands.suspects import go_on, show_suspects
 
-    show_suspects(directory, arm, top, console)
+    if verified is not None:
+        go_on(directory, verified, use, console)
+    else:
+        show_suspects(directory, arm, top, console)
 
 
 @app.command("optuna")
@@ -222,6 +201,25 @@ def export_optuna(
     export_to_optuna(directory, file, console)
 
 
+@app.command("import")
+def import_configs(
+    study: Annotated[str, typer.Argument(help=WHICH)],
+    source: Annotated[
+        str, typer.Option("--from", help="an Optuna storage, a folder of Ray Tune's, a CSV table")
+    ],
+    arm: Annotated[str | None, typer.Option(help="whose, where the source does not say")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="the score, on validation data; not of Optuna's")
+    ] = None,
+    lowest: Annotated[bool, typer.Option("--lowest", help="is best")] = False,
+    best: Annotated[int, typer.Option(min=1, help="how many of each search")] = 3,
+) -> None:
+    """Configurations that other tools found, as YAML: what `request.warm_start` reads."""
+    from pipelines.commands.import_configs import print_configs
+
+    print_configs(study, source, arm, metric, lowest, best)
+
+
 @app.command()
 def trial(directory: Directory, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
@@ -231,16 +229,16 @@ def trial(directory: Directory, key: str) -> None:
 
 
 @app.command()
-def best(directory: Directory, arm: Annotated[str | None, typer.Option()] = None) -> None:
+def best(directory: Directory, arm: Arm = None, export: Export = None) -> None:
     """The chosen configuration as JSON, its checkpoint, and lines that load it and predict."""
     from pipelines.commands.best import show_best
 
-    show_best(directory, arm)
+    show_best(directory, arm, export)
 
 
 @app.command()
 def doctor(
-    directory: Annotated[str | None, typer.Argument(help=WHICH, callback=_place)] = None,
+    directory: Annotated[str | None, typer.Argument(help=WHICH, callback=place)] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster: ask every node")] = None,
 ) -> None:
     """Look for what would stop a launch: versions, storage, disk, devices, clocks, W&B."""

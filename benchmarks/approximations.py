@@ -80,7 +80,11 @@ def measure(arm: str) -> list[Record]:
     for epoch in range(EPOCHS):
         for step, step_inputs in enumerate(training.epoch_inputs(epoch)):
             if step % EVERY == EVERY - 1:
-                at = (training, training.batch(step_inputs, ()), training.clean_batch(step_inputs))
+                at = (
+                    training,
+                    training.batches.training(step_inputs, ()),
+                    training.batches.clean_loss(step_inputs, ()),
+                )
                 exact = gradient(*at, {"engine": "double_backward"}, torch.float64)
                 for option, columns in zip(OPTIONS, found, strict=True):
                     columns.append(errors(gradient(*at, option, torch.float32), exact))

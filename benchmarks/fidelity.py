@@ -136,7 +136,7 @@ def our_training(case: Case) -> PhaseTraining:
     training = TrainingRun(spec, torch.device("cpu"), fast, task).training
     training.network.model.double()
     training.objective.double()
-    training.one_hot = training.one_hot.double()
+    training.batches.one_hot = training.batches.one_hot.double()
     return training
 
 
@@ -171,7 +171,10 @@ def compare(case: Case, steps: Sequence[int] = STEPS) -> Errors:
     errors: Errors = {}
     inputs = [(e, i, s) for e in (0, 1) for i, s in enumerate(training.epoch_inputs(e))]
     for number, (epoch, index, step_inputs) in enumerate(inputs[: max(steps)], 1):
-        batch, clean = training.batch(step_inputs, ()), training.clean_batch(step_inputs)
+        batch, clean = (
+            training.batches.training(step_inputs, ()),
+            training.batches.clean_loss(step_inputs, ()),
+        )
         hypergradient = loop.step((batch.x, batch.y.argmax(1), clean[0], clean[1].argmax(1)))
         training.step(step_inputs, epoch, index)
         if number == 1:

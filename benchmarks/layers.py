@@ -95,7 +95,7 @@ def measure(protocol: Protocol, arm: str, repeat: int) -> Record:
     spec = TrainingSpec(protocol, phases, data_seed=repeat, run_seed=repeat)
     run = TrainingRun(spec, torch.device("cpu"))
     val = run.task.val
-    allocation = Allocation(run.model, run.task.normalise(val.x), val.y)
+    allocation = Allocation(run.model, run.task.normalise(val.x[:]), val.y)
     start, total = allocation.loss, sum(run.lengths)
     parts: list[dict[str, float]] = [defaultdict(float) for _ in HALVES]
     for progress in run.steps():

@@ -28,32 +28,11 @@ from pipelines.commands.launch import Options, launch
 from pipelines.metrics import METRICS
 from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.study.study_file import Study, load_study
-from search_spaces.arms.losses import GCE
-from search_spaces.arms.meta import MW_NET
 
 FACTORS = (0.25, 1, 4)
 BELOW = ("ce", "clean_only_long")  # what no arm should fall below
 ARMS = "ce,clean_only_long,finetune_long,l2rw,l2rw_safe,mw_net,gce_learned"
 Row = dict[str, Any]
-LEARNED = {"hyperparameters": {"q": 0.7, "learn": True}}
-#: Candidates that are no arms yet, for --arms: a look-ahead as far as momentum carries a step.
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "mw_net_far": {
-        "about": "mw_net, its look-ahead at lr / (1 - momentum)",
-        "kind": "meta-learned weights",
-        "phases": [
-            {
-                "method": MW_NET,
-                "meta": {"lr": 1e-3, "weight_decay": 1e-4, "lookahead_rate": "momentum"},
-            }
-        ],
-    },
-    "gce_learned_far": {
-        "about": "gce_learned, its look-ahead at lr / (1 - momentum)",
-        "kind": "meta-learned loss",
-        "phases": [{"method": GCE, **LEARNED, "meta": {"lr": 1e-2, "lookahead_rate": "momentum"}}],
-    },
-}
 
 
 def at_rates(study: Study, arms: Sequence[str], repeats: int, seeds: int) -> Study:
@@ -70,9 +49,7 @@ def at_rates(study: Study, arms: Sequence[str], repeats: int, seeds: int) -> Stu
             "axes": {"schedule.lr": [factor * rate for factor in FACTORS if factor != 1]},
         }
     )
-    own = study.own_arms | {name: CANDIDATES[name] for name in arms if name in CANDIDATES}
-    name = f"{study.name}-rates"
-    return study.model_copy(update={"name": name, "request": request, "own_arms": own})
+    return study.model_copy(update={"name": f"{study.name}-rates", "request": request})
 
 
 def rows(state: StudyState) -> list[Row]:

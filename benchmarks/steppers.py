@@ -171,7 +171,7 @@ def loader(training: PhaseTraining) -> Callable[[], None]:
     def batches() -> Iterator[None]:
         while True:
             for step_inputs in training.epoch_inputs(EPOCH):
-                training.batch(step_inputs, ())
+                training.batches.training(step_inputs, ())
                 yield
 
     found = batches()

@@ -34,7 +34,8 @@ from pipelines.data.task import Split, Task, prepare
 from pipelines.models.build import build
 from pipelines.planning.specs import data_seed
 from pipelines.report.study_state import load_study_state
-from pipelines.study.protocol import Data, LabelsFile, Protocol
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data, Protocol
 from pipelines.study.study_file import Study, parse_study
 from pipelines.suspects.contact_sheet import evidence
 from pipelines.suspects.ranking import find_suspects
@@ -106,7 +107,7 @@ def cross_validated(task: Task, protocol: Protocol, clean: bool) -> NDArray[np.f
             parts += [(split, np.arange(len(split))) for split in (task.meta, task.val)]
         network = fit(task, protocol, parts, number)
         with torch.inference_mode():
-            batches = task.train.x[outside].split(1000)
+            batches = task.train.x[torch.from_numpy(outside)].split(1000)
             logits = torch.cat([network(task.normalise(x)) for x in batches])
         probabilities[outside] = logits.double().softmax(dim=1)
     return probabilities
@@ -120,7 +121,7 @@ def fit(
     parts: splits and the rows of them to train on.
     seed: of initialisation and order.
     """
-    x = torch.cat([split.x[rows] for split, rows in parts])
+    x = torch.cat([split.x[torch.from_numpy(rows)] for split, rows in parts])
     y = torch.cat([split.y[rows] for split, rows in parts])
     torch.manual_seed(seed)
     network = build(protocol.model, task.input_shape, len(task.classes)).train()

@@ -16,7 +16,7 @@ YOUNGER = (
     *(
         ("held_out", rule, metric)
         for rule in ("last", "selected")
-        for metric in ("auroc", "average_precision")
+        for metric in ("auroc", "average_precision", "worst_class_recall")
     ),
 )
 DIGEST = "digest"  # a stored document's own

@@ -27,6 +27,8 @@ SMALLEST = 1e-7  # probabilities are cut off here: one confident mistake must no
 BINS = 15
 DENSE = 100  # classes up to which a confusion is stored as a matrix; above, most of it is zeros
 
+PASSES = "passes"  # a second aim beside the metrics: what a run costs
+
 Confusion = list[list[int]] | dict[str, Any]  # as it is stored
 
 
@@ -80,7 +82,8 @@ class Metric:
     example_weights: where the metric is a mean over examples of whether each was classified right,
         the weights [K] in it of an example of each class, from the numbers [K] of examples.
     attacked: whether it is of predictions on inputs that the protocol's attack has perturbed.
-    of_order: whether it is of the order of probabilities, whatever class is called.
+    no_mean: whether it is a share, but not the mean one of right calls, of which blind
+        predictions have about 1/K.
     """
 
     label: str
@@ -90,7 +93,7 @@ class Metric:
     higher_is_better: bool = True
     example_weights: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
     attacked: bool = False
-    of_order: bool = False
+    no_mean: bool = False
 
     def score(self, value: float) -> float:
         """A value of the metric as something to maximise."""
@@ -135,6 +138,11 @@ def _accuracy(predictions: Predictions) -> float:
 def _balanced_accuracy(predictions: Predictions) -> float:
     """Mean recall of the classes that occur among the labels."""
     return predictions.recall[predictions.support > 0].mean().item()
+
+
+def _worst_class_recall(predictions: Predictions) -> float:
+    """Lowest recall of the classes that occur among the labels."""
+    return predictions.recall[predictions.support > 0].min().item()
 
 
 def _balanced_weights(support: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,9 +193,12 @@ METRICS = {
     "nll": Metric(
         "log-likelihood", "nats", _nll, worst=-math.log(SMALLEST), higher_is_better=False
     ),
-    "auroc": Metric("AUROC", "%", _auroc, worst=0.0, of_order=True),
+    "auroc": Metric("AUROC", "%", _auroc, worst=0.0, no_mean=True),
     "average_precision": Metric(
-        "average precision", "%", _average_precision, worst=0.0, of_order=True
+        "average precision", "%", _average_precision, worst=0.0, no_mean=True
+    ),
+    "worst_class_recall": Metric(
+        "worst-class recall", "%", _worst_class_recall, worst=0.0, no_mean=True
     ),
     "robust_accuracy": Metric(
         "robust accuracy", "%", _accuracy, worst=0.0, example_weights=np.ones_like, attacked=True
@@ -233,10 +244,17 @@ def evaluate(
 
 def _confusion(predictions: Predictions) -> Confusion:
     classes = predictions.probabilities.shape[1]
-    cells = predictions.labels * classes + predictions.predicted
+    return stored_confusion(predictions.labels.numpy(), predictions.predicted.numpy(), classes)
+
+
+def stored_confusion(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int
+) -> Confusion:
+    """How often labels [n] have which predictions [n], for `confusion_matrix` to read."""
+    cells = labels * classes + predictions
     if classes <= DENSE:
-        return cells.bincount(minlength=classes**2).view(classes, classes).tolist()
-    cells, counts = cells.unique(return_counts=True)
+        return np.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
+    cells, counts = np.unique(cells, return_counts=True)
     return {
         "classes": classes,
         "labels": (cells // classes).tolist(),

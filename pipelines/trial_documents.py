@@ -16,7 +16,7 @@ EDGES = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.
 LOSS_GRID = [0.25 * i for i in range(42)]  # edges of the bins of a learned weight function
 WEIGHT_FUNCTION = "learned/weight_function"  # starts its name in a row: a method may learn several
 
-Role = Literal["search", "curve", "default", "final", "sensitivity"]
+Role = Literal["common", "search", "curve", "default", "final", "sensitivity"]
 HistoryRow = Json
 """One epoch: `epoch`, `phase`, `lr`, `train/…`, `val/…`, `weights/…`, `corrupted/…`, `learned/…`"""
 
@@ -83,6 +83,7 @@ class DataDescription(TypedDict):
     counts: dict[str, list[int]]  # of each split, labels of each class [K]
     val_labels: Literal["clean", "corrupted"]
     noise: NoiseDescription
+    verified: NotRequired[list[list[int]] | Json]  # of a trusted list, its labels by those given
     left_out: NotRequired[int]  # broken images, where there were any and the study allows it
 
 

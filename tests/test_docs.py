@@ -14,6 +14,7 @@ from methods.objective import PhaseInfo
 from methods.threat import Threat
 from pipelines.study.arms import known_arms, resolve_arm
 from pipelines.study.method_loading import build_method
+from pipelines.study.search_space import describe_distribution
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,10 +53,23 @@ def test_no_word_of_the_glossary_has_two_meanings():
 
 
 @pytest.mark.parametrize("name", known_arms())
-def test_every_arm_is_explained_with_its_defaults(name):
-    [row] = [row for row in rows("methods.md") if f"`{name}`" in row[0]]
-    for value in resolve_arm(name, {}).default.values():
-        assert re.search(rf"(?<![\d.]){value:g}(?![\d.])", " ".join(row)), value
+def test_every_arm_is_explained_with_its_default_and_its_range(name):
+    """A row may name another one whose range it has."""
+    table = rows("methods.md")
+    [row] = [row for row in table if f"`{name}`" in row[0]]
+    arm, own = resolve_arm(name, {}), " ".join(row)
+    for value in arm.default.values():
+        assert says(own, value), value
+    others = [r for r in table for other in re.findall(r"`(\w+)`", own) if f"`{other}`" in r[0]]
+    for distribution in arm.space.values():
+        d = describe_distribution(distribution)
+        for value in d.get("choices") or (d["low"], d["high"]):
+            assert any(says(" ".join(r), value) for r in (row, *others)), value
+
+
+def says(text: str, value: float) -> bool:
+    """Whether a text has a number."""
+    return bool(re.search(rf"(?<![\d.]){value:g}(?![\d.])", text))
 
 
 def bytes_of_each_example(name: str) -> int:

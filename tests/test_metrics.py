@@ -46,6 +46,8 @@ def test_agrees_with_scikit_learn(classes, present):
         one = name == "average_precision" and classes == 2  # then it is the second class's
         expected = np.mean([of(*side) for side in (sides[1:] if one else sides)])
         assert result[name] == pytest.approx(expected)
+    recalls = sk.recall_score(y, predicted, labels=range(present), average=None, zero_division=0)
+    assert result["worst_class_recall"] == pytest.approx(recalls.min())
     matrix = sk.confusion_matrix(y, predicted, labels=range(classes))
     assert result["confusion"] == matrix.tolist()
     recall = [matrix[c, c] / matrix[c].sum() if c < present else None for c in range(classes)]

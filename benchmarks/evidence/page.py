@@ -172,7 +172,8 @@ def _trust(content: Mapping[str, Any]) -> Glance:
     started = [s for s in content["sets"] if s["planned"]]
     whole = _whole(content)
     judging = [s for s in started if not s["development"] and s["part"] != "axes"]
-    repeats = [m["asked"]["repeats"] for m in content["members"]]
+    told = {s["name"] for s in judging or started}
+    repeats = [m["asked"]["repeats"] for m in content["members"] if m["set"] in told]
     short = f"{count(len(judging), 'judging set')}, {count(min(repeats, default=0), 'repeat')}"
     text = (
         f"{whole} of {count(len(content['sets']), 'set')} have run whole. Development sets "

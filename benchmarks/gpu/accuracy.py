@@ -13,7 +13,7 @@ from benchmarks.gpu.steps import shape_of
 from benchmarks.record_file import Record
 from benchmarks.steppers import make_trial
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
-from pipelines.training.precision import set_precision
+from pipelines.training.process_settings import set_precision
 from pipelines.training.trial import TrainingRun
 
 EVERY = 10  # steps
@@ -28,7 +28,11 @@ def hypergradients(place: Place) -> Iterator[Record]:
         ).training
         for step, step_inputs in enumerate(training.epoch_inputs(0)):
             if step % EVERY == EVERY - 1:
-                at = (training, training.batch(step_inputs, ()), training.clean_batch(step_inputs))
+                at = (
+                    training,
+                    training.batches.training(step_inputs, ()),
+                    training.batches.clean_loss(step_inputs, ()),
+                )
                 exact = gradient(*at, {"engine": "double_backward"}, torch.float64)
                 for precision, how in _ways():
                     set_precision(precision)

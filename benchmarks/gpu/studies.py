@@ -13,14 +13,13 @@ from rich.console import Console
 
 from benchmarks.gpu.place import Place
 from benchmarks.gpu.sharing import multi_process_service
-from benchmarks.rates import CANDIDATES
 from benchmarks.record_file import Record
 from pipelines.commands.launch import Launch
 from pipelines.commands.options import Options
 from pipelines.execution.job_queue import JobQueue
+from pipelines.execution.jobs import Lost
 from pipelines.execution.signals import ShouldStop, StopSignals
 from pipelines.execution.worker import run_attempt
-from pipelines.ledger.attempt import Failure
 from pipelines.ledger.ledger import Ledger
 from pipelines.study.study_file import Study, parse_study
 from search_spaces.arms.losses import GCE
@@ -33,7 +32,6 @@ NOISE: dict[str, dict[str, Any]] = {
     "worst": {},  # the labels of CIFAR-10N, see `_data`
 }
 OWN_ARMS = {
-    "mw_net_far": CANDIDATES["mw_net_far"],
     "gce_07": {
         "about": "generalized cross-entropy at the published q",
         "kind": "plain",
@@ -88,7 +86,7 @@ class SharedLaunch(Launch):
         ending = Path(self.worker_config.storage) / "ending"  # workers look whether it is there
         ending.unlink(missing_ok=True)
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            running: dict[Future[Failure | None], str] = {}
+            running: dict[Future[Lost | None], str] = {}
             while True:
                 if stop():
                     ending.touch()

@@ -26,12 +26,11 @@ def smallest(losses: Tensor, left_out: Tensor) -> Tensor:
     return (rank < kept) * (len(losses) / kept)
 
 
-class SmallLoss(Objective):
-    """Cross-entropy on the (1 - R) B examples of a batch whose loss is smallest.
+class Selection(Objective):
+    """What selects the examples of a batch whose losses are smallest, all but a share R of them.
 
     rate: R at its end, the share of wrong labels; ramp: the share of the phase over which R rises
-    to it from 0 (T_k = 10 of 200 epochs in the paper). Co-teaching without the second network. Of
-    rate `measured` it is an oracle.
+    to it from 0 (T_k = 10 of 200 epochs in the paper). Of rate `measured` it is an oracle.
     """
 
     def __init__(self, rate: Rate = 0.2, ramp: float = 0.05) -> None:
@@ -43,7 +42,18 @@ class SmallLoss(Objective):
     def bind(self, info: PhaseInfo) -> None:
         self.rate.bind(info)
 
+    def selected(self, losses: Tensor, batch: Batch) -> Tensor:
+        """Weights [B] of the examples of a batch, by their losses [B]; without a gradient."""
+        left_out = share_left_out(self.rate.value, self.ramp.value, batch.progress)
+        return smallest(losses.detach(), left_out)
+
+
+class SmallLoss(Selection):
+    """Cross-entropy on the (1 - R) B examples of a batch whose loss is smallest.
+
+    Co-teaching without the second network.
+    """
+
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
         losses = cross_entropy(outputs.logits, batch.y)
-        left_out = share_left_out(self.rate.value, self.ramp.value, batch.progress)
-        return smallest(losses.detach(), left_out) * losses
+        return self.selected(losses, batch) * losses

@@ -225,16 +225,21 @@ class _Study:
         """Plain, then controls, then the rest; then by passes of a search and a run together."""
         arm = self.arms[name]
         side, passes = KINDS[arm["kind"]].side, arm["passes"]
-        cost = inf if passes["run"] is None else (passes["search"] or 0) + passes["run"]
+        cost = inf if passes["run"] is None else self._searched(name) + passes["run"]
         rank = 2 if arm["tuned"] or learns_itself(arm["kind"]) else SIMPLICITY[side]
         return rank, cost, list(self.arms).index(name)
+
+    def _searched(self, name: str) -> float:
+        """Passes of all that chose for an arm in a repeat: its search, and common knobs."""
+        search = self.arms[name]["passes"]["search"] or 0
+        return search + (self.runs[name].common_cost("passes") or 0)
 
     def _test(self, name: str) -> EstimateJson:
         return self.arms[name]["test"][self.epoch]
 
     def _score(self, name: str) -> str:
         passes = self.arms[name]["passes"]
-        run, search, ratio = passes["run"], passes["search"], passes["ratio_to_ce"]
+        run, search, ratio = passes["run"], self._searched(name), passes["ratio_to_ce"]
         cost = cost_text(ratio, ratio * (search + run) / run if ratio and run and search else None)
         return ", ".join(filter(None, [score_text(self.metric, self._test(name)), cost]))
 

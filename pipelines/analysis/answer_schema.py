@@ -1,6 +1,6 @@
 """The answer of a study as results.json has it: typed numbers, and the sentences made of them."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from pipelines.collapse import Sign
 
@@ -74,6 +74,13 @@ class Caution(TypedDict):
     text: str
 
 
+class CommonAnswer(TypedDict):
+    """The answer under the study's own values of the common knobs; what choosing them changed."""
+
+    gap: Gap | None
+    sentence: str
+
+
 class Line(TypedDict):
     """A line of the answer box, and the question that it answers."""
 
@@ -98,3 +105,4 @@ class Answer(TypedDict):
     tuning: str | None
     tunings: list[Tuning]
     self_tuning: SelfTuning | None
+    common: NotRequired[CommonAnswer]

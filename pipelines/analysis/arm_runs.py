@@ -98,9 +98,9 @@ class ArmRuns:
                     rows.append({"repeat": repeat, "budget": index, "val": best, "test": test})
         return rows
 
-    def random_trials(self) -> list[Record]:
-        """The search trials but for the published default's."""
-        return [r for r in self.in_role("search") if r.index > 0]
+    def random_trials(self, given: int = 0) -> list[Record]:
+        """The search trials but for the published default's, and those given that come after it."""
+        return [r for r in self.in_role("search") if r.index > given]
 
     @cached_property
     def retrained(self) -> dict[tuple[int, int], Floats]:
@@ -177,6 +177,14 @@ class ArmRuns:
             for trials in self.search.values()
         ]
         return float(np.mean(costs)) if costs else None
+
+    def common_cost(self, field: CostField) -> float | None:
+        """Mean cost of a repeat's trials that chose the common knobs; None where none did."""
+        costs: dict[int, float] = {}
+        for r in self.in_role("common"):
+            if _finished(r):
+                costs[r.repeat] = costs.get(r.repeat, 0.0) + getattr(r, field)
+        return float(np.mean(list(costs.values()))) if costs else None
 
     def clean_labels(self) -> CleanLabels:
         """Clean labels used to train and to select."""

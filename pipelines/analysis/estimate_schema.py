@@ -1,6 +1,6 @@
 """Estimates and comparisons as results.json has them; docs/results.md says what they mean."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 Verdict = Literal["superior", "non-inferior", "inferior", "inconclusive"]
 Unit = Literal["repeats", "seeds"]
@@ -42,3 +42,49 @@ class ComparisonJson(TypedDict):
     p_noninferior: float | None
     more: int | None
     unit: Unit
+
+
+class RateJson(TypedDict):
+    """A share of labels, with its interval where there is one."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class MatrixJson(TypedDict):
+    """A transition matrix and the ends of its intervals, each [K, K]; true classes are rows."""
+
+    mean: list[list[float | None]]
+    low: list[list[float | None]]
+    high: list[list[float | None]]
+
+
+class NoiseEstimate(TypedDict):
+    """How many of the given labels are wrong, and how true classes are labelled.
+
+    transition: None for more classes than `metrics.DENSE`.
+    """
+
+    examples: int
+    rate: RateJson
+    transition: MatrixJson | None
+
+
+class ConfidentCounting(NoiseEstimate):
+    """By the final models of an arm, over so many repeats; `suspects` makes it.
+
+    in_sample: whether these models were trained on the labels that they judge.
+    """
+
+    arm: str
+    repeats: int
+    in_sample: bool
+
+
+class LabelNoise(TypedDict):
+    """How many labels are wrong, as far as that can be estimated: by verified labels, by models."""
+
+    classes: list[str]
+    verified: NotRequired[NoiseEstimate]
+    confident: NotRequired[ConfidentCounting]

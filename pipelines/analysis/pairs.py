@@ -100,7 +100,8 @@ def _break_even(
     run_tuned, run_untuned = tuned.run_cost("passes"), untuned.run_cost("passes")
     saved = None
     if passes is not None and run_tuned and run_untuned:  # what makes no passes has none to save
-        saved = passes + run_tuned - run_untuned
+        chosen = [arm.common_cost("passes") or 0.0 for arm in (tuned, untuned)]
+        saved = passes + run_tuned - run_untuned + chosen[0] - chosen[1]
     return {
         "label": str(b_star),
         "budget": b_star.budget,

@@ -61,6 +61,8 @@ class Record:
     val of its epochs, `last_val` that of the last one. `steps`: of training, planned.
     `collapse`: the signs of collapse of the epoch whose weights count; None in results of 0.1.
     `course`: of a search trial; None where its history was not read, or is gone.
+    `scores_on_val`: of the same trials, by metric, of the epoch that counts; empty where unknown.
+    `common`: run under common values that were chosen for the arm, or to choose them.
     `stopped_epoch`: at which a search trial was stopped early; then `val` and `test` are nan, so
     that it is never selected, and `last_val` and `best_val` are those of that epoch.
     """
@@ -86,7 +88,9 @@ class Record:
     steps: int | None = None
     collapse: Signs | None = None
     course: Course | None = None
+    scores_on_val: Mapping[str, float] = field(default_factory=dict)
     stopped_epoch: int | None = None
+    common: bool = False
 
     @property
     def collapsed(self) -> bool:
@@ -98,6 +102,7 @@ class ArmInfo(TypedDict):
     """What the study file says of an arm; `planned` counts its trials where the caller knows.
 
     stopping: the rule by which trials of its searches are stopped early, where they are.
+    warm_start: configurations that its searches begin with after the default, where there are some.
     """
 
     kind: str
@@ -107,11 +112,21 @@ class ArmInfo(TypedDict):
     default: Json
     planned: NotRequired[int]
     stopping: NotRequired[str]
+    warm_start: NotRequired[int]
+
+
+class CommonSpace(TypedDict):
+    """The common knobs, and how many trials choose them, beside the study's own values."""
+
+    space: dict[str, Range]
+    trials: int
 
 
 class StudyInfo(TypedDict):
     """What the study file says of a study; `margin` is in units of the metric.
 
+    second_aim: what searches go by beside val, where they do.
+    common: the common knobs with their ranges, and the trials that choose them, where some are.
     beside: metrics that are shown beside the scored one; runs: that have ended and that are
     planned, in all scenarios. Both where the caller knows.
     """
@@ -119,12 +134,17 @@ class StudyInfo(TypedDict):
     metric: str
     epoch: EpochRule
     search: SearchKind
+    second_aim: NotRequired[str]
     margin: float
     arms: dict[str, ArmInfo]
+    common: NotRequired[CommonSpace]
     beside: NotRequired[list[str]]
     runs: NotRequired[RunCounts]
 
 
 def draws_curves(info: StudyInfo, arm: str) -> bool:
-    """Whether budget curves are drawn of an arm: of random searches whose trials all ran whole."""
-    return info["search"] == "random" and "stopping" not in info["arms"][arm]
+    """Whether budget curves are drawn of an arm: of random searches whose trials all ran whole.
+
+    And of which none was given: they have to be exchangeable.
+    """
+    return info["search"] == "random" and not {"stopping", "warm_start"} & info["arms"][arm].keys()

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.analysis.ablation import ablation
 from pipelines.analysis.answer import answer
 from pipelines.analysis.answer_schema import Answer, RunCounts
 from pipelines.analysis.arm_runs import ArmRuns
 from pipelines.analysis.as_json import estimate_json, interval_json, to_json
 from pipelines.analysis.budget import value_at
 from pipelines.analysis.budget_schema import Budget, BudgetPoint
+from pipelines.analysis.common_knobs import common_answer, common_knobs
 from pipelines.analysis.examples import Examples, example_differences
+from pipelines.analysis.fronts import fronts
 from pipelines.analysis.gaps import gaps
 from pipelines.analysis.headline import headline
 from pipelines.analysis.intervals import Estimate, estimate
@@ -23,13 +26,14 @@ from pipelines.analysis.results_schema import (
     EstimateJson,
     Pair,
     Results,
+    Selection,
     TrialCounts,
 )
 from pipelines.analysis.runs import Runs, difference
 from pipelines.analysis.sensitivity import sensitivity
 from pipelines.analysis.stopped_searches import StoppedSearches, early_stopping, really_stopped
 from pipelines.analysis.troubles import run_steps, sign_counts
-from pipelines.analysis.tunability import importance
+from pipelines.analysis.tunability import importance, variance_shares
 from pipelines.documents import Json
 from pipelines.metrics import METRICS
 from pipelines.trial_documents import Role
@@ -47,17 +51,18 @@ NO_ANSWER: Answer = {
 
 
 def summarise(
-    records: Iterable[Record], info: StudyInfo, provenance: Json | None = None
+    records: Iterable[Record],
+    info: StudyInfo,
+    provenance: Json | None = None,
+    at_study_values: Sequence[Record] | None = None,
 ) -> Results:
     """The content of results.json. Any part of a study's records will do: `missing` lists gaps.
 
     Two runs of one study give the same content apart from `cost` and `provenance`.
+
+    at_study_values: where common knobs are chosen, the records of all arms without that.
     """
-    ordered = sorted(records, key=lambda r: (r.arm, r.role, r.repeat, r.index))
-    runs = {
-        name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"], info["metric"])
-        for name in info["arms"]
-    }
+    runs = _runs(records, info)
     stopped = {n: StoppedSearches(runs[n]) for n, arm in info["arms"].items() if arm["tuned"]}
     arms = {name: _arm(runs[name], stopped.get(name), info) for name in runs}
     _relate_passes(arms)
@@ -65,11 +70,7 @@ def summarise(
     draft: Results = {
         "schema": SCHEMA,
         "metric": info["metric"],
-        "selection": {
-            "rule": "highest val; the lowest index where several tie",
-            "epoch": info["epoch"],
-            "search": info["search"],
-        },
+        "selection": _selection(info),
         "margin": info["margin"],
         "arms": arms,
         "pairs": pairs,
@@ -87,9 +88,50 @@ def summarise(
         "headline": {"sentences": [], "untuned": None, "tuned": None},
     }
     results: Results = to_json(draft)
+    if at_study_values is not None:
+        _add_common(results, runs, at_study_values, info)
     results["headline"] = headline(results)
     results["answer"] = answer(results, runs)
+    if told := common_answer(results):
+        results["answer"]["common"] = told
     return results
+
+
+def _selection(info: StudyInfo) -> Selection:
+    selection: Selection = {
+        "rule": "highest val; the lowest index where several tie",
+        "epoch": info["epoch"],
+        "search": info["search"],
+    }
+    if aim := info.get("second_aim"):
+        selection["second_aim"] = aim
+    return selection
+
+
+def _runs(records: Iterable[Record], info: StudyInfo) -> dict[str, ArmRuns]:
+    ordered = sorted(records, key=lambda r: (r.arm, r.role, r.repeat, r.index))
+    return {
+        name: ArmRuns(name, [r for r in ordered if r.arm == name], info["epoch"], info["metric"])
+        for name in info["arms"]
+    }
+
+
+def _add_common(
+    results: Results, runs: Mapping[str, ArmRuns], plain: Sequence[Record], info: StudyInfo
+) -> None:
+    """What the choice of common knobs changed; and all results without it.
+
+    Trials and seconds are those of both.
+    """
+    without = _runs(plain, info)
+    either = {name: _either(arm.records, without[name].records) for name, arm in runs.items()}
+    results["cost"]["total"] = _seconds(r for records in either.values() for r in records)
+    for name, arm in results["arms"].items():
+        arm["trials"] = _trial_counts(either[name], info["arms"][name])
+        if any(True for _ in runs[name].in_role("common")):
+            arm["common"] = to_json(common_knobs(runs[name], without[name], arm["space"]))
+    results["common"] = info.get("common", {"space": {}, "trials": 0})
+    results["at_study_values"] = summarise(plain, info)
 
 
 def _run_counts(arms: Mapping[str, ArmResults]) -> RunCounts:
@@ -108,7 +150,7 @@ def _arm(runs: ArmRuns, stopped: StoppedSearches | None, info: StudyInfo) -> Arm
         "tuned": arm["tuned"],
         "space": arm["space"],
         "clean_labels": runs.clean_labels(),
-        "trials": _trial_counts(runs, arm),
+        "trials": _trial_counts(runs.records, arm),
         "val": _estimate(runs, runs.final("val")),
         "test": _by_rule(runs, "final"),
         "collapse": sign_counts(runs.final_runs),
@@ -131,7 +173,18 @@ def _arm(runs: ArmRuns, stopped: StoppedSearches | None, info: StudyInfo) -> Arm
         if rule:
             entry["stopping"] = really_stopped(rule, runs.search)
         # Of trials that a rule let run to their ends nothing is learned about the space.
-        entry["importance"] = None if rule else importance(runs.random_trials(), arm["space"])
+        given = arm.get("warm_start", 0)
+        if given:
+            entry["warm_start"] = given
+        tried = [] if rule else runs.random_trials(given)
+        entry["importance"] = importance(tried, arm["space"])
+        entry["variance_shares"] = variance_shares(tried, arm["space"])
+        entry["ablation"] = ablation(
+            tried, arm["space"], arm["default"], runs.selected, info["metric"]
+        )
+        aims = info["metric"], info.get("second_aim")
+        if told := fronts(runs.search, runs.selected, *aims):
+            entry["fronts"] = told
     if beside := info.get("beside"):
         entry["beside"] = {m: _beside(runs, m) for m in beside}
     return entry
@@ -163,16 +216,22 @@ def _tunability(runs: ArmRuns) -> Estimate:
     return estimate(gain, examples, METRICS[runs.metric].difference_bounds)
 
 
-def _trial_counts(runs: ArmRuns, arm: ArmInfo) -> TrialCounts:
-    statuses = Counter({r.key: r.status for r in runs.records}.values())
+def _either(*columns: Sequence[Record]) -> list[Record]:
+    """Without those again that stand in both, of arms that have nothing to choose."""
+    places = {(r.role, r.repeat, r.index, r.common): r for column in columns for r in column}
+    return list(places.values())
+
+
+def _trial_counts(records: Sequence[Record], arm: ArmInfo) -> TrialCounts:
+    statuses = Counter({r.key: r.status for r in records}.values())
     return {
         "planned": arm.get("planned", statuses.total()),
         "completed": statuses["completed"],
-        "collapsed": len({r.key for r in runs.records if r.collapsed}),
+        "collapsed": len({r.key for r in records if r.collapsed}),
         "diverged": statuses["diverged"],
         "failed": statuses["failed"],
         "stopped": statuses["stopped"],
-        "shared": len(runs.records) - statuses.total(),
+        "shared": len(records) - statuses.total(),
     }
 
 
@@ -208,7 +267,6 @@ def _budget(runs: ArmRuns, curves: bool) -> Budget:
 def _cost(runs: Mapping[str, ArmRuns], pairs: Sequence[Pair]) -> Cost:
     """Seconds: of a run and a search by arm, of the break-even budgets, and in all."""
     seconds = {name: arm.budget_cost("seconds") for name, arm in runs.items()}
-    every = {r.key: r.seconds for a in runs.values() for r in a.records if r.status != "failed"}
     return {
         "arms": {
             name: {"run": arm.run_cost("seconds"), "search": arm.search_cost("seconds")}
@@ -223,5 +281,10 @@ def _cost(runs: Mapping[str, ArmRuns], pairs: Sequence[Pair]) -> Cost:
             for pair in pairs
             if (b_star := pair["break_even"]) and b_star["budget"] is not None
         ],
-        "total": sum(every.values()),
+        "total": _seconds(r for arm in runs.values() for r in arm.records),
     }
+
+
+def _seconds(records: Iterable[Record]) -> float:
+    """Of all trials that did not fail; one with several roles counts once."""
+    return sum({r.key: r.seconds for r in records if r.status != "failed"}.values())

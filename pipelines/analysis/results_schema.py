@@ -11,8 +11,11 @@ from pipelines.analysis.estimate_schema import (
     ByEpochRule,
     ComparisonJson,
     EstimateJson,
+    IntervalJson,
+    LabelNoise,
 )
-from pipelines.analysis.record import EpochRule, Range, SearchKind
+from pipelines.analysis.fronts import Front
+from pipelines.analysis.record import CommonSpace, EpochRule, Range, SearchKind
 from pipelines.collapse import Sign
 from pipelines.documents import Json
 
@@ -91,6 +94,32 @@ class Sensitivity(TypedDict):
     gain_by_repeat: list[float | None]
 
 
+class ChosenValues(TypedDict):
+    """Values of the common knobs that an arm got in a repeat; none: the study's own."""
+
+    repeat: int
+    index: int
+    values: Json
+    val: float | None
+    trials: int
+
+
+class CommonKnobs(TypedDict):
+    """What one rule for all arms chose for an arm, what a choice costs, and what it changed."""
+
+    chosen: list[ChosenValues]
+    passes: float | None
+    seconds: float | None
+    gain: EstimateJson
+
+
+class KnobGain(TypedDict):
+    """What a hyperparameter adds to val on the way from the default to what was selected."""
+
+    knob: str
+    gain: IntervalJson
+
+
 class ArmResults(TypedDict):
     """One arm; what only a tuned one has is not required."""
 
@@ -112,8 +141,13 @@ class ArmResults(TypedDict):
     budget: NotRequired[Budget]
     early_stopping: NotRequired[EarlyStopping]
     stopping: NotRequired[Stopping]
+    warm_start: NotRequired[int]
     importance: NotRequired[dict[str, float] | None]
+    variance_shares: NotRequired[dict[str, float] | None]
+    ablation: NotRequired[list[KnobGain] | None]
+    fronts: NotRequired[list[Front]]
     beside: NotRequired[dict[str, EstimateJson]]
+    common: NotRequired[CommonKnobs]
 
 
 class BreakEvenJson(TypedDict):
@@ -197,6 +231,7 @@ class Selection(TypedDict):
     rule: str
     epoch: EpochRule
     search: SearchKind
+    second_aim: NotRequired[str]
 
 
 class Headline(TypedDict):
@@ -258,4 +293,7 @@ class Results(TypedDict):
     runs: RunCounts
     answer: Answer
     headline: Headline
+    label_noise: NotRequired[LabelNoise]
     scenarios: NotRequired[ScenarioResults]
+    common: NotRequired[CommonSpace]
+    at_study_values: NotRequired["Results"]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -13,7 +13,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+    get_param_importances,
+)
 
 from pipelines.analysis.record import Range, Record
 from pipelines.analysis.runs import Floats
@@ -39,31 +44,71 @@ def _centred(value: float, knob: Range) -> bool:
     return abs(scale(value) - (low + high) / 2) <= (high - low) / 4
 
 
-def importance(records: Sequence[Record], space: Mapping[str, Range]) -> dict[str, float] | None:
-    """Share of each hyperparameter in reaching the best quarter of the random trials, sum 1.
+class Scored(NamedTuple):
+    """Configurations and their vals, centred within each repeat, since repeats differ in data.
 
-    PED-ANOVA (Watanabe et al. 2023) on `val`, centred within each repeat since repeats differ in
-    data. None below `MIN_TRIALS_FOR_IMPORTANCE` finite trials, with fewer than two hyperparameters,
-    or where all trials score alike: nothing can be told apart then.
+    level: what was taken from them, on average.
+    """
+
+    configs: Sequence[Mapping[str, Any]]
+    values: list[float]
+    level: float
+
+
+def scored_trials(records: Sequence[Record], space: Mapping[str, Range]) -> Scored | None:
+    """The trials that importance and dependence are told from.
+
+    None below `MIN_TRIALS_FOR_IMPORTANCE` finite ones, or where all of them score alike: nothing
+    can be told apart then.
     """
     usable = [r for r in records if math.isfinite(r.val)]
     by_repeat: dict[int, list[float]] = {}
     for record in usable:
         by_repeat.setdefault(record.repeat, []).append(record.val)
     values = [r.val - float(np.mean(by_repeat[r.repeat])) for r in usable]
-    if len(usable) < MIN_TRIALS_FOR_IMPORTANCE or len(space) < 2 or np.ptp(values) == 0:
+    if not space or len(usable) < MIN_TRIALS_FOR_IMPORTANCE or np.ptp(values) == 0:
+        return None
+    configs = [{name: r.config[name] for name in space} for r in usable]
+    return Scored(configs, values, float(np.mean([r.val for r in usable])))
+
+
+def importance(records: Sequence[Record], space: Mapping[str, Range]) -> dict[str, float] | None:
+    """Share of each hyperparameter in reaching the best quarter of the random trials, sum 1.
+
+    PED-ANOVA (Watanabe et al. 2023) on `val`. None where too few trials tell, or with fewer than
+    two hyperparameters.
+    """
+    return _shares(
+        records,
+        space,
+        PedAnovaImportanceEvaluator(target_quantile=IMPORTANCE_QUANTILE, evaluate_on_local=False),
+    )
+
+
+def variance_shares(
+    records: Sequence[Record], space: Mapping[str, Range]
+) -> dict[str, float] | None:
+    """Share of each hyperparameter in the variance of val over the whole space, sum 1.
+
+    fANOVA (Hutter et al. 2014): main effects in a forest that is fitted to the trials. None as of
+    `importance`.
+    """
+    return _shares(records, space, FanovaImportanceEvaluator(seed=0))
+
+
+def _shares(
+    records: Sequence[Record], space: Mapping[str, Range], evaluator: BaseImportanceEvaluator
+) -> dict[str, float] | None:
+    trials = scored_trials(records, space)
+    if trials is None or len(space) < 2:
         return None
     distributions = {name: _distribution(knob) for name, knob in space.items()}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
-    for record, value in zip(usable, values, strict=True):
-        params = {name: record.config[name] for name in space}
+    for config, value in zip(trials.configs, trials.values, strict=True):
         study.add_trial(
-            optuna.create_trial(params=params, distributions=distributions, value=value)
+            optuna.create_trial(params=dict(config), distributions=distributions, value=value)
         )
-    evaluator = PedAnovaImportanceEvaluator(
-        target_quantile=IMPORTANCE_QUANTILE, evaluate_on_local=False
-    )
     shares = get_param_importances(study, evaluator=evaluator, params=list(space))
     return {name: float(share) for name, share in shares.items()}
 

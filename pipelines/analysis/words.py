@@ -1,13 +1,14 @@
 """Words for numbers: pure functions, so that no sentence says more than its interval does."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isclose, isnan
 
 from pipelines.analysis.answer_schema import Claim
 from pipelines.analysis.estimate_schema import IntervalJson
+from pipelines.analysis.results_schema import Selection
 from pipelines.analysis.runs import MIN_UNITS
-from pipelines.metrics import METRICS
+from pipelines.metrics import METRICS, PASSES
 
 TOO_FEW, SAME = "too few repeats", "the same in all repeats"
 ROUNDING = 1e-12
@@ -97,3 +98,25 @@ def unit(metric: str) -> str:
     """Of differences: points of 100 for fractions."""
     shown_as = METRICS[metric]
     return "points" if shown_as.in_points else shown_as.unit or metric
+
+
+def aim_name(aim: str) -> str:
+    """A second aim: passes, or a metric's label."""
+    return PASSES if aim == PASSES else METRICS[aim].label
+
+
+def aim_title(aim: str) -> str:
+    """A second aim with its unit, for a heading or an axis."""
+    return "passes of a run" if aim == PASSES else f"val {METRICS[aim].title}"
+
+
+def search_name(selection: Selection) -> str:
+    """A kind of search, with what it goes by where that is more than val."""
+    aim = selection.get("second_aim")
+    return selection["search"] + (f" by val and {aim_name(aim)}" if aim else "")
+
+
+def configuration(config: Mapping[str, object]) -> str:
+    """Hyperparameters with their values, in one line."""
+    texts = {n: f"{v:.4g}" if isinstance(v, float) else str(v) for n, v in config.items()}
+    return ", ".join(f"{name} = {text}" for name, text in texts.items())

@@ -9,7 +9,9 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +43,7 @@ from pipelines.cluster.nodes import live_nodes, node_name, remote_on
 from pipelines.cluster.watchdog import Server, server_at
 from pipelines.errors import RayLost, UserError
 from pipelines.execution.machine import ray_folder
+from pipelines.ledger.storage import reason_of
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -49,6 +52,7 @@ PACKAGES = ("methods", "search_spaces", "pipelines", "untuned")
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN = Path(".ray") / "auth_token"
 NONE: Mapping[str, str] = MappingProxyType({})
+HEAD_SECONDS = 20.0  # for a head to listen; Ray itself would ask for many minutes
 NODE_SECONDS = 120.0  # for a node to install the code and answer
 
 
@@ -67,6 +71,7 @@ def connected(address: str | None, modules: Mapping[str, str] = NONE) -> Iterato
     if ray.is_initialized():
         yield
         return
+    _find(address)
     with (
         tempfile.TemporaryDirectory(prefix="untuned-") as scratch,
         _authentication(address, scratch),
@@ -125,6 +130,27 @@ def servers_here() -> list[Server]:
     nodes = [node for node in ray.nodes() if node["NodeID"] == context.get_node_id()]
     own = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in nodes]
     return [server_at(context.gcs_address), *own]
+
+
+def _find(address: str | None) -> None:
+    """Wait until somebody listens at HOST:PORT; of other addresses Ray sees to that.
+
+    Raises:
+        UserError: nobody does.
+    """
+    if address is None or "://" in address or not address.rpartition(":")[2].isdigit():
+        return
+    deadline = time.monotonic() + HEAD_SECONDS
+    while True:
+        try:
+            socket.create_connection(server_at(address), timeout=HEAD_SECONDS).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"address {address!r}: no Ray cluster answers there ({reason_of(error)})"
+                ) from error
+        time.sleep(0.5)
 
 
 @contextmanager

@@ -136,7 +136,12 @@ def errors_of(node: Json, driver: Json | None) -> list[str]:
 
 
 def _errors(node: Json, here: Json) -> Iterable[tuple[str, str]]:
-    if node["marker"] is False:
+    if node["marker"] is False and node["refused"]:
+        yield (
+            f"cannot use the study's storage ({node['refused']})",
+            "it needs what the driver has: keys of the store in its environment, or a role",
+        )
+    elif node["marker"] is False:
         yield (
             "does not see the study's storage",
             "give a --storage that is the same on every node: a shared directory, or s3://...",

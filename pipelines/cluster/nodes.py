@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -41,11 +42,14 @@ def remote_on(node: str, function: Callable[..., Any]) -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(function).options(scheduling_strategy=there)
 
 
-def trials_on(node: Node, needs: Mapping[str, float]) -> int:
-    """How many trials fit on a node that runs nothing else. needs: of one, by Ray's names.
+def trials_on(node: Node, resources: Resources) -> int:
+    """How many trials fit on a node that runs nothing else. resources: of one.
 
     Shares of a GPU are of one and the same GPU.
     """
+    if not resources.labels.items() <= node["Labels"].items():
+        return 0
+    needs = resources.needs
     return min(_fit(name, node["Resources"].get(name, 0.0), need) for name, need in needs.items())
 
 
@@ -59,18 +63,23 @@ def _times(there: float, need: float) -> int:
     return math.floor(there / need + 1e-6)
 
 
-def without(nodes: list[str]) -> dict[str, list[dict[str, str]]]:
-    """What keeps a placement group of one bundle from these nodes."""
-    if not nodes:
-        return {}
-    return {"bundle_label_selector": [{LABEL: f"!in({','.join(nodes)})"}]}
+def gpus_in_use() -> bool:
+    """Whether somebody has some of the cluster's GPUs, or parts of them."""
+    idle = ray.available_resources().get("GPU", 0.0)
+    return idle < sum(node["Resources"].get("GPU", 0.0) for node in live_nodes())
+
+
+def selector(labels: Mapping[str, str], avoided: list[str]) -> dict[str, list[dict[str, str]]]:
+    """What keeps a placement group of one bundle to nodes with these labels, and from others."""
+    wanted = dict(labels) | ({LABEL: f"!in({','.join(avoided)})"} if avoided else {})
+    return {"bundle_label_selector": [wanted]} if wanted else {}
 
 
 class NodeWatch:
     """Looks at a cluster's nodes from time to time, and says in a line each what has changed.
 
     resources: of a trial. check: what a node that joins is asked; the first ones have been. alone:
-    there is this machine, and never another one.
+    there is this machine, and never another one. shared: others use some of the GPUs.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class NodeWatch:
         say: Callable[[str], None],
         *,
         alone: bool = False,
+        shared: bool = False,
     ) -> None:
         self._resources, self._check, self._say, self._alone = resources, check, say, alone
         self._names: dict[str, str] | None = None  # of the nodes at the last look, by id
@@ -87,6 +97,8 @@ class NodeWatch:
         self._faults: dict[str, str] = {}  # of each node, as last said
         self._examined: dict[Any, str] = {}  # nodes that have not answered yet, by what they will
         self._looked, self._starving = -math.inf, False
+        self._shared = shared
+        self.whole_gpus = 0  # that trials may fill, as of the last look; where others do, unknown
 
     def look(self) -> None:
         """Say what has changed, if it is time for a look."""
@@ -102,6 +114,8 @@ class NodeWatch:
         for node in leaving_nodes() & ids:
             self._leaves(node)
         self._tell_starvation(nodes)
+        whole = replace(self._resources, gpus=1.0)
+        self.whole_gpus = 0 if self._shared else self._slots(nodes, whole)
 
     def avoided(self) -> list[str]:
         """Ids of the nodes that are to run no more trials."""
@@ -180,18 +194,18 @@ class NodeWatch:
             self._say(f"Ray: {name} is about to go; its trials leave a checkpoint for other nodes")
 
     def _tell_starvation(self, nodes: list[Node]) -> None:
-        before, self._starving = self._starving, not self._slots(nodes)
+        before, self._starving = self._starving, not self._slots(nodes, self._resources)
         if self._starving and not before:
-            needs = _amounts(self._resources.needs)
+            labels = [f"label {key}={value}" for key, value in self._resources.labels.items()]
+            needs = " and ".join([_amounts(self._resources.needs), *labels])
             self._say(f"no node can run a trial, which takes {needs}: waiting for one that can")
 
-    def _slots(self, nodes: list[Node]) -> int:
-        needs = self._resources.needs
-        return sum(trials_on(n, needs) for n in nodes if n["NodeID"] not in self._avoided)
+    def _slots(self, nodes: list[Node], resources: Resources) -> int:
+        return sum(trials_on(n, resources) for n in nodes if n["NodeID"] not in self._avoided)
 
     def _described(self, nodes: list[Node]) -> str:
         there = {n: sum(x["Resources"].get(n, 0.0) for x in nodes) for n in ("CPU", "GPU")}
-        slots = self._slots(nodes)
+        slots = self._slots(nodes, self._resources)
         slots = min(slots, self._resources.concurrent or slots)
         amounts = ", ".join([_count(len(nodes), "node"), _amounts(there, ", ")])
         return f"{amounts}: {_count(slots, 'trial')} at once"

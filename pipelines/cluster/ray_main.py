@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.cluster.ray_process import END, RayWork
 from pipelines.errors import UserError
-from pipelines.execution.jobs import Job, Lost
+from pipelines.execution.jobs import ArmCounts, Job, Lost
 from pipelines.ledger.record import TrialRecord
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -28,9 +28,9 @@ class LaunchLine:
     def __init__(self, line: Connection) -> None:
         self._line = line
 
-    def next(self, gpus: float = 0.0) -> Job | None:
+    def next(self, gpus: float = 0.0, whole: int = 0) -> Job | None:
         """A job to run now; None if there is none at the moment."""
-        return self._ask("next", gpus)
+        return self._ask("next", gpus, whole)
 
     def ended(self, key: str, lost: Lost | None = None) -> TrialRecord | None:
         """A job ended; the launch itself shows what came of it."""
@@ -40,6 +40,10 @@ class LaunchLine:
     def finished(self) -> bool:
         """Everything asked for has run."""
         return self._ask("finished")
+
+    def counts(self) -> dict[str, ArmCounts]:
+        """How each arm stands."""
+        return self._ask("counts")
 
     def stop(self) -> bool:
         """Whether to stop."""

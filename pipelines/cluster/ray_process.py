@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -24,10 +24,11 @@ from typing import Any
 import psutil
 
 from pipelines.errors import RayLost
-from pipelines.execution.jobs import Job, Jobs, Lost, OnEnd
+from pipelines.execution.jobs import ArmCounts, Job, Jobs, Lost, OnEnd
 from pipelines.execution.packing import Gpus, ProbeSpecs
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
+from pipelines.study.node_labels import ANY
 
 # With the launch's own sys.path, which modules of the user's own may be found by.
 START = """
@@ -50,7 +51,7 @@ class RayWork:
     """All that the process with Ray needs to know. Reading it takes no time: it holds no study.
 
     address: of a cluster; None: a Ray of the launch's own. cpus, gpus: that a trial takes;
-    concurrent: trials at once (None: as many as fit). accelerator: type of GPU (None: any). probed:
+    concurrent: trials at once (None: as many as fit). accelerator, labels: of the nodes. probed:
     what to measure where gpus is "auto". nodes_checked: they need no look.
     """
 
@@ -59,7 +60,8 @@ class RayWork:
     cpus: float
     gpus: Gpus
     concurrent: int | None = None
-    accelerator: str | None = None
+    accelerator: str = ANY
+    labels: Mapping[str, str] = field(default_factory=dict)
     probed: ProbeSpecs = field(default_factory=dict)
     nodes_checked: bool = False
 
@@ -114,9 +116,9 @@ class Answers:
         self._running: set[str] = set()
         self.error: Exception | None = None
 
-    def next(self, gpus: float) -> Job | None:
+    def next(self, gpus: float, whole: int) -> Job | None:
         """`Jobs.next`."""
-        job = self._queue.next(gpus)
+        job = self._queue.next(gpus, whole)
         if job is not None:
             self._running.add(job.spec["key"])
         return job
@@ -130,6 +132,10 @@ class Answers:
     def finished(self) -> bool:
         """`Jobs.finished`."""
         return self._queue.finished
+
+    def counts(self) -> dict[str, ArmCounts]:
+        """`Jobs.counts`."""
+        return self._queue.counts()
 
     def lose_all(self) -> None:
         """Whatever was running is lost with its node."""

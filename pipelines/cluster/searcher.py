@@ -16,7 +16,9 @@ from pipelines.cluster.nodes import NodeWatch
 from pipelines.cluster.tasks import Ending
 from pipelines.errors import UserError
 from pipelines.execution.jobs import FailureCause, Jobs, Lost, OnEnd
+from pipelines.execution.packing import spread
 from pipelines.execution.signals import ShouldStop
+from pipelines.execution.worker_config import Resources
 
 # The last: all processes of a node are gone at once, and Ray has not noticed yet that it is the
 # node. Of a process that dies alone it says that its "worker process has died".
@@ -28,14 +30,20 @@ class QueueSearcher(Searcher):
 
     What Ray thinks of it does not matter. Tune's own snapshots are of no use to it: the next launch
     starts afresh from the ledger. An exception of the queue (its storage is away, say) ends the
-    experiment, and is found in `error`: Tune would bury it. nodes: which of them to avoid.
+    experiment, and is found in `error`: Tune would bury it. resources: of a trial. nodes: which of
+    them to avoid.
     """
 
     def __init__(
-        self, queue: Jobs, gpus: float, on_end: OnEnd, stopping: ShouldStop, nodes: NodeWatch
+        self,
+        queue: Jobs,
+        resources: Resources,
+        on_end: OnEnd,
+        stopping: ShouldStop,
+        nodes: NodeWatch,
     ) -> None:
         super().__init__(metric="done", mode="max")  # Tune wants one; nothing is decided by it
-        self._queue, self._gpus, self._nodes = queue, gpus, nodes
+        self._queue, self._resources, self._nodes = queue, resources, nodes
         self._on_end, self._stopping = on_end, stopping
         self._live: dict[str, str] = {}
         self.error: Exception | None = None
@@ -45,7 +53,9 @@ class QueueSearcher(Searcher):
         if self.error or self._stopping() or self._queue.finished:
             return Searcher.FINISHED
         try:
-            job = self._queue.next(self._gpus)
+            gpus, whole = self._resources.gpus, self._nodes.whole_gpus
+            gpus = spread(gpus, self._resources.concurrent or 0, whole)
+            job = self._queue.next(gpus, whole)
         except Exception as error:
             self.error = error
             return Searcher.FINISHED
@@ -68,8 +78,8 @@ class QueueSearcher(Searcher):
 
     def _lost(self, ending: Ending) -> Lost | None:
         """What an attempt that has no outcome was lost with."""
-        if ending.failure is not None:
-            return ending.failure
+        if ending.lost is not None:
+            return ending.lost
         if ending.faults or ending.leaves:
             return "node"
         if not ending.stopped:

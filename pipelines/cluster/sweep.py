@@ -22,7 +22,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.cluster.doctor import refuse_unfit
-from pipelines.cluster.nodes import NodeWatch, live_nodes, trials_on
+from pipelines.cluster.nodes import NodeWatch, gpus_in_use, live_nodes, trials_on
 from pipelines.cluster.ray_process import RayWork
 from pipelines.cluster.tasks import StopFlag, probe_node
 from pipelines.cluster.watchdog import watchdog
@@ -31,6 +31,7 @@ from pipelines.execution.jobs import Jobs, OnEnd
 from pipelines.execution.packing import ProbeSpecs, described, pack
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
+from pipelines.study.node_labels import ANY
 
 
 @contextmanager
@@ -61,17 +62,19 @@ def work_on_ray(
     ):
         if work.address and not work.nodes_checked:
             refuse_unfit(work.address, work.worker_config, say)
-        gpus = work.gpus
+        gpus, shared = work.gpus, gpus_in_use()
         if gpus == "auto":
-            unshared = Resources(work.cpus, 1.0, accelerator=work.accelerator)
+            unshared = Resources(work.cpus, 1.0, None, work.accelerator, work.labels)
             gpus = proposed_gpus(work.probed, work.worker_config, unshared, stop, say)
         if gpus is None or stop():
             return
-        resources = Resources(work.cpus, gpus, work.concurrent, work.accelerator)
+        resources = Resources(work.cpus, gpus, work.concurrent, work.accelerator, work.labels)
         if work.address is None:  # a cluster may grow
             refuse_what_never_fits(resources)
         alone = work.address is None
-        run_on_ray(queue, work.worker_config, resources, on_end, stop, say, alone=alone)
+        run_on_ray(
+            queue, work.worker_config, resources, on_end, stop, say, alone=alone, shared=shared
+        )
 
 
 def run_on_ray(
@@ -83,18 +86,19 @@ def run_on_ray(
     say: Callable[[str], None] = lambda line: None,
     *,
     alone: bool = False,
+    shared: bool = False,
 ) -> None:
     """Run all that is missing, or until `stop` is true.
 
     Then running trials leave a checkpoint, within seconds. resources: that each trial takes. say:
     is told in a line each what there is of nodes, and what becomes of them. alone: this machine is
-    the only one.
+    the only one. shared: others use some of the GPUs.
     """
     from pipelines.cluster.tune_run import DriverStopper, fit
 
-    stopper = DriverStopper(
-        stop, _flag(), NodeWatch(resources, worker_config.check, say, alone=alone)
-    )
+    nodes = NodeWatch(resources, worker_config.check, say, alone=alone, shared=shared)
+    nodes.look()
+    stopper = DriverStopper(stop, _flag(), nodes)
     with tempfile.TemporaryDirectory(prefix="untuned-") as scratch:
         fit(queue, worker_config, resources, on_end, stopper, scratch)
 
@@ -105,10 +109,12 @@ def refuse_what_never_fits(resources: Resources) -> None:
     Raises:
         UserError: a trial needs more than there is.
     """
-    needs = resources.needs
-    if not any(trials_on(node, needs) for node in live_nodes()):
-        there = {name: ray.cluster_resources().get(name, 0) for name in needs}
-        raise UserError(f"a trial needs {needs}, this machine has {there}: see --cpus-per-trial")
+    if not any(trials_on(node, resources) for node in live_nodes()):
+        there = {name: ray.cluster_resources().get(name, 0) for name in resources.needs}
+        raise UserError(
+            f"a trial needs {resources.needs}, this machine has {there}: "
+            "see --cpus-per-trial and --gpus-per-trial"
+        )
 
 
 def proposed_gpus(
@@ -127,7 +133,11 @@ def proposed_gpus(
         UserError: the probe failed, or an arm does not fit on the GPU.
     """
     # The process ends with the call, and so does its hold on the GPU's memory.
-    options = {"num_cpus": alone.cpus, "num_gpus": 1, "accelerator_type": alone.accelerator}
+    options: dict[str, Any] = {"num_cpus": alone.cpus, "num_gpus": 1}
+    if alone.accelerator != ANY:
+        options["accelerator_type"] = alone.accelerator
+    if alone.labels:
+        options["label_selector"] = dict(alone.labels)
     remote = ray.remote(**options, max_calls=1, max_retries=0)(probe_node)
     probing = remote.remote(specs, worker_config)
     while not ray.wait([probing], timeout=1.0)[0]:

@@ -11,9 +11,9 @@ from ray._private.state import state
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines import own_modules
+from pipelines.execution.jobs import Lost
 from pipelines.execution.packing import Probed, ProbeSpecs
 from pipelines.execution.worker_config import WorkerConfig
-from pipelines.ledger.attempt import Failure
 from pipelines.trial_documents import Rung
 
 ASK_SECONDS = 1.0  # between a worker's questions whether to stop
@@ -27,15 +27,15 @@ class Ending:
     """How a job ended, as its worker tells it.
 
     node: Ray's id. stopped: it was asked to, or nobody answered any more. leaves: Ray drains the
-    node. faults: why the node cannot run trials, in a line each; then nothing has run. failure: of
-    the attempt, where it could not be recorded from there.
+    node. faults: why the node cannot run trials, in a line each; then nothing has run. lost: what
+    the attempt was lost with, where its worker could not record it.
     """
 
     node: str
     stopped: bool = False
     leaves: bool = False
     faults: tuple[str, ...] = ()
-    failure: Failure | None = None
+    lost: Lost | None = None
 
 
 def ray_trial(config: dict[str, Any], worker_config: WorkerConfig, flag: Any) -> dict[str, Any]:
@@ -51,18 +51,18 @@ def _job(config: dict[str, Any], worker_config: WorkerConfig, flag: Any) -> Endi
 
     spec, node = config["spec"], ray.get_runtime_context().get_node_id()
     stopping = StopPoller(flag, node)
-    failure = None
+    lost = None
     if not stopping():
         if faults := node_faults(worker_config, spec):
             return Ending(node, faults=faults)
         rung = Rung(*config["rung"]) if config["rung"] else None
         attempt, gpus = config["attempt"], config["gpus"]
-        failure = run_attempt(worker_config, spec, attempt, stopping, gpus, rung)
-        if failure is not None:  # maybe for the node's sake, which may have changed
+        lost = run_attempt(worker_config, spec, attempt, stopping, gpus, rung)
+        if lost is not None:  # maybe for the node's sake, which may have changed
             _examined.clear()
             if faults := node_faults(worker_config, spec):
                 return Ending(node, faults=faults)
-    return Ending(node, stopping.answer != "go on", stopping.answer == "leave", failure=failure)
+    return Ending(node, stopping.answer != "go on", stopping.answer == "leave", lost=lost)
 
 
 def node_faults(worker_config: WorkerConfig, spec: Any) -> tuple[str, ...]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import Any
 
 import ray.air.integrations.wandb  # noqa: F401  # tune.run needs it; then workers would wait
 from ray import tune
+from ray.tune.execution.cluster_info import _is_ray_cluster
 
-from pipelines.cluster.nodes import NodeWatch, without
+from pipelines.cluster.exporter import Exporter
+from pipelines.cluster.nodes import NodeWatch, selector
 from pipelines.cluster.searcher import FailureCallback, QueueSearcher
 from pipelines.cluster.tasks import ray_trial
 from pipelines.execution.jobs import Jobs, OnEnd
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import Resources, WorkerConfig
 
+PENDING = "TUNE_MAX_PENDING_TRIALS_PG"  # how many trials may wait for a machine; Tune's own is 1
+WAITING = "64"  # for so many an autoscaler starts machines at once
 GRACE_SECONDS = 20.0  # for the running trials to leave a checkpoint when asked to stop
 
 
@@ -31,13 +36,16 @@ def fit(
 
     resources: of a trial. scratch: a folder for Tune's own files, which nobody reads.
     """
-    search = QueueSearcher(queue, resources.gpus, on_end, stopper.asked, stopper.nodes)
+    if _is_ray_cluster():  # of `ray up`, which grows
+        os.environ.setdefault(PENDING, WAITING)
+    search = QueueSearcher(queue, resources, on_end, stopper.asked, stopper.nodes)
     trainable = tune.with_parameters(ray_trial, worker_config=worker_config, flag=stopper.flag)
 
     def needs(job: dict[str, Any]) -> tune.PlacementGroupFactory:
         """Of this very job: actors are used again for jobs of the same size and nodes only."""
         bundle = replace(resources, gpus=job["gpus"]).needs
-        return tune.PlacementGroupFactory([bundle], "PACK", **without(job["avoided"]))
+        where = selector(resources.labels, job["avoided"])
+        return tune.PlacementGroupFactory([bundle], "PACK", **where)
 
     tune.run(
         tune.with_resources(trainable, needs),
@@ -46,7 +54,7 @@ def fit(
         num_samples=-1,
         search_alg=search,
         stop=stopper,
-        callbacks=[FailureCallback(search)],
+        callbacks=[FailureCallback(search), Exporter(queue, worker_config.study)],
         max_concurrent_trials=resources.concurrent,
         reuse_actors=True,
         raise_on_failed_trial=False,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 
-ASK_SECONDS = 1.0  # between two looks
-LOOKS = 2  # in a row at a server that is gone
+ASK_SECONDS = 1.0  # between two looks, and for a server to answer
+LOOKS = {"gone": 2, "silent": 5}  # in a row, at least, until a server is lost
+SILENT_SECONDS = 60.0  # until a silent one is; Ray's own time-out
 STATUS = 1  # nobody looks at it
 
 Server = tuple[str, int]  # host and port
@@ -21,7 +23,10 @@ Server = tuple[str, int]  # host and port
 
 @contextmanager
 def watchdog(servers: Sequence[Server]) -> Iterator[None]:
-    """While entered, this process ends once nothing listens at one of `servers` any more."""
+    """While entered, this process ends once one of `servers` is lost.
+
+    Nothing listens there any more or, after a minute, nobody answers: its host has vanished.
+    """
     left = Event()
     watch = Thread(target=_watch, args=(servers, left), daemon=True)
     watch.start()
@@ -39,19 +44,24 @@ def server_at(address: str) -> Server:
 
 
 def _watch(servers: Sequence[Server], left: Event) -> None:
-    looks = 0
+    looks, heard = dict.fromkeys(LOOKS, 0), time.monotonic()
     while not left.wait(ASK_SECONDS):
-        looks = looks + 1 if any(map(_gone, servers)) else 0
-        if looks == LOOKS:
+        answers = {_answer(server) for server in servers}
+        looks = {fault: looks[fault] + 1 if fault in answers else 0 for fault in LOOKS}
+        if "silent" not in answers:
+            heard = time.monotonic()
+        # By the clock, as Ray keeps this thread waiting, too; and by looks, as a machine may sleep.
+        patient = time.monotonic() - heard < SILENT_SECONDS
+        if looks["gone"] >= LOOKS["gone"] or (looks["silent"] >= LOOKS["silent"] and not patient):
             os._exit(STATUS)
 
 
-def _gone(server: Server) -> bool:
-    """Nothing listens there any more; a server that is merely slow is not gone."""
+def _answer(server: Server) -> str:
+    """Of LOOKS, or "there". A server that is slow, or whose link is cut for a while, is silent."""
     try:
         socket.create_connection(server, timeout=ASK_SECONDS).close()
     except ConnectionRefusedError:
-        return True
+        return "gone"
     except OSError:
-        return False
-    return False
+        return "silent"
+    return "there"

@@ -17,11 +17,13 @@ from pipelines.cluster.ray_process import RayWork, run_in_process
 from pipelines.commands.options import Options
 from pipelines.commands.outcome import given_up
 from pipelines.commands.printing import print_line
+from pipelines.commands.warm_start import with_warm_start
 from pipelines.commands.which_study import default_storage
 from pipelines.documents import Json, sha256
 from pipelines.errors import UserError
 from pipelines.execution.job_queue import JobQueue
 from pipelines.execution.jobs import OnEnd
+from pipelines.execution.packing import processes_on
 from pipelines.execution.preflight import (
     check,
     choose_device,
@@ -81,6 +83,7 @@ class Launch:
         device = choose_device(options.device, options.address)
         mode = resolve_mode(options.wandb)
         fingerprint = check(study, device)
+        study = with_warm_start(study, storage, fingerprint)
         existing = Ledger.open(storage).study()
         document = _document(study, fingerprint, existing)
         refuse_other_protocol(storage, existing, document)
@@ -98,6 +101,7 @@ class Launch:
             modules=own_modules.own_folders(modules_of(study)),
             fingerprint=fingerprint,
             study_id=document.get("id"),
+            event_files=options.log == "tensorboard",
         )
         return cls(study, document, worker_config, options)
 
@@ -204,7 +208,8 @@ class Launch:
         self, queue: JobQueue, on_end: OnEnd, console: Console, stop: ShouldStop
     ) -> None:
         """Apart from this process, unless it is one of Ray's: a task on the head of a cluster."""
-        options, say = self.options, partial(print_line, console=console)
+        options, request = self.options, self.study.request
+        say = partial(print_line, console=console)
         gpus, probed = options.gpus_on(self.worker_config.device), {}
         if gpus == "auto":
             from pipelines.execution.probe import probe_specs  # loads torch's profiler
@@ -218,7 +223,9 @@ class Launch:
             cpus=self._cpus(),
             gpus=gpus,
             concurrent=options.concurrent,
-            accelerator=options.accelerator,
+            accelerator=request.accelerator,
+            # A Ray of the launch's own has one node, and nobody to label it.
+            labels=request.labels if options.address else {},
             probed=probed,
             nodes_checked=self.nodes_checked,
         )
@@ -235,7 +242,10 @@ class Launch:
         return request | {"arms": study.own_arms} | ({"modules": modules} if modules else {})
 
     def _cpus(self) -> float:
-        return self.options.cpus_per_trial or self.study.protocol.threads
+        """Of a trial: unless asked, for the threads of each of its processes."""
+        gpus = self.options.gpus_on(self.worker_config.device)
+        count = 1 if gpus == "auto" else processes_on(gpus)
+        return self.options.cpus_per_trial or count * self.study.protocol.threads
 
     def _workers(self) -> int:
         """Trials at once, as far as this machine tells: for the estimate of the time left."""

@@ -18,6 +18,7 @@ from pipelines.errors import Interrupted, UserError
 from pipelines.execution.signals import StopSignals
 from pipelines.ledger.storage import STORAGE_ERRORS, reason_of
 from pipelines.study.study_file import Study
+from pipelines.tracking.event_file import FOLDER
 from pipelines.tracking.mode import Mode
 
 SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
@@ -45,6 +46,9 @@ def run_launch(
         )
         return interrupted.status
     status = outcome(launched.storage, console)
+    if options.log == "tensorboard":
+        folder = launched.tracking_dir / FOLDER
+        print_line(f"TensorBoard: tensorboard --logdir {folder}", console)
     offline = [launched.tracking_dir] if launched.tracking == "offline" else []
     show_report([launched.storage], console, offline)
     return status

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.commands.printing import print_line
+from pipelines.commands.sizing import Size, size_for
 from pipelines.data.loading import read_source
 from pipelines.data.sources import SOURCES, source_named
 from pipelines.data.survey import Survey, summary, survey
 from pipelines.errors import UserError
 from pipelines.execution.preflight import check
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 from pipelines.study.study_file import NAME, load_study, studies
 from pipelines.study.validation import identity
 
+WHY = {
+    "ce": "plain training",
+    "gce": "robust losses, tuned",
+    "ce_balanced": "for classes of unequal size",
+    "logistic_regression": "no networks, tuned, on the same labels",
+    "logistic_regression_balanced": "no networks, tuned, on the same labels",
+    "gce_plus_meta": "tuned, and trained on the clean examples too",
+    "clean_only_long": "what the clean examples are worth by themselves, in as many steps",
+    "l2rw": "self-tuning",
+    "l2rw_safe": "self-tuning, with steps that are never longer than plain training's",
+}
 IMBALANCED = 2.0  # largest class over smallest: from here on accuracy hides the small ones
 
 
@@ -37,7 +50,7 @@ def make_study(
 
     name, data, options: see `new_study`. files: a labels file, one of verified labels.
     """
-    file, seen = new_study(name, data, *files, **options)
+    file, seen = new_study(name, data, *files, **options, say=lambda t: print_line(t, console))
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, text in summary(seen):
         table.add_row(f"[dim]{key}[/dim]", escape(text))
@@ -50,7 +63,8 @@ def make_study(
                 *map(escape, (column, str(rule).replace("'", ""), seen.look.reasons[column]))
             )
         console.print(rules)
-    print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file} --quick", console)
+    quick = "" if options["minutes"] else " --quick"
+    print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file}{quick}", console)
 
 
 def new_study(
@@ -58,11 +72,15 @@ def new_study(
     path: Path,
     labels: Path | None = None,
     trusted: Path | None = None,
+    *,
+    minutes: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> tuple[Path, Survey]:
     """Write a study file for the data at a path: a folder of images, an .npz file, a table.
 
-    name: of the study, or of the file to write. labels, trusted, options: as of `survey`.
+    name: of the study, or of the file to write. labels, trusted, options: as of `survey`. minutes:
+    that a launch may take on this machine; say: is told what takes a while.
     Returns the file, and what was seen.
 
     Raises:
@@ -84,14 +102,19 @@ def new_study(
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
     try:
         check(load_study(str(file)))
+        if minutes is not None:
+            say("Measuring a few steps of each arm ...")
+            size = size_for(load_study(str(file)), minutes)
+            file.write_text(study_text(file, seen, size), encoding="utf-8")
+            say(size.told)
     except BaseException:  # nothing half-made is left
         file.unlink()
         raise
     return file, seen
 
 
-def study_text(file: Path, seen: Survey) -> str:
-    """The study file, with a comment at every choice."""
+def study_text(file: Path, seen: Survey, size: Size | None = None) -> str:
+    """The study file, with a comment at every choice; size: where a person has so much time."""
     environment = Environment(
         loader=PackageLoader("pipelines.commands"), undefined=StrictUndefined, trim_blocks=True
     )
@@ -104,7 +127,8 @@ def study_text(file: Path, seen: Survey) -> str:
         labels=seen.data.labels and _labels_file(seen.data.labels, file),
         trusted=seen.data.trusted and _labels_file(seen.data.trusted, file),
         flat=not read_source(seen.data, source_named(seen.data.source)).classes,
-        **choices(seen),
+        why=WHY,
+        **choices(seen) | (size._asdict() if size else {"told": ""}),
     )
 
 
@@ -141,17 +165,34 @@ def choices(seen: Survey) -> dict[str, Any]:
     left = n - 2 * small - (test or 0)
     batch = min(100, max(10, left // 10))
     model = _model(shape, left)
+    metric = "balanced_accuracy" if seen.imbalance > IMBALANCED else "accuracy"
     return {
         "test": test,
         "small": small,
         "model": model,
         "augment": "crop_flip" if len(shape) == 3 and min(shape[1:]) >= 32 else "none",
-        "vectors": len(shape) == 1,
         "batch_size": batch,
         "epochs": int(np.clip(1000 * batch // left, 60, 200)),
         "lr": 0.05 if model in ("mlp", "cnn") else 0.1,
-        "metric": "balanced_accuracy" if seen.imbalance > IMBALANCED else "accuracy",
+        "metric": metric,
+        "arms": _arms(metric != "accuracy", vectors=len(shape) == 1),
+        "trials": 10,
+        "repeats": 3,
+        "seeds": 2,
     }
+
+
+def _arms(unequal: bool, vectors: bool) -> list[str]:
+    """What is compared. unequal: classes differ in size; vectors: of a table or embeddings."""
+    balanced = "_balanced" if unequal else ""
+    no_networks = [f"logistic_regression{balanced}", f"boosted_trees{balanced}"]
+    return [
+        *("ce", "gce", "sce"),
+        *(["focal", "ce_balanced", "logit_adjusted"] if unequal else []),
+        *(no_networks if vectors else []),
+        *("gce_plus_meta", "clean_only_long", "clean_only_all_long", "finetune_long", "glc"),
+        *("l2rw", "l2rw_safe", "mw_net", "gce_learned"),
+    ]
 
 
 def _model(shape: tuple[int, ...], examples: int) -> str:

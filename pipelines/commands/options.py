@@ -1,4 +1,4 @@
-"""The options of the command `launch`: one table, which the command line is made from.
+"""The options of the commands `launch` and `new`: tables, which the command line is made from.
 
 Imports nothing that takes time.
 """
@@ -40,14 +40,17 @@ class Options:
     storage: Annotated[str | None, Option(help="directory or URI; default runs/STUDY")] = None
     executor: Annotated[Literal["ray", "inline"], Option(help="inline: without Ray")] = "ray"
     wandb: Annotated[Mode | None, Option(help="default: online if there is a key")] = None
+    log: Annotated[
+        Literal["tensorboard"] | None, Option(help="event files of every trial, beside W&B")
+    ] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto"
     concurrent: Annotated[int | None, Option(min=1, help="trials at once")] = None
     cpus_per_trial: Annotated[float | None, Option(min=0.01)] = None
     gpus_per_trial: Annotated[
-        str | None, Option(help="0, 1, a fraction of a GPU, or auto: measure, then share")
-    ] = None
-    accelerator: Annotated[
-        str | None, Option(help="type of GPU, as `ray status` names it: H100, A100-40G")
+        str | None,
+        Option(
+            help="0, a fraction, whole ones (then each batch is split), or auto: measure, share"
+        ),
     ] = None
     address: Annotated[
         str | None, Option(help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT")
@@ -74,7 +77,7 @@ class Options:
     ] = ""
 
     def __post_init__(self) -> None:
-        for name in ("storage", "address", "accelerator"):
+        for name in ("storage", "address"):
             if getattr(self, name) == "":
                 raise UserError(f"--{name} '': must not be empty; leave the option out")
         _ = self.fast, self.gpus  # what cannot be read is told now
@@ -108,21 +111,42 @@ class Options:
         return self.gpus
 
 
+@dataclass(frozen=True)
+class NewOptions:
+    """What `new` is told of a person's data beside where it is."""
+
+    labels: Annotated[str | None, Option(help="CSV file: path, label")] = None
+    trusted: Annotated[str | None, Option(help="CSV file of verified labels")] = None
+    path_column: Annotated[str | None, Option(help="of --labels, or a guess")] = None
+    label_column: Annotated[str | None, Option(help="of --labels, or a guess")] = None
+    target: Annotated[str, Option(help="label column of a table")] = "label"
+    encoding: Annotated[
+        str | None, Option(help="of a table in a text file, if it is not UTF-8: latin-1")
+    ] = None
+    skip_broken: Annotated[
+        bool, Option("--skip-broken", help="leave out images that cannot be read")
+    ] = False
+    minutes: Annotated[
+        float | None, Option(min=1, help="that a launch may take on this machine")
+    ] = None
+
+
 def split_names(text: str) -> list[str]:
     """Names between commas, with or without spaces."""
     return [name for part in text.split(",") if (name := part.strip())]
 
 
 def with_options(command: Callable[..., T]) -> Callable[..., T]:
-    """A command whose argument `options` is an `Options`; each field is an option for typer."""
+    """A command of which each field of its argument `options`, a table, is an option for typer."""
     signature = inspect.signature(command, eval_str=True)
-    hints = get_type_hints(Options, include_extras=True)
+    table = type(signature.parameters["options"].default)
+    hints = get_type_hints(table, include_extras=True)
     parameters = [p for p in signature.parameters.values() if p.name != "options"]
     parameters += [
         inspect.Parameter(
             f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
         )
-        for f in fields(Options)
+        for f in fields(table)
     ]
     expanded = signature.replace(parameters=parameters)
 
@@ -130,7 +154,7 @@ def with_options(command: Callable[..., T]) -> Callable[..., T]:
     def with_each(*args: Any, **given: Any) -> T:
         bound = expanded.bind(*args, **given)
         bound.apply_defaults()
-        options = Options(**{f.name: bound.arguments.pop(f.name) for f in fields(Options)})
+        options = table(**{f.name: bound.arguments.pop(f.name) for f in fields(table)})
         return command(**bound.arguments, options=options)
 
     with_each.__signature__ = expanded  # pyright: ignore[reportAttributeAccessIssue]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from rich.console import Console
 
 from pipelines.commands.printing import format_size, plain_table
-from pipelines.commands.which_study import study_named
+from pipelines.commands.which_study import default_storage, study_named
 from pipelines.execution.progress import format_duration
 
 
 def show_plan(name: str, console: Console) -> None:
     """Trials, passes, time and disk of a study, arm by arm."""
+    from pipelines.commands.warm_start import with_warm_start
     from pipelines.execution.estimate import estimate
     from pipelines.execution.preflight import check
 
-    study, _ = study_named(name)
-    check(study)
+    study, place = study_named(name)
+    study = with_warm_start(study, place or default_storage(study.name), check(study))
     costs = estimate(study)
     numbers = ("trials", "passes", "time of one worker", "disk")
     table = plain_table("arm", *numbers, right=numbers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from pipelines.commands.printing import print_line
 from pipelines.errors import UserError
+from pipelines.execution.live import on_hosts, running_trials
 from pipelines.execution.progress import ProgressTable
 from pipelines.ledger.damage import damage_lines
 from pipelines.ledger.ledger import Ledger
@@ -21,7 +21,6 @@ from pipelines.report.study_state import StudyState, load_study_state
 
 WATCH_SECONDS = 5.0  # between two looks, on a terminal
 LOG_SECONDS = 60.0  # elsewhere: each look is lines that stay
-LONGEST_NODES = 20  # that are named
 
 
 def run_status(storage: str, as_json: bool, watch: bool, console: Console) -> None:
@@ -43,7 +42,7 @@ def show_status(storage: str, as_json: bool, console: Console) -> None:
         status = progress_table.as_json() | {
             "study": study_state.study.name,
             "driver": holder and holder.host,
-            "running": _started(study_state) if holder else 0,
+            "running": len(running_trials(ledger, study_state)),
             "errors": study_state.errors(),
             "conflicts": study_state.conflicts(),
             "damaged": study_state.damaged,
@@ -107,19 +106,11 @@ def _lines(ledger: Ledger, study_state: StudyState) -> list[str]:
 
 def _running(ledger: Ledger, study_state: StudyState, first: _Look, now: _Look) -> list[str]:
     """How many trials each host runs, and how many have ended an hour since the watch began."""
-    holder = ledger.driver()
-    if holder is None:
+    if ledger.driver() is None:
         return []
-    running = list(ledger.running(study_state.trials.values(), holder.started))
-    hosts = Counter(attempt.host or "not yet known" for attempt in running)
-    named = [f"{host} {count}" for host, count in hosts.most_common(LONGEST_NODES)]
-    named += [f"{len(hosts) - len(named)} more"] * (len(hosts) > len(named))
-    lines = [f"{len(running)} trials run: {', '.join(named) or 'none'}"]
+    running = running_trials(ledger, study_state)
+    lines = [f"trials run: {len(running)}" + f" ({on_hosts(running)})" * bool(running)]
     if now.done > first.done:
         speed = (now.done - first.done) / (now.at - first.at) * 3600
         lines.append(f"{speed:.0f} trials an hour since this watch began")
     return lines
-
-
-def _started(study_state: StudyState) -> int:
-    return sum(trial.state == "started" for trial in study_state.trials.values())

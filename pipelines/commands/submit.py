@@ -5,6 +5,7 @@ The job is deploy/slurm.sh with this Python's environment filled in.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from pipelines.commands.which_study import default_storage, study_named
 from pipelines.errors import UserError, one_line
 
 SCRIPT = Path(__file__).parent / "templates" / "slurm.sh"
+SAYS = re.compile(r"^sbatch: (error: )?")  # what each line begins with of what sbatch has to say
 ENVIRONMENT = "# source /path/to/.venv/bin/activate"  # the line of the script that is filled in
 
 
@@ -115,7 +117,8 @@ def _sbatch(
         command = ["sbatch", "--parsable", f"--job-name={study}", *options, str(path), *arguments]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
     if said.returncode != 0:
-        raise UserError(f"sbatch: {one_line(Exception(said.stderr))}")
+        faults = [SAYS.sub("", line).strip() for line in said.stderr.splitlines()]
+        raise UserError(f"sbatch: {'; '.join(filter(None, faults)) or 'it does not take the job'}")
     return said
 
 

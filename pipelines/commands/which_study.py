@@ -75,8 +75,8 @@ def check_data_is_there(study: Study, storage: str) -> None:
         UserError: one is not there.
     """
     data = study.protocol.data
-    files = {"data.labels.file": data.labels, "data.trusted.file": data.trusted}
-    places = {name: labels.file for name, labels in files.items() if labels is not None}
+    files = {"labels": data.labels, "trusted": data.trusted, "corrections": data.corrections}
+    places = {f"data.{name}.file": labels.file for name, labels in files.items() if labels}
     if data.path is not None and source_named(data.source).path != "download":
         places["data.path"] = data.path
     for name, path in places.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ Ints = NDArray[np.int64]
 class Answers:
     """m answers: rows [m] of the data set, by whom [m], and which class [m].
 
-    annotators: their names, of which `by` holds numbers. classes: K.
+    annotators: their names, of which `by` holds numbers. classes: K. true: nobody knows better, so
+    that what a rule makes of them counts as the true label.
     """
 
     rows: Ints
@@ -28,6 +29,13 @@ class Answers:
     labels: Ints
     annotators: list[str]
     classes: int
+    true: bool = False
+
+    def among(self, wanted: NDArray[np.bool_]) -> Answers:
+        """Those for the examples that are wanted [N], by the same annotators."""
+        kept = wanted[self.rows]
+        columns = {name: getattr(self, name)[kept] for name in ("rows", "by", "labels")}
+        return replace(self, **columns)
 
     @property
     def examples(self) -> tuple[Ints, Ints]:
@@ -54,8 +62,9 @@ def settle(answers: Answers, rule: str) -> tuple[Ints, Ints]:
     """Rows [n], rising, that have answers, and the label of each by a rule.
 
     majority: the most frequent one, of several equally frequent ones one at random. dawid_skene:
-    the most probable one, by how each annotator errs (`confusions`). one: that of one annotator at
-    random, which is what labels cost that are asked for once. Randomness is the same each time.
+    the most probable one, by how each annotator errs (`dawid_skene`). one: that of one annotator at
+    random, which is what labels cost that are asked for once. soft: as of majority, for what needs
+    one label; what trains takes all (`shares`). Randomness is the same each time.
 
     Raises:
         UserError: there are too many annotators and classes for `dawid_skene`.
@@ -70,6 +79,13 @@ def settle(answers: Answers, rule: str) -> tuple[Ints, Ints]:
     ties = chance.random(weights.shape)
     best = weights >= weights.max(axis=1, keepdims=True)
     return rows, np.where(best, ties, -1.0).argmax(axis=1)
+
+
+def shares(answers: Answers) -> tuple[Ints, NDArray[np.float32]]:
+    """Rows [n], rising, that have answers, and which share of these each class has [n, K]."""
+    votes = answers.votes
+    total = votes.sum(axis=1, keepdims=True)
+    return answers.examples[0], (votes / total).astype(np.float32)
 
 
 def dawid_skene(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

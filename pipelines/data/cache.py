@@ -94,13 +94,14 @@ def _read(entry: Path) -> Dataset:
         if metadata is None or content_hash(x) != metadata["fingerprint"]:
             raise _Damaged(f"{'dataset.json' if metadata is None else 'x.npy'} has changed")
         observed = np.array(metadata.pop("labels"), np.int64)
+        truth = metadata.pop("truth", None)  # where it is another than what is observed
         left_out = metadata.pop("left_out", ())  # entries from before it have none
         columns = metadata.pop("columns", ())
         test = metadata.pop("test")
         return Dataset(
             x=x,
             observed=observed,
-            truth=observed,
+            truth=observed if truth is None else np.array(truth, np.int64),
             test=None if test is None else np.array(test, bool),
             left_out=tuple(left_out),
             columns=tuple(Column(**c | {"values": tuple(c["values"])}) for c in columns),
@@ -131,6 +132,8 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "left_out": dataset.left_out,
         "columns": [asdict(column) for column in dataset.columns],
     }
+    if not np.array_equal(dataset.truth, dataset.observed):
+        metadata["truth"] = dataset.truth.tolist()
     (folder / "dataset.json").write_bytes(encode(metadata))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from pipelines.data.columns import Column
 from pipelines.errors import UserError, one_line
 from pipelines.study.encoders import Encoder
+
+if TYPE_CHECKING:
+    from pipelines.data.annotators import Answers
 
 EXACT = 2**53  # up to here a float64 tells whole numbers apart
 
@@ -35,7 +38,10 @@ class Dataset:
     labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
     and labels, wherever they were read from; left_out, names of what could not be read, where a
     study allows it; columns, of a table, in the order of x, which is then [N, C] with nan in empty
-    cells, until it is converted (`conversion.Conversion`); encoding, of x that are features.
+    cells, until it is converted (`conversion.Conversion`); encoding, of x that are features; soft
+    [N, K], label distributions of several annotators, where these are trained on; verified [2, n],
+    of trusted examples that had a label before, the verified one and that one; answers, of several
+    annotators, where what one example's say is learned from the others'.
     """
 
     x: NDArray[Any]
@@ -48,6 +54,9 @@ class Dataset:
     left_out: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     encoding: Encoding | None = None
+    verified: NDArray[np.int64] | None = None
+    soft: NDArray[np.float32] | None = None
+    answers: Answers | None = None
 
     @property
     def in_own_test(self) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.data.dataset import Dataset
 from pipelines.data.splits import Rows
+from pipelines.metrics import stored_confusion
 from pipelines.study.label_corruption import Noise
 from pipelines.study.protocol import Splits
 from pipelines.trial_documents import DataDescription, NoiseDescription
@@ -38,6 +39,9 @@ def describe(
         "val_labels": splits.val_labels,
         "noise": _describe_noise(dataset, noise, rows, labels),
     }
+    if dataset.verified is not None:
+        true, given = dataset.verified
+        description["verified"] = stored_confusion(true, given, len(dataset.classes))
     if dataset.left_out:
         description["left_out"] = len(dataset.left_out)
     return description

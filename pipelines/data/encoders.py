@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import file_digest
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ Encode = Callable[[Any], Any]
 """Texts, a list of n; or n images [n, C, H, W] or rows [n, D] as they are stored -> [n, F]."""
 
 HASHED, FEATURES = 2**18, 1024  # of words and pairs of words; and what these are projected to
+TOKENS = 128  # of a text, the longest that is looked at
 EXTRAS = {"sentence_transformers": "sentence-transformers", "timm": "timm"}
 
 
@@ -37,12 +39,10 @@ def encoder_named(encoder: Encoder, shape: tuple[int, ...]) -> Encode:
     if isinstance(encoder, str):
         return own_modules.load(encoder, "data.encoder")
     [(library, name)] = encoder.items()
-    texts = library == "sentence_transformers"
+    texts = library in ("sentence_transformers", "transformers")
     _check_for("texts" if texts else "images", encoder, shape == () if texts else len(shape) == 3)
     try:
-        return {"sentence_transformers": _sentences, "torchvision": _torchvision, "timm": _timm}[
-            library
-        ](name)
+        return LOADERS[library](name)
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
@@ -63,13 +63,18 @@ def version_of(encoder: Encoder) -> list[Any]:
     if isinstance(encoder, str):
         return [encoder, module_digest(encoder.partition(":")[0])]
     [(library, name)] = encoder.items()
-    folder = Path(name)
+    folder = Path(name.removeprefix("local-dir:"))  # as timm has it
     files = [f for f in sorted(folder.rglob("*")) if f.is_file()] if folder.is_dir() else []
-    sizes = [[file.relative_to(folder).as_posix(), file.stat().st_size] for file in files]
+    contents = [[file.relative_to(folder).as_posix(), _content(file)] for file in files]
     try:
-        return [encoder, version(EXTRAS.get(library, library)), sizes]
+        return [encoder, version(EXTRAS.get(library, library)), contents]
     except ModuleNotFoundError:  # which the encoder itself tells
         return [encoder]
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as opened:
+        return file_digest(opened, "sha256").hexdigest()
 
 
 def _check_for(what: str, encoder: Encoder, fits: bool) -> None:
@@ -110,15 +115,31 @@ def _timm(name: str) -> Encode:
     timm = import_module("timm")
     model = timm.create_model(name, pretrained=True, num_classes=0)
     config = timm.data.resolve_model_data_config(model)
+    resized = timm.data.create_transform(**config, is_training=False, normalize=False)
     mean, std = (torch.tensor(config[part]).view(-1, 1, 1) for part in ("mean", "std"))
+    return _of_images(model, lambda images: (resized(images) / 255 - mean) / std)
 
-    def transform(images: Tensor) -> Tensor:
-        resized = nn.functional.interpolate(
-            images.float() / 255, config["input_size"][1:], mode="bilinear", antialias=True
-        )
-        return (resized - mean) / std
 
-    return _of_images(model, transform)
+def _tokens(name: str) -> Encode:
+    """Numbers of a text's first tokens, from 1; 0 behind its end."""
+    tokenizer = import_module("transformers").AutoTokenizer.from_pretrained(name)
+
+    def tokens(texts: list[str]) -> NDArray[np.float32]:
+        rows = tokenizer(texts, truncation=True, max_length=TOKENS)["input_ids"]
+        numbers = np.zeros((len(rows), TOKENS), np.float32)
+        for place, row in enumerate(rows):
+            numbers[place, : len(row)] = np.array(row) + 1
+        return numbers
+
+    return tokens
+
+
+LOADERS: dict[str, Callable[[str], Encode]] = {
+    "sentence_transformers": _sentences,
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "transformers": _tokens,
+}
 
 
 def features_before_the_head(model: nn.Module) -> Callable[[Tensor], Tensor]:

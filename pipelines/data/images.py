@@ -32,6 +32,7 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "MPO", "JPEG2000"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TURNED = range(2, 9)  # EXIF orientations of images that are not stored as they are looked at
 ON_THE_SIDE = range(5, 9)
+BLOCK = 4096  # images that wait for a thread at a time
 
 # Renderers write long prompts into PNG files; Pillow refuses more than a mebibyte of text.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -162,7 +163,7 @@ def for_each(
     with _libraries_are_silent() as stderr, ThreadPoolExecutor(os.cpu_count()) as threads:
         console = Console(file=stderr)
         results = track(
-            threads.map(attempt, items),
+            _in_blocks(threads, attempt, items),
             progress,
             len(items),
             console=console,
@@ -170,6 +171,14 @@ def for_each(
             disable=not progress or not console.is_terminal,
         )
         return list(results)
+
+
+def _in_blocks(
+    threads: ThreadPoolExecutor, function: Callable[[T], R], items: Sequence[T]
+) -> Iterator[R]:
+    """As `threads.map`, which would hold a future for each of a million items at once."""
+    for start in range(0, len(items), BLOCK):
+        yield from threads.map(function, items[start : start + BLOCK])
 
 
 @contextmanager

@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from pipelines.data.annotators import Answers, collected, settle
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.data.annotators import Answers, collected, settle, shares
 from pipelines.data.dataset import Dataset, class_codes, preview
 from pipelines.data.delimited import delimiter_of, encoding_of
 from pipelines.data.paths import is_there
 from pipelines.errors import UserError, one_line
-from pipelines.study.protocol import LabelsFile
+from pipelines.study.labels_files import LabelsFile
 
 #: Names of columns that hold what is asked for, the likeliest first.
 LABELS = ("label", "labels", "class", "target", "category")
@@ -42,6 +45,19 @@ def read_answers(labels: LabelsFile, dataset: Dataset) -> Answers:
     return collected(_given(labels, dataset), len(dataset.classes))
 
 
+def read_shares(labels: LabelsFile, dataset: Dataset) -> NDArray[np.float32]:
+    """Label distributions [N, K]: shares of answers, else the observed label, else zeros.
+
+    Raises:
+        UserError: as `read_labels`.
+    """
+    classes = len(dataset.classes)
+    soft = np.eye(classes + 1, classes, dtype=np.float32)[dataset.observed]  # -1: the row of zeros
+    rows, given = shares(read_answers(labels, dataset))
+    soft[rows] = given
+    return soft
+
+
 def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
     """Row, annotator and label of each answer in a file."""
     rows = _rows_by_name(dataset)
@@ -52,8 +68,7 @@ def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
         origin = f"{labels.file}, line {line}"
         row = rows.get(PurePosixPath(path).as_posix())
         if row is None:
-            example = dataset.names[0]
-            raise UserError(f"{origin}: {path!r} names no example; names are like {example!r}")
+            raise UserError(f"{origin}: {path!r} names no example; names are {_called(dataset)}")
         if number[dataset.names[row]] > 1:
             raise UserError(f"{origin}: {path!r} names {number[dataset.names[row]]} examples")
         if (row, annotator) in given:
@@ -79,6 +94,14 @@ def _rows_by_name(dataset: Dataset) -> dict[str, int]:
     rows = {stem: row for row, stem in enumerate(stems) if stem and number[stem] == 1}
     rows |= {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
     return rows | {name: row for row, name in enumerate(dataset.names)}
+
+
+def _called(dataset: Dataset) -> str:
+    """What a file may call examples, in words."""
+    first = dataset.names[0]
+    if first != "0":
+        return f"like {first!r}"
+    return "like '0': row numbers (unless an .npz file has an array `names`, in the order of x)"
 
 
 def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str, str]]:
@@ -167,37 +190,33 @@ def _guess_path(file: Path, values: dict[str, set[str]], dataset: Dataset) -> st
     ]
     if not naming:
         raise UserError(
-            f"{file}: needs a column that names examples, such as {dataset.names[0]!r}; it has "
+            f"{file}: needs a column that names examples, {_called(dataset)}; it has "
             f"{preview(values) or 'none'}"
         )
     return max(naming, key=lambda name: len(values[name]))
 
 
 def _guess_label(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:
-    """The column whose values are classes; of several one called so, or else the last."""
+    """The column whose values are classes; of several the one that is called so."""
     if not dataset.classes:  # then it says which classes there are
         return _only(file, values, list(values))
     numbers = {str(number) for number in range(len(dataset.classes))}
     by_name = [name for name, held in values.items() if held and held <= set(dataset.classes)]
     by_number = [n for n, held in values.items() if held and held <= {*dataset.classes, *numbers}]
-    fitting = by_name or by_number
-    if not fitting:
-        # The one that was meant has a wrong cell, which is told by who reads it.
-        return _only(file, values, list(values))
-    called = [name for name in fitting if _is_called_label(name)]
-    return "label" if "label" in fitting else (called or fitting)[-1]
+    # Where none fits, the one that was meant has a wrong cell, which is told by who reads it.
+    return _only(file, values, by_name or by_number or list(values))
 
 
 def _only(file: Path, values: dict[str, set[str]], names: Sequence[str]) -> str:
-    """The one column that may hold labels."""
+    """The one column of those names that holds labels, by what it is called if there are others."""
     # A constant tells no classes apart.
     names = [name for name in names if len(values[name]) > 1 or len(names) == 1]
     exact = [name for wanted in LABELS for name in names if name.lower() == wanted]
-    called = exact or [name for name in names if _is_called_label(name)]
-    if len(names) == 1 or called:
-        return (called or list(names))[0]
+    called = exact[:1] or [name for name in names if _is_called_label(name)]
+    if len(chosen := called or names) == 1:
+        return chosen[0]
     raise UserError(
-        f"{file}: which column has the labels? It has {preview(values) or 'none'}: "
+        f"{file}: which column has the labels? It has {preview(chosen or values) or 'none'}: "
         "--label-column names it"
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.data.cache import cached
 from pipelines.data.dataset import Dataset, preview
 from pipelines.data.encoding import encoded
-from pipelines.data.labels_file import classes_in, read_labels
+from pipelines.data.labels_file import classes_in, read_answers, read_labels, read_shares
 from pipelines.data.paths import is_there
 from pipelines.data.source import COMMON, Source, cache_key
 from pipelines.data.sources import SOURCES, source_named
@@ -31,19 +31,51 @@ def load_dataset(data: Data) -> Dataset:
     """
     source = source_named(data.source)
     check_data(data, source)
-    dataset = _with_classes(data, read_source(data, source))
+    read = read_source(data, source)
+    dataset = _with_classes(data, read)
     if data.labels:
         rows, labels = read_labels(data.labels, dataset)
         observed = dataset.observed.copy()
         observed[rows] = labels
         dataset = replace(dataset, observed=observed)
+        if data.labels.rule == "soft":
+            dataset = replace(dataset, soft=read_shares(data.labels, dataset))
+        if data.labels.rule == "dawid_skene":
+            answers = read_answers(data.labels, dataset)
+            true = not (read.classes or data.trusted)
+            dataset = replace(dataset, answers=replace(answers, true=true))
     if data.trusted:
         rows, labels = read_labels(data.trusted, dataset)
         truth = np.full_like(dataset.truth, -1)
         truth[rows] = labels
-        verified = np.where(dataset.observed < 0, truth, dataset.observed)
-        dataset = replace(dataset, truth=truth, observed=verified)
+        both = (truth >= 0) & (dataset.observed >= 0)  # the others' given label will be this one
+        verified = np.stack([truth[both], dataset.observed[both]])
+        given = np.where(dataset.observed < 0, truth, dataset.observed)
+        dataset = replace(dataset, truth=truth, observed=given, verified=verified)
+    if data.corrections:
+        dataset = _corrected(dataset, *read_labels(data.corrections, dataset))
     return replace(dataset, fingerprint=_fingerprint(dataset))
+
+
+def _corrected(dataset: Dataset, rows: list[int], labels: list[int]) -> Dataset:
+    """With verified labels in the place of those that these examples had.
+
+    True labels change where the data set has such. Where only listed examples are trusted, no
+    other one becomes one of these: what is looked at because it is suspect is no random sample.
+    """
+    observed, truth = dataset.observed.copy(), dataset.truth.copy()
+    observed[rows] = labels
+    truth[rows] = np.where(truth[rows] >= 0, labels, -1)
+    soft = dataset.soft
+    if soft is not None:
+        soft = soft.copy()
+        soft[rows] = np.eye(len(dataset.classes), dtype=soft.dtype)[labels]
+    answers = dataset.answers
+    if answers is not None:  # of these examples they decide nothing any more
+        others = np.ones(len(observed), bool)
+        others[rows] = False
+        answers = answers.among(others)
+    return replace(dataset, observed=observed, truth=truth, soft=soft, answers=answers)
 
 
 def _with_classes(data: Data, dataset: Dataset) -> Dataset:
@@ -122,6 +154,10 @@ def _fingerprint(dataset: Dataset) -> str:
     """Identity of the content: values, both kinds of labels, test set, classes."""
     labels = hashlib.sha256(dataset.observed.tobytes() + dataset.truth.tobytes())
     labels.update(b"" if dataset.test is None else dataset.test.tobytes())
+    labels.update(b"" if dataset.soft is None else dataset.soft.tobytes())
+    if dataset.answers is not None:
+        for given in (dataset.answers.rows, dataset.answers.by, dataset.answers.labels):
+            labels.update(given.tobytes())
     content = [dataset.fingerprint, labels.hexdigest(), dataset.classes]
     if any(column.kind != "number" for column in dataset.columns):
         content.append([asdict(column) for column in dataset.columns])

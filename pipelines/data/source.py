@@ -16,7 +16,7 @@ from pipelines.data.dataset import Dataset
 from pipelines.study.protocol import Data
 
 #: Keys of `data` that every source has; each other key is an option of the sources that name it.
-COMMON = ("source", "path", "labels", "trusted", "encoder")
+COMMON = ("source", "path", "labels", "trusted", "corrections", "encoder", "normalise")
 #: Options that were part of every cache key before sources named theirs.
 ALWAYS_IN_KEY = ("target", "size")
 
@@ -50,6 +50,7 @@ class Source:
     `new` asks it for first. example: lines of Python that give a few of the study's inputs the name
     `inputs`, as a model takes them. cached: its content depends on nothing but path and options, so
     that it is decoded once. decoding: raised where the same is decoded to more than before.
+    known_by: of a folder, whether it has the layout that this source alone reads.
     """
 
     name: str
@@ -62,11 +63,12 @@ class Source:
     example: Callable[[Data], list[str]] = lambda _: []
     cached: bool = True
     decoding: int = 1
+    known_by: Callable[[Path], bool] | None = None
 
     def takes(self, path: Path) -> bool:
         """Whether `new` reads what is at a path by this source."""
         if path.is_dir():
-            return self.path == "folder"
+            return self.path == "folder" and (self.known_by is None or self.known_by(path))
         return path.suffix.lower() in self.suffixes
 
 

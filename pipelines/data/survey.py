@@ -93,7 +93,7 @@ def survey(
     if trusted:
         data = data.model_copy(update={"trusted": guess_columns(trusted, dataset)})
         dataset = load_dataset(data)
-    ours, known = ~dataset.in_own_test, dataset.truth >= 0
+    ours, known = ~dataset.in_own_test, (dataset.truth >= 0) & (dataset.observed >= 0)
     observed = _counted(dataset, dataset.observed[ours], FEWEST, "observed")
     fewest, kind = (FEWEST_TRUSTED, "trusted") if trusted else (FEWEST, "true")
     true = _counted(dataset, dataset.truth[ours], fewest, kind)
@@ -127,7 +127,7 @@ def _data(source: str, path: Path, options: dict[str, Any]) -> Data:
     try:
         return Data(source=source, path=path, **options)
     except ValidationError as error:
-        raise UserError(f"data.{describe(error)}") from None
+        raise UserError(describe(error, Data, "data")) from None
 
 
 def _duplicates(dataset: Dataset) -> Duplicates:

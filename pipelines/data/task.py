@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 
 from methods.objective import Pool
+from pipelines.data.annotators import settle
 from pipelines.data.conversion import Conversion
 from pipelines.data.corruption import corrupt, transition
 from pipelines.data.dataset import Dataset, Encoding
 from pipelines.data.description import describe
 from pipelines.data.loading import load_dataset
+from pipelines.data.normalisation import statistics
 from pipelines.data.splits import Rows, hide_labels, keyed_rng, split_rows, thin_train
+from pipelines.data.stored import Examples, examples, joined
 from pipelines.errors import UserError
 from pipelines.study.label_corruption import Imbalance, Noise
 from pipelines.study.protocol import Data, Protocol, Splits
@@ -40,10 +43,10 @@ class Split:
     x [n, C, H, W] uint8 or [n, D] float32 as stored, before `Task.normalise`; y [n] int64, the
     labels that a learner sees, -1 where it sees none; truth [n] int64, the true labels, -1 where
     unknown; index [n] int64, rows of the data set; trusted [n] bool: y is known to be the true
-    label.
+    label. x of large data sets is not in memory, but read as it is asked for.
     """
 
-    x: Tensor
+    x: Examples
     y: Tensor
     truth: Tensor
     index: Tensor
@@ -62,9 +65,10 @@ class Task:
     """The splits of one data seed.
 
     unlabelled: empty, unless the study asks for it. classes: their names. input_shape: of one
-    example. mean, std: [C, 1, 1] or [D], of everything outside the test set. description: what a
+    example. mean, std: [C, 1, 1] or [D], by which inputs are normalised. description: what a
     trial's record says of its data. conversion: of a table, by which the features were made;
-    encoding: of texts and images, likewise.
+    encoding: of texts and images, likewise. soft: label distributions [N, K] of all rows of the
+    data set, where annotators' answers are trained on.
     """
 
     train: Split
@@ -79,6 +83,7 @@ class Task:
     description: DataDescription
     conversion: Conversion | None = None
     encoding: Encoding | None = None
+    soft: Tensor | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -88,10 +93,10 @@ class Task:
     def to(self, device: torch.device | str) -> Task:
         """The same task on another device."""
         parts = {name: getattr(self, name).to(device) for name in (*SPLITS, "mean", "std")}
-        return replace(self, **parts)
+        return replace(self, **parts, soft=None if self.soft is None else self.soft.to(device))
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Stored values x [B, ...] as float32, mean 0 and deviation 1 per channel or feature."""
+        """Stored values x [B, ...] as a network takes them: float32, less mean, over std."""
         return x.sub(self.mean).div_(self.std)  # bytes become floats in the subtraction
 
     def pool(self, name: Pool, meta_repeat: int = 1) -> Split:
@@ -106,8 +111,12 @@ class Task:
                 "be at least 1, unless the source has some"
             )
         repeats = {part: meta_repeat if part == "meta" else 1 for part in name.split("+")}
-        parts = [vars(getattr(self, part)) for part, n in repeats.items() for _ in range(n)]
-        return Split(**{column: torch.cat([p[column] for p in parts]) for column in parts[0]})
+        parts = [getattr(self, part) for part, n in repeats.items() for _ in range(n)]
+        columns = ("y", "truth", "index", "trusted")
+        return Split(
+            x=joined([part.x for part in parts]),
+            **{column: torch.cat([getattr(part, column) for part in parts]) for column in columns},
+        )
 
 
 @dataclass(frozen=True)
@@ -150,10 +159,11 @@ def _prepare(recipe: _Recipe) -> Task:
     if splits.unlabelled:
         rows["train"], hidden = hide_labels(dataset, rows["train"], splits.unlabelled, data_seed)
         rows["unlabelled"] = np.union1d(rows.get("unlabelled", hidden), hidden)
+    dataset = _settled(dataset, rows["test"])
     corrupted = ["train"] + ["val"] * (splits.val_labels == "corrupted")
     labels = _labels(dataset, recipe.noise, rows, corrupted, data_seed)
     dataset, conversion = _converted(dataset, rows["train"])
-    mean, std = _statistics(dataset, rows["test"])
+    mean, std = statistics(dataset, rows["test"], recipe.data.normalise)
     shape, nobody = dataset.x.shape[1:], np.zeros(0, np.int64)
     untrusted = [*corrupted, "unlabelled"]
     return Task(
@@ -170,7 +180,29 @@ def _prepare(recipe: _Recipe) -> Task:
         description=describe(dataset, recipe.noise, splits, rows, labels),
         conversion=conversion,
         encoding=dataset.encoding,
+        soft=None if dataset.soft is None else torch.from_numpy(dataset.soft),
     )
+
+
+def _settled(dataset: Dataset, test: Rows) -> Dataset:
+    """Labels by Dawid & Skene as all answers but those for test examples have them.
+
+    What annotators say of an example for testing tells how they err, and so, a little, which label
+    others get.
+    """
+    if dataset.answers is None:
+        return dataset
+    outside = ~dataset.in_own_test
+    outside[test] = False
+    answers = dataset.answers.among(outside)
+    if not len(answers.rows):
+        return dataset
+    labelled, labels = settle(answers, "dawid_skene")
+    observed, truth = dataset.observed.copy(), dataset.truth.copy()
+    observed[labelled] = labels
+    if answers.true:
+        truth[labelled] = labels
+    return replace(dataset, observed=observed, truth=truth)
 
 
 def _converted(dataset: Dataset, train: Rows) -> tuple[Dataset, Conversion | None]:
@@ -204,28 +236,9 @@ def _labels(
 
 def _split(dataset: Dataset, rows: Rows, labels: Rows, trusted: bool) -> Split:
     return Split(
-        x=torch.from_numpy(dataset.x[rows]),
+        x=examples(dataset.x, rows),
         y=torch.from_numpy(labels),
         truth=torch.from_numpy(dataset.truth[rows]),
         index=torch.from_numpy(rows),
         trusted=torch.full((len(rows),), trusted),
     )
-
-
-def _statistics(dataset: Dataset, test: Rows) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [C] or [D] of all rows that are not for testing.
-
-    Constant features get 1, and so do those whose spread is below the resolution of float32.
-    """
-    used = ~dataset.in_own_test
-    used[test] = False
-    rows = np.flatnonzero(used)
-    axes, n = (0, *range(2, dataset.x.ndim)), len(rows) * int(np.prod(dataset.x.shape[2:]))
-    # In blocks, and in two passes: float64 copies of all the data would not fit into memory, and
-    # the mean of squares less the square of the mean loses digits where the spread is small.
-    blocks = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
-    mean = sum(dataset.x[b].sum(axes, np.float64, keepdims=True) for b in blocks) / n
-    squares = (np.square(dataset.x[b] - mean).sum(axes) for b in blocks)
-    mean, std = np.ravel(mean), np.sqrt(sum(squares) / n)
-    std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()

@@ -52,6 +52,7 @@ def estimate(study: Study) -> dict[str, Estimate]:
         trials, passes = planner.planned[name], passes_of(arm, {}, study, task)
         seconds, model_bytes = _measure(study, arm, passes)
         kept = study.request.seeds * study.request.repeats * (2 if arm.tuned else 1)
+        kept *= 1 + planner.common.moves("", name)  # and once more under common values
         brackets = [b for search, b in planner.brackets.items() if search.arm == name]
         whole = trials - sum(b.size - b.rule.whole_runs(b.size) for b in brackets)
         # What is stopped early keeps a checkpoint: the weights, and as much of the optimizer.

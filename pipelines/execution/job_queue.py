@@ -10,15 +10,15 @@ from collections.abc import Collection
 
 from pipelines.analysis.record import Course
 from pipelines.execution.early_stop import EarlyStop
-from pipelines.execution.jobs import FailureCause, Job, Lost
-from pipelines.execution.packing import grown
+from pipelines.execution.jobs import ArmCounts, FailureCause, Job, Lost
+from pipelines.execution.packing import grown, spread
 from pipelines.ledger.attempt import Failure
 from pipelines.ledger.damage import RETRY
 from pipelines.ledger.layout import SPEC
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
 from pipelines.planning.brackets import NO_COURSE
-from pipelines.planning.resume import courses_of, is_stopped_early, plan, score_of
+from pipelines.planning.resume import courses_of, is_stopped_early, plan, score_of, second_values
 from pipelines.study.study_file import Study
 
 TRIES = 3  # attempts per launch at a trial that fails for reasons that may pass
@@ -63,15 +63,17 @@ class JobQueue:
         # The index vouches for the files of its trials.
         self._to_index = [t for key, t in self.trials.items() if key not in self.damaged]
         self._tries: Counter[str] = Counter()
+        self._attempts: Counter[str] = Counter()  # of this launch, by arm
         self._deaths: Counter[str] = Counter()
         self._reached: Counter[str] = Counter()  # steps, at the furthest checkpoint seen so far
         self._jobs: dict[str, Job] = {}
         self._grown: dict[str, float] = {}  # GPUs of trials that ran out of memory
 
-    def next(self, gpus: float = 0.0) -> Job | None:
+    def next(self, gpus: float = 0.0, whole: int = 0) -> Job | None:
         """A job to run now; None if there is none at the moment (see `finished`).
 
-        gpus: of a trial, unless it has run out of memory with as many.
+        gpus: of a trial, unless it has run out of memory with as many, or GPUs would idle else;
+        whole: of these, as of `spread`.
         """
         while (spec := self.planner.ask()) is not None:
             self.ledger.add_trial(spec)
@@ -83,10 +85,12 @@ class JobQueue:
         if key in self._set_aside:
             self._set_aside.remove(key)
             self.ledger.set_result_aside(key, self._to_restore(key))
-        share = self._grown.get(key, gpus)
+        left = self.planner.planned.total() - self.planner.done.total()
+        share = max(self._grown.get(key, 0.0), spread(gpus, left, whole))
         attempt, rung = self.ledger.new_attempt(key), self.planner.rung(key)
         self._jobs[key] = Job(spec, attempt, share, rung)
         self._tries[key] += 1
+        self._attempts[spec["arm"]] += 1
         return self._jobs[key]
 
     def ended(self, key: str, lost: Lost | None = None) -> TrialRecord | None:
@@ -131,7 +135,8 @@ class JobQueue:
     def _tell(self, trial: TrialRecord) -> None:
         """The planner, how a trial ended."""
         course = self._course_of(trial) if is_stopped_early(self.study, trial.spec) else None
-        self.planner.tell(trial.key, score_of(trial, self.study.protocol), course)
+        second = second_values(self.study, [trial], self.ledger.histories).get(trial.key)
+        self.planner.tell(trial.key, score_of(trial, self.study.protocol), course, second)
         self._early_stop.ended(trial)
 
     def _course_of(self, trial: TrialRecord) -> Course:
@@ -191,3 +196,17 @@ class JobQueue:
     def finished(self) -> bool:
         """Everything asked for has run."""
         return self.planner.finished
+
+    def counts(self) -> dict[str, ArmCounts]:
+        """How each arm stands now, by name."""
+        planned, done = self.planner.planned, self.planner.done
+        failed: Counter[str] = Counter()
+        passes: Counter[str] = Counter()
+        for trial in self.trials.values():
+            arm, ended = trial.spec["arm"], trial.result or trial.stopped
+            failed[arm] += trial.state == "failed"
+            passes[arm] += ended["passes"] if ended else 0
+        return {
+            arm: ArmCounts(planned[arm], done[arm], failed[arm], self._attempts[arm], passes[arm])
+            for arm in self.planner.arms
+        }

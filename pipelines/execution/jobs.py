@@ -31,10 +31,24 @@ class Job(NamedTuple):
     rung: Rung | None = None
 
 
+class ArmCounts(NamedTuple):
+    """How an arm stands: trials that are planned, that ended, and those of them that failed.
+
+    A trial with two roles counts twice among those planned and done. attempts: that this launch has
+    begun. passes: of all trials that ended.
+    """
+
+    planned: int
+    done: int
+    failed: int
+    attempts: int
+    passes: int
+
+
 class Jobs(Protocol):
     """What an executor needs of a job queue, near or far."""
 
-    def next(self, gpus: float = 0.0) -> Job | None:
+    def next(self, gpus: float = 0.0, whole: int = 0) -> Job | None:
         """See `JobQueue.next`."""
         ...
 
@@ -45,4 +59,8 @@ class Jobs(Protocol):
     @property
     def finished(self) -> bool:
         """See `JobQueue.finished`."""
+        ...
+
+    def counts(self) -> dict[str, ArmCounts]:
+        """See `JobQueue.counts`."""
         ...

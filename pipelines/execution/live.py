@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.documents import Json
 from pipelines.execution.progress import ArmProgress, ProgressTable
 from pipelines.ledger.damage import damage_lines
-from pipelines.ledger.ledger import Ledger
+from pipelines.ledger.ledger import Ledger, Running
 from pipelines.ledger.record import TrialRecord
 from pipelines.report.study_state import StudyState
 from pipelines.study.phase_rules import phase_epochs, phase_length
@@ -19,7 +19,23 @@ from pipelines.study.training_spec import TrainingSpec
 from pipelines.trial_documents import HistoryRow
 
 POINTS = 100  # of a curve, about
+HOSTS = 20  # that are named
 LINES = 20  # of what went wrong; `status` and the report have them all
+
+
+def running_trials(ledger: Ledger, study_state: StudyState) -> list[Running]:
+    """What runs at this moment; nothing, where nobody drives the study."""
+    driver = ledger.driver()
+    trials = study_state.trials.values()
+    return [] if driver is None else list(ledger.running(trials, driver.started))
+
+
+def on_hosts(running: Sequence[Running]) -> str:
+    """How many trials each host runs, in words."""
+    hosts = Counter(trial.host for trial in running)
+    named = [f"{host} {count}" for host, count in hosts.most_common(HOSTS)]
+    named += [f"{len(hosts) - len(named)} more"] * (len(hosts) > len(named))
+    return ", ".join(named)
 
 
 def live_view(ledger: Ledger, study_state: StudyState) -> Json:
@@ -28,10 +44,8 @@ def live_view(ledger: Ledger, study_state: StudyState) -> Json:
     Scores are those on val; the estimate of the time left takes as many workers as trials run.
     """
     driver = ledger.driver()
-    running: list[Json] = []
-    if driver is not None:
-        trials = ledger.running(study_state.trials.values(), driver.started)
-        running = [_running(study_state, *shown) for shown in trials]
+    trials = running_trials(ledger, study_state)
+    running = [_running(study_state, *shown) for shown in trials]
     table = ProgressTable(study_state.planner, workers=max(1, len(running)))
     for trial in study_state.trials.values():
         table.add(trial)
@@ -46,6 +60,7 @@ def live_view(ledger: Ledger, study_state: StudyState) -> Json:
         "done": counts["done"],
         "planned": counts["planned"],
         "eta": table.eta() if driver else None,
+        "hosts": on_hosts(trials),
         "arms": [
             _arm(line) | {"kind": study_state.planner.arms[line.arm].kind} | finals[line.arm]
             for line in table.lines()
@@ -67,7 +82,7 @@ def _running(
     trial: TrialRecord,
     started: float,
     rows: list[HistoryRow],
-    host: str | None,
+    host: str,
 ) -> Json:
     """A trial that runs: which it is, and its score on val by epoch, as far as it has shown it."""
     spec = trial.spec

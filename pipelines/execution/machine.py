@@ -15,7 +15,7 @@ import psutil
 from pipelines.documents import Json, sha256
 from pipelines.errors import UserError
 from pipelines.execution.worker_config import NodeCheck
-from pipelines.ledger.storage import STORAGE_ERRORS, open_storage, prove, reason_of
+from pipelines.ledger.storage import STORAGE_ERRORS, is_url, open_storage, prove, reason_of
 from pipelines.provenance import provenance
 from pipelines.tracking.mode import has_key
 
@@ -52,11 +52,12 @@ def ray_folder() -> str:
 
 def fitness(check: NodeCheck) -> Json:
     """What decides whether this machine may run trials, as plain values."""
-    made_with, seen = provenance(), sees_storage(check)
+    made_with, (seen, refused) = provenance(), _look_for_storage(check)
     return {
         "versions": made_with["versions"],
         "code": made_with["code"],
         "marker": seen,
+        "refused": refused,
         "storage": _storage_fault(check) if seen else None,
     }
 
@@ -105,13 +106,20 @@ def _gpu(line: str) -> str:
 
 def sees_storage(check: NodeCheck) -> bool | None:
     """Whether the storage is here, and is the study's; None where nothing is asked."""
+    return _look_for_storage(check)[0]
+
+
+def _look_for_storage(check: NodeCheck) -> tuple[bool | None, str | None]:
+    """As `sees_storage`; and of an object store what it has against this machine, if it says so."""
     if check.storage is None or check.marker is None:
-        return None
+        return None, None
     try:
         content = open_storage(check.storage, create=False, known=True).read(check.marker)
-    except (UserError, *STORAGE_ERRORS):
-        return False
-    return content is not None and check.digest in (None, sha256(content))
+    except STORAGE_ERRORS as error:
+        return False, reason_of(error) if is_url(check.storage) else None
+    except UserError as error:
+        return False, str(error) if is_url(check.storage) else None
+    return content is not None and check.digest in (None, sha256(content)), None
 
 
 def _storage_fault(check: NodeCheck) -> str | None:

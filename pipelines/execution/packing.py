@@ -21,6 +21,7 @@ CONTEXT_BYTES = 600 * 2**20  # what CUDA takes for each process beside its tenso
 USABLE = 0.95  # of the device: the rest is the driver's and the desktop's
 GIB = 2**30
 FINEST = 10_000  # parts into which Ray divides a GPU
+MOST_GPUS = 64  # of one machine
 Gpus = float | Literal["auto"]  # of a trial; auto: a probe proposes it
 
 ProbeSpecs = dict[str, "list[TrainingSpec]"]  # what is measured of each arm
@@ -70,8 +71,8 @@ class Packing:
 
     @property
     def gpus(self) -> float:
-        """What one trial asks of Ray, rounded down to what Ray knows."""
-        return int(FINEST / self.trials) / FINEST
+        """What one trial asks of Ray."""
+        return _share_of(self.trials)
 
 
 def pack(costs: list[Cost], total: int, cores: int) -> Packing:
@@ -113,6 +114,19 @@ def grown(gpus: float) -> float:
     return min(1.0, 2 * gpus) if 0 < gpus < 1 else gpus
 
 
+def spread(gpus: float, trials: int, whole: int) -> float:
+    """The share of a GPU that the next of so many trials takes, of which one was to take `gpus`.
+
+    Ray fills a GPU with shares before it takes the next one, and offers no other way. So where
+    there are too few trials to fill all GPUs, each takes what keeps the others off: as much as all
+    of them can have. trials: to come, and running; they only get fewer, so that each finds its
+    share free. whole: GPUs that the launch may fill; 0: it is not known, and nothing changes.
+    """
+    if not (0 < gpus < 1 and trials and whole):
+        return gpus
+    return max(gpus, _share_of(ceil(trials / whole)))
+
+
 def memory_fraction(gpus: float, total: int) -> float:
     """The part of a GPU's memory that a trial with this share may allocate, beside its context.
 
@@ -128,6 +142,11 @@ def memory_fraction(gpus: float, total: int) -> float:
     return fraction
 
 
+def processes_on(gpus: float) -> int:
+    """Processes that compute a trial with so many GPUs: one on each, or the one on its share."""
+    return max(1, int(gpus))
+
+
 def parse_gpus(text: str) -> Gpus:
     """GPUs per trial, as a person writes them.
 
@@ -140,12 +159,17 @@ def parse_gpus(text: str) -> Gpus:
         gpus = float(text)
     except ValueError:
         gpus = math.nan
-    if not (gpus == 0 or 1 / FINEST <= gpus <= 1):
+    if not (gpus == 0 or 1 / FINEST <= gpus <= 1 or gpus in range(2, MOST_GPUS + 1)):
         raise UserError(
             f"--gpus-per-trial {text!r}: must be auto, 0, a fraction of a GPU (at least "
-            f"{1 / FINEST}), or 1: a trial computes on one GPU, a second one would idle"
+            f"{1 / FINEST}), or a whole number of GPUs of one machine, 1 to {MOST_GPUS}"
         )
     return gpus
+
+
+def _share_of(trials: int) -> float:
+    """Of a GPU for so many, rounded down to what Ray knows."""
+    return int(FINEST / trials) / FINEST
 
 
 def _busy(costs: list[Cost]) -> float | None:

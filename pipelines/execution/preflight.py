@@ -12,14 +12,17 @@ from pipelines.documents import Json, flat
 from pipelines.errors import UserError
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.record import TrialRecord
+from pipelines.metrics import PASSES
 from pipelines.models.build import build
 from pipelines.models.heads import logits_of
+from pipelines.planning.common import check_common
 from pipelines.planning.specs import data_seed, default_spec
 from pipelines.planning.suggestions import check_search
 from pipelines.provenance import differing, origin, provenance
 from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.study_file import Study
 from pipelines.study.training_spec import TrainingSpec
+from pipelines.training.passes import passes_of
 from pipelines.training.rehearsal import rehearse
 
 
@@ -57,18 +60,34 @@ def check(study: Study, device: str = "cpu") -> str:
     device: of the trials. Returns the fingerprint of the data.
     """
     check_search(study)
+    check_common(study)
     fingerprint = load_dataset(study.protocol.data).fingerprint
     for scenario, protocol in study.protocols.items():
         known = fingerprint if protocol.data == study.protocol.data else None
         for repeat in range(study.request.repeats):
             task = prepare(protocol, data_seed(study, repeat, scenario), known)
         _check_model(protocol, task)
+        _check_cost(study, task)
     for name, arm in study.arms.items():
         try:
             rehearse(default_spec(study, arm), device)
         except UserError as error:
             raise UserError(f"arm {name!r}: {error}") from None
     return fingerprint
+
+
+def _check_cost(study: Study, task: Task) -> None:
+    """Where cost is an aim, it must differ between configurations of some arm."""
+    if study.protocol.second_aim != PASSES:
+        return
+    for arm in study.arms.values():
+        costs = {passes_of(arm, config, study, task) for config in arm.extreme_configs()}
+        if len(costs) > 1:
+            return
+    raise UserError(
+        f"second_aim = {PASSES!r}: nothing that is tuned changes what a run costs in passes; "
+        "name a metric, or have an arm that tunes its cost: maxup, or an own one, by meta.every"
+    )
 
 
 def _check_model(protocol: Protocol, task: Task) -> None:

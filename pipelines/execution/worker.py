@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +15,19 @@ from obstore.exceptions import BaseError
 from pipelines import own_modules
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
-from pipelines.execution.packing import memory_fraction
+from pipelines.execution.jobs import Lost
+from pipelines.execution.packing import memory_fraction, processes_on
+from pipelines.execution.processes import ProcessLost, processes
 from pipelines.execution.signals import ShouldStop
 from pipelines.execution.worker_config import WorkerConfig
 from pipelines.ledger.attempt import Attempt, Failure, LedgerConflict
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.storage import STORAGE_ERRORS, open_storage
 from pipelines.provenance import differing, origin, provenance
+from pipelines.study.method_loading import is_fitted
 from pipelines.study.training_spec import TrainingSpec
+from pipelines.tracking.loggers import Loggers, loggers
 from pipelines.tracking.rows import Json, tracked_row, tracked_summary
-from pipelines.tracking.run import tracker
 from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import Progress, run_trial
 from pipelines.trial_documents import HistoryRow, Outcome, Rung, TrialSpec
@@ -43,13 +46,14 @@ def run_attempt(
     stop: ShouldStop = lambda: False,
     gpus: float = 0.0,
     rung: Rung | None = None,
-) -> Failure | None:
+) -> Lost | None:
     """Run attempt `number` at a trial to its end; result or error are in the ledger afterwards.
 
     A trial's own exceptions are recorded and go no further; one that cannot be recorded from here
-    is returned. Once `stop` is true, the attempt leaves a checkpoint, and no outcome. gpus: what
-    the attempt may take; a fraction limits the memory. rung: where it stops with a checkpoint, and
-    is recorded as stopped.
+    is returned, and so is the loss of one of its processes. Once `stop` is true, the attempt leaves
+    a checkpoint, and no outcome. gpus: what the attempt may take; a fraction limits the memory, and
+    of several each has a process. rung: where it stops with a checkpoint, and is recorded as
+    stopped.
     """
     own_modules.search(worker_config.modules.values())
     attempt = None
@@ -63,6 +67,8 @@ def run_attempt(
         _run(worker_config, spec, attempt, stop, gpus, rung)
     except Stopped:
         return None
+    except ProcessLost:
+        return "worker"
     except Exception as error:
         failure = Failure.of(error, classify(error))
         with suppress(*STORAGE_ERRORS):
@@ -100,15 +106,11 @@ def _run(
     recorder = _Recorder(attempt, training_spec, _made_by(worker_config, training_spec), gpus)
     state = _load(attempt, origin(recorder.made_by))
     history = list(state["history"]) if state else []
-    with tracker(
-        spec,
-        study=worker_config.study,
-        study_id=worker_config.study_id,
-        protocol=worker_config.protocols[""].model_dump(mode="json"),
-        directory=Path(worker_config.tracking_dir),
-        mode=worker_config.tracking,
-        history=map(tracked_row, history),
-    ) as run:
+    count = 1 if is_fitted(training_spec.phases[0].method) else processes_on(gpus)
+    with (
+        _loggers(worker_config, spec, history) as run,
+        processes(count, worker_config, training_spec, state),
+    ):
         if rung and state and _has_come_to(rung, history):
             run.summarize(recorder.stop(rung, history, state))
             return
@@ -132,6 +134,22 @@ def _run(
                 saved = time.monotonic()
             if ending:
                 raise Stopped(spec["key"])
+
+
+def _loggers(
+    worker_config: WorkerConfig, spec: TrialSpec, history: list[HistoryRow]
+) -> AbstractContextManager[Loggers]:
+    """What an attempt is logged by; history: of the attempts before."""
+    return loggers(
+        spec,
+        study=worker_config.study,
+        study_id=worker_config.study_id,
+        protocol=worker_config.protocols[""].model_dump(mode="json"),
+        directory=Path(worker_config.tracking_dir),
+        mode=worker_config.tracking,
+        event_files=worker_config.event_files,
+        history=[tracked_row(row) for row in history],
+    )
 
 
 def _has_come_to(rung: Rung, history: list[HistoryRow]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipelines.documents import Json
+from pipelines.study.node_labels import ANY
 from pipelines.study.protocol import Protocol
 from pipelines.tracking.mode import Mode
 from pipelines.training.fast_paths import ALL_FAST, FastPaths
@@ -47,6 +48,7 @@ class WorkerConfig:
     fast: FastPaths = ALL_FAST
     fingerprint: str | None = None  # of the study's data, as the driver has read it
     study_id: str | None = None  # what study.json says; W&B's runs are called by it
+    event_files: bool = False  # whether each trial writes one for TensorBoard
     check: NodeCheck = NodeCheck()  # that a node must pass before it runs a trial
 
 
@@ -54,18 +56,19 @@ class WorkerConfig:
 class Resources:
     """What one trial takes, and how many run at once (None: as many as fit).
 
-    accelerator: the type of GPU, as Ray names it; None: any.
+    accelerator: the type of GPU, as Ray names it. labels: that a node must have.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     concurrent: int | None = None
-    accelerator: str | None = None
+    accelerator: str = ANY
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> dict[str, float]:
         """Of one trial, by Ray's names; what it does not need is left out."""
         amounts = {"CPU": self.cpus, "GPU": self.gpus}
-        if self.accelerator is not None and self.gpus:
+        if self.accelerator != ANY and self.gpus:
             amounts[f"{ACCELERATOR}{self.accelerator}"] = 0.001  # as Ray itself asks for one
         return {name: amount for name, amount in amounts.items() if amount}

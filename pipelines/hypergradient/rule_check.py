@@ -57,7 +57,9 @@ def check_rule(rule: UpdateRule) -> None:
 def _after_a_few_steps(rule: UpdateRule, gen: torch.Generator) -> UpdateRule:
     """The same rule on copies in float64, and with a state."""
     theta = {n: torch.nn.Parameter(p.detach().double()) for n, p in rule.parameters.items()}
-    optimizer = copy_on(rule.optimizer, 0.01, theta, {n: {} for n in theta}, differentiable=False)
+    rates = dict.fromkeys(theta, 0.01)
+    nothing = {n: {} for n in theta}
+    optimizer = copy_on(rule.optimizer, rule.options(), rates, theta, nothing, differentiable=False)
     try:
         for _ in range(STEPS):
             for p in theta.values():
@@ -67,7 +69,7 @@ def _after_a_few_steps(rule: UpdateRule, gen: torch.Generator) -> UpdateRule:
         raise UserError(
             f"schedule.optimizer: {type(optimizer).__name__} cannot take a step: {one_line(error)}"
         ) from None
-    return replace(rule, optimizer=optimizer, parameters=theta, rate=0.01, clip=None)
+    return replace(rule, optimizer=optimizer, parameters=theta, rate=0.01, clip=None, factors={})
 
 
 def _agrees(

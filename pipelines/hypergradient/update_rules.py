@@ -13,7 +13,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,8 +23,10 @@ from pipelines.errors import UserError, one_line
 
 Parameters = Mapping[str, Tensor]
 Rate = float | Tensor  # a scalar on the device: a step that was recorded reads its present value
+Rates = Mapping[str, Rate]  # by the parameter's name
 State = dict[str, dict[str, Any]]  # of an optimizer, by the parameter's name
 
+Options = Mapping[str, dict[str, Any]]  # an optimizer's, by the parameter's name
 Direction = dict[str, Tensor]  # in which something is differentiated: one for each parameter
 
 CLIP_EPS = 1e-6  # as in torch.nn.utils.clip_grad_norm_
@@ -35,18 +37,25 @@ class UpdateRule:
     """The step that an optimizer would take, as a function that autograd can differentiate.
 
     parameters: the optimizer's own tensors by name; rate: its present learning rate; clip: the
-    largest norm of the gradient, all parameters together.
+    largest norm of the gradient, all parameters together; factors: by name, what the rate of a
+    parameter is multiplied by, where that is not 1.
     """
 
     optimizer: torch.optim.Optimizer
     parameters: Parameters
     rate: Rate
     clip: float | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     def state(self) -> State:
         """What the optimizer remembers at present; nothing before its first step."""
         state = self.optimizer.state
         return {name: dict(state[p]) if p in state else {} for name, p in self.parameters.items()}
+
+    def options(self) -> Options:
+        """The optimizer's options for each parameter: of the group that it is in."""
+        group_of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
+        return {name: group_of[id(p)] for name, p in self.parameters.items()}
 
     def step(
         self, theta: Parameters, grads: Parameters, state: State
@@ -59,7 +68,9 @@ class UpdateRule:
         if self.clip is not None:
             grads = clipped(grads, self.clip)
         rule = KNOWN.get(type(self.optimizer), _by_its_own_code)
-        return rule(self.optimizer, self.rate, theta, grads, state)
+        different = {factor: self.rate * factor for factor in set(self.factors.values())}
+        rates = {n: different[self.factors[n]] if n in self.factors else self.rate for n in theta}
+        return rule(self.optimizer, self.options(), rates, theta, grads, state)
 
 
 @dataclass(frozen=True)
@@ -114,29 +125,31 @@ def clipped(grads: Parameters, largest: float) -> dict[str, Tensor]:
 
 def _sgd(
     optimizer: torch.optim.Optimizer,
-    rate: Rate,
+    options: Options,
+    rates: Rates,
     theta: Parameters,
     grads: Parameters,
     state: State,
 ) -> tuple[dict[str, Tensor], State]:
     """Momentum, Nesterov's or not, and weight decay."""
-    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
-    momentum, decay = group["momentum"], group["weight_decay"]
     ahead, later = {}, {}
     for name, p in theta.items():
+        group = options[name]
+        momentum, decay = group["momentum"], group["weight_decay"]
         slope = grads[name] + decay * p if decay else grads[name]
         if momentum:
             before = state[name].get("momentum_buffer")
             mean = slope if before is None else momentum * before + slope
             later[name] = {"momentum_buffer": mean}
             slope = slope + momentum * mean if group["nesterov"] else mean
-        ahead[name] = p - rate * slope
+        ahead[name] = p - rates[name] * slope
     return ahead, later
 
 
 def _adamw(
     optimizer: torch.optim.Optimizer,
-    rate: Rate,
+    options: Options,
+    rates: Rates,
     theta: Parameters,
     grads: Parameters,
     state: State,
@@ -146,11 +159,11 @@ def _adamw(
     The root of the second moment has no derivative at 0; there the gradient is 0 and always was, so
     that the moment's own derivative is 0.
     """
-    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
-    beta1, beta2 = group["betas"]
     ahead, later = {}, {}
     for name, p in theta.items():
-        g, before = grads[name], state[name]
+        group = options[name]
+        beta1, beta2 = group["betas"]
+        g, before, rate = grads[name], state[name], rates[name]
         step = _next(before.get("step"))
         mean = beta1 * before.get("exp_avg", 0.0) + (1 - beta1) * g
         square = beta2 * before.get("exp_avg_sq", 0.0) + (1 - beta2) * g * g
@@ -169,14 +182,15 @@ def _next(step: Any) -> Any:
 
 def _by_its_own_code(
     optimizer: torch.optim.Optimizer,
-    rate: Rate,
+    options: Options,
+    rates: Rates,
     theta: Parameters,
     grads: Parameters,
     state: State,
 ) -> tuple[dict[str, Tensor], State]:
     """Any other optimizer's `step`, taken with a graph on copies of parameters and state."""
     copies = {n: p.clone() if p.requires_grad else p.detach().clone() for n, p in theta.items()}
-    copy = copy_on(optimizer, rate, copies, state)
+    copy = copy_on(optimizer, options, rates, copies, state)
     try:
         with torch.enable_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
@@ -193,23 +207,29 @@ def _by_its_own_code(
 
 def copy_on(
     optimizer: torch.optim.Optimizer,
-    rate: Rate,
+    options: Options,
+    rates: Rates,
     parameters: Parameters,
     state: State,
     differentiable: bool = True,
 ) -> torch.optim.Optimizer:
     """The same optimizer for other parameters, of which it has a state.
 
-    differentiable: tells PyTorch's own that their step is to be; their fused kernels have no
-    derivative in any case.
+    options, rates: by name. differentiable: tells PyTorch's own that their step is to be; their
+    fused kernels have no derivative in any case.
     """
     copy = object.__new__(type(optimizer))
     copy.__dict__.update(optimizer.__dict__)
-    group = optimizer.param_groups[0]  # of the model; what a method trains is no part of it
     plain = {"foreach": False, "fused": False, "capturable": False}
     plain["differentiable"] = differentiable
-    changes = {name: value for name, value in plain.items() if name in group}
-    copy.param_groups = [group | changes | {"params": [*parameters.values()], "lr": rate}]
+    alike: dict[tuple[int, int], list[str]] = defaultdict(list)  # names by what they share
+    for name in parameters:
+        alike[id(options[name]), id(rates[name])].append(name)
+    copy.param_groups = []
+    for first, *others in alike.values():
+        group, params = options[first], [parameters[name] for name in (first, *others)]
+        changes = {name: value for name, value in plain.items() if name in group}
+        copy.param_groups.append(group | changes | {"params": params, "lr": rates[first]})
     copy.state = defaultdict(dict)
     for name, p in parameters.items():
         if state[name]:

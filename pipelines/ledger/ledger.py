@@ -57,16 +57,15 @@ STUDY_FILE, REQUEST_FILE = "study.json", "request.json"
 
 
 class Running(NamedTuple):
-    """A trial that runs.
+    """A trial that runs, on a host.
 
-    started: seconds since the epoch; rows: that it has shown; host: None if its worker has not yet
-    said it.
+    started: seconds since the epoch; rows: that it has shown.
     """
 
     trial: TrialRecord
     started: float
     rows: list[HistoryRow]
-    host: str | None
+    host: str
 
 
 class Ledger:
@@ -194,15 +193,18 @@ class Ledger:
         return None if data is None or written not in (None, sha256(data)) else data
 
     def running(self, trials: Iterable[TrialRecord], since: float) -> Iterator[Running]:
-        """Those whose newest attempt started at `since`, or later, and has not ended."""
+        """Those whose newest attempt began at `since`, or later, and has not ended.
+
+        One that waits for a machine has a number, and no host yet: it does not run.
+        """
         started = [trial for trial in trials if trial.state == "started"]
         folders = [attempt_folder(trial.key, trial.attempts) for trial in started]
         beginnings = self._documents([f"{folder}/{STARTED}" for folder in folders])
         shown = self._documents([f"{folder}/{PROGRESS}" for folder in folders])
         for trial, beginning, progress in zip(started, beginnings, shown, strict=True):
-            if beginning is not None and beginning["started"] >= since:
+            if beginning and "host" in beginning and beginning["started"] >= since:
                 rows = progress["rows"] if progress else []
-                yield Running(trial, beginning["started"], rows, beginning.get("host"))
+                yield Running(trial, beginning["started"], rows, beginning["host"])
 
     def _documents(self, paths: Sequence[str]) -> list[Json | None]:
         return list(map(decode, self.storage.read_many(paths), paths))

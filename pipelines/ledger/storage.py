@@ -27,6 +27,14 @@ URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 ALMOST_URL = re.compile(r"(s3a?|gc?s|az|azure|adl|abfss?|https?|file|memory):", re.IGNORECASE)
 #: Of clouds: asked for credentials where the environment has none.
 METADATA_SERVERS = ("169.254.169.254", "metadata.google.internal")
+#: What a request took: else the same error would be told again each time.
+TOOK = re.compile(r" in [\d.]+(?:ns|µs|ms|s)\b")
+#: By which of the environment's variables a store knows who asks, by the beginning of its URL.
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "g": "GOOGLE_APPLICATION_CREDENTIALS",
+    "a": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 NO_STORAGE = {
     "file": "give the directory itself, without file://",
     "memory": "it would be gone with this process",
@@ -104,9 +112,9 @@ def prove(storage: Storage) -> None:
         OSError, BaseError: the storage cannot.
     """
     path = f"{SCRATCH}/proof-{uuid.uuid4().hex}"
+    # Not the first answer: an object store's request that is sent again finds its own file.
+    storage.create_once(path, b"first")
     try:
-        # Not the first answer: an object store's request that is sent again finds its own file.
-        storage.create_once(path, b"first")
         if storage.create_once(path, b"second") or storage.read(path) != b"first":
             raise OSError("it cannot create a file only if there is none")
         storage.replace(path, b"third")
@@ -118,11 +126,14 @@ def prove(storage: Storage) -> None:
 
 def unusable(location: str, error: Exception, *, create: bool) -> UserError:
     """What a user is told of a storage that raised an error when it was opened."""
-    needed = "you can write to, on a file system with hard links" if create else "that exists"
-    return UserError(
-        f"storage {location!r} cannot be used ({reason_of(error)}): give a directory {needed}, or "
-        "the URL of an object store"
-    )
+    if is_url(location):
+        needed = "give the URL of an object store that this machine may use"
+        by = next((names for s, names in CREDENTIALS.items() if location.lower().startswith(s)), "")
+        needed += f": by {by}, or by its role" if by else ""
+    else:
+        there = "you can write to, on a file system with hard links" if create else "that exists"
+        needed = f"give a directory {there}, or the URL of an object store"
+    return UserError(f"storage {location!r} cannot be used ({reason_of(error)}): {needed}")
 
 
 def reason_of(error: Exception) -> str:
@@ -133,7 +144,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         path = error.filename2 or error.filename
         return f"{error.strerror}: {path}" if path else error.strerror
-    return text.strip().partition("\n")[0]
+    return TOOK.sub("", text.strip().partition("\n")[0])
 
 
 def _refuse_what_is_no_place(location: str) -> None:

@@ -18,24 +18,33 @@ from methods.objective import seed_of
 from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.models.heads import Ensemble
+from pipelines.models.pretrained import pretrained
 from pipelines.models.zoo import MODELS, Shape
+from pipelines.study.pretrained import PRETRAINED, pretrained_options
 from pipelines.study.protocol import Model
 from pipelines.study.validation import describe
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
-def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
+def build(model: Model, input_shape: Shape, classes: int, weights: bool = True) -> nn.Module:
     """The network that a study names, freshly initialised from torch's global generator.
+
+    weights: False where all will be others at once: then those of a pretrained one are not loaded.
 
     Raises:
         UserError: unknown name or option, a value that is not allowed, an image network on a table.
     """
     if ":" in model.name:
         return _build_own(model, input_shape, classes)
+    if model.name == PRETRAINED:
+        return unwrapped(
+            pretrained(pretrained_options(model.options), input_shape, classes, weights)
+        )
     if model.name not in MODELS:
         raise UserError(
-            f"model.name = {model.name!r}: allowed are {', '.join(MODELS)}, package.module:factory"
+            f"model.name = {model.name!r}: allowed are {', '.join(MODELS)}, {PRETRAINED}, "
+            "package.module:factory"
         )
     factory = MODELS[model.name]
     allowed = list(inspect.signature(factory).parameters)[2:]
@@ -51,7 +60,7 @@ def build(model: Model, input_shape: Shape, classes: int) -> nn.Module:
     try:
         return factory(input_shape, classes, **model.options)
     except ValidationError as error:
-        raise UserError(f"model.options.{describe(error)}") from None
+        raise UserError(describe(error, within="model.options")) from None
     except (RuntimeError, MemoryError) as error:  # more weights than there is memory for
         raise UserError(f"model.options of {model.name}: {one_line(error)}") from None
 

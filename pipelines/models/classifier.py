@@ -63,9 +63,10 @@ class Classifier(nn.Module):
             return  # a graph cannot ask for values
         low, high = (value.item() for value in x.detach().aminmax())
         stored = 0 <= low <= high <= 255  # false of NaN, too
-        if stored and (high > 1 or high == 0 or self.mean.max() <= 1):
+        dark = max(self.mean.max(), self.std.max()) <= 1  # as of bytes that are all 0 or 1
+        if stored and (high > 1 or high == 0 or dark):
             return
-        advice = "; were they divided by 255?" * (stored and bool(self.mean.max() > 1))
+        advice = "; were they divided by 255?" * (stored and not dark)
         raise UserError(
             f"images from {low:g} to {high:g} ({str(x.dtype).removeprefix('torch.')}): the model "
             f"takes them as they are stored, bytes from 0 to 255{advice}"
@@ -116,7 +117,10 @@ def network_of(saved: Json) -> nn.Module:
 
 def _network(saved: Json) -> nn.Module:
     model, shape = Model(**saved["model"]), tuple(saved["input_shape"])
-    members = [build(model, shape, len(saved["classes"])) for _ in range(saved.get("networks", 1))]
+    members = [
+        build(model, shape, len(saved["classes"]), weights=False)
+        for _ in range(saved.get("networks", 1))
+    ]
     return members[0] if len(members) == 1 else Ensemble(members)
 
 

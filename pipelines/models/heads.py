@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,21 @@ class Ensemble(nn.Module):
 def members_of(model: nn.Module) -> list[nn.Module]:
     """The networks that are trained side by side, or the one that there is."""
     return list(model.members) if isinstance(model, Ensemble) else [model]
+
+
+def rate_factors(model: nn.Module) -> dict[str, float]:
+    """By what the learning rates of single parameters are multiplied, as the model says it.
+
+    By name; of all others 1, and so of every parameter of a model that says nothing.
+    """
+    if isinstance(model, Ensemble):
+        return {
+            f"members.{number}.{name}": factor
+            for number, member in enumerate(model.members)
+            for name, factor in rate_factors(member).items()
+        }
+    own: Callable[[], dict[str, float]] | None = getattr(model, "rate_factors", None)
+    return own() if own else {}
 
 
 def feature_width(model: nn.Module) -> int:

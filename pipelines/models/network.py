@@ -13,6 +13,7 @@ from torch.func import functional_call
 from methods.objective import Key, Outputs, seed_of
 from pipelines.errors import UserError
 from pipelines.models.heads import last_linear, logits_of, members_of
+from pipelines.models.spread import is_spread, spread_call
 
 
 @contextmanager
@@ -39,6 +40,7 @@ class Network:
     autocast: run the model under bfloat16; logits come back in float32.
     channels_last: keep convolutions' weights and their inputs in that order of memory, in which
     they run faster on CPUs and on tensor cores. Results are the same to rounding.
+    spread: where several processes compute a trial, each calls the model on rows of its own.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Network:
         features: bool = False,
         autocast: bool = False,
         channels_last: bool = True,
+        spread: bool = False,
     ) -> None:
         self.model, self.autocast = model, autocast
+        self.spread, self._proven = spread and is_spread(), False
         self.channels_last = channels_last and any(
             isinstance(module, nn.Conv2d) for module in model.modules()
         )
@@ -97,8 +101,16 @@ class Network:
         return {n: p for n, p in theta.items() if n.rpartition(".")[0] in last}
 
     def __call__(self, x: Tensor) -> Outputs:
-        """A training forward: BatchNorm's statistics move."""
-        return self._outputs(self.model, x)
+        """A training forward: BatchNorm's statistics move.
+
+        Raises:
+            UserError: of a batch that is spread: the model gives other outputs than of a whole one.
+        """
+        if not self.spread:
+            return self.outputs_of(self._tensors(self.model, x))
+        if self.model.training and not self._proven:
+            self._prove(x)
+        return self.outputs_of(spread_call(partial(self._tensors_at, {}), self.parameters(), x))
 
     def forward_with(self, theta: Mapping[str, Tensor], x: Tensor) -> Outputs:
         """A training forward at other parameters; the model and its buffers stay as they are.
@@ -108,16 +120,9 @@ class Network:
         Raises:
             UserError: the model is one that cannot be called at other parameters.
         """
-        if isinstance(self.model, torch.jit.ScriptModule):
-            raise UserError(
-                "a TorchScript module cannot be called at other parameters, which this method "
-                "does: give the module that was scripted"
-            )
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        values = self._constants | buffers | dict(theta)
-        return self._outputs(
-            lambda inputs: functional_call(self.model, values, (inputs,), tie_weights=self._tied), x
-        )
+        call = partial(self._tensors_at, self._constants | buffers)
+        return self.outputs_of(spread_call(call, theta, x) if self.spread else call(theta, x))
 
     def without_buffer_updates(self, x: Tensor) -> Outputs:
         """A differentiable training forward that leaves BatchNorm's statistics as they are.
@@ -154,7 +159,22 @@ class Network:
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
-    def _outputs(self, model: Callable[[Tensor], object], x: Tensor) -> Outputs:
+    def _tensors_at(
+        self, rest: Mapping[str, Tensor], theta: Mapping[str, Tensor], x: Tensor
+    ) -> list[Tensor]:
+        """The outputs at theta; rest: what else is not as the model has it."""
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise UserError(
+                "a TorchScript module cannot be called at other parameters, which this method "
+                "does: give the module that was scripted"
+            )
+        values = {**rest, **theta}
+        return self._tensors(
+            lambda inputs: functional_call(self.model, values, (inputs,), tie_weights=self._tied), x
+        )
+
+    def _tensors(self, model: Callable[[Tensor], object], x: Tensor) -> list[Tensor]:
+        """What the model gives, in the order of `tensors_of`."""
         if self.channels_last and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext():
@@ -162,7 +182,39 @@ class Network:
         logits = logits.float() if self.autocast else logits
         each = logits.unbind(1) if self._networks > 1 else [logits]
         features = [[self._captured.pop(n)] if self._features else [] for n in range(len(each))]
-        return self.outputs_of([t for z, h in zip(each, features, strict=True) for t in (z, *h)])
+        return [t for z, h in zip(each, features, strict=True) for t in (z, *h)]
+
+    def _prove(self, x: Tensor) -> None:
+        """Does the model give of a batch that is spread what it gives of a whole one?
+
+        Outputs and gradients are compared, once, at the first batch.
+
+        Raises:
+            UserError: it does not, as where a layer of its own looks across the batch.
+        """
+        self._proven = True
+        whole, spread = (self._outputs_and_slopes(x, how) for how in (False, True))
+        rounded = self.autocast or torch.backends.cuda.matmul.allow_tf32
+        tolerance = 0.1 if rounded else 1e-3
+        for one, other in zip(whole, spread, strict=True):
+            if (one - other).norm() > tolerance * one.norm() + 1e-6:
+                raise UserError(
+                    f"model {type(self.model).__name__}: gives other outputs or gradients where "
+                    "its batches are spread over processes; use --gpus-per-trial 1"
+                )
+
+    def _outputs_and_slopes(self, x: Tensor, spread: bool) -> list[Tensor]:
+        """Outputs of a training forward, and the gradient of their squares in all parameters."""
+        theta = {name: p.detach().requires_grad_() for name, p in self.parameters().items()}
+        asked, self.spread = self.spread, spread
+        try:
+            with same_random_state(self.device), torch.enable_grad():
+                outputs = tensors_of(self.forward_with(theta, x.detach()))
+                loss = torch.stack([t.float().square().mean() for t in outputs]).sum()
+            slopes = torch.autograd.grad(loss, [*theta.values()], materialize_grads=True)
+        finally:
+            self.spread = asked
+        return [t.detach().flatten() for t in (*outputs, torch.cat([s.flatten() for s in slopes]))]
 
     def _capture(self, number: int, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._captured[number] = inputs[0]

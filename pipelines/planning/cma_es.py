@@ -6,18 +6,14 @@ resumed, and extended, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import inf, isnan
 
 import numpy as np
 
 from pipelines.planning.designs import Space, share_of, value_at
-from pipelines.planning.specs import Config
+from pipelines.planning.specs import Config, Searched
 
 SPREAD = 1 / 6  # of the first generation, in shares of each range, around the centre: Optuna's
-
-
-Searched = Mapping[int, tuple[Config, float | None]]
 
 
 def cma_es_point(space: Space, seed: int, searched: Searched) -> Config:
@@ -39,7 +35,7 @@ def cma_es_point(space: Space, seed: int, searched: Searched) -> Config:
         ended = [trial for trial in generation if trial is not None]
         if len(ended) < size:
             break
-        strategy.tell([(_shares(space, config), _loss(score)) for config, score in ended])
+        strategy.tell([(_shares(space, t.config), _loss(t.score)) for t in ended])
     shares = strategy.ask()
     return {
         name: value_at(d, float(share), ends=True)

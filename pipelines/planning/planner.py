@@ -5,7 +5,8 @@ default), then `curve` trials (each searched configuration once more with a fres
 curves), `default` and `final` trials (the default, and the configuration chosen on val, with fresh
 run seeds). Other arms have `final` trials only.
 One trial may serve two roles: then it runs once. Where the request asks for it, `sensitivity`
-trials move one knob of an arm's default at a time, and all of this is done again in every scenario.
+trials move one knob of an arm's default at a time; `common` trials choose values of the common
+knobs, under which the arm is then run as well, with its curve; and all of this in every scenario.
 
 Data seed r belongs to repeat r and is shared by all arms; search trial k, curve trial k and final
 seed s of all arms share their run seeds too, so every comparison is paired.
@@ -14,54 +15,56 @@ seed s of all arms share their run seeds too, so every comparison is paired.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from pipelines.analysis.record import Course
-from pipelines.analysis.selection import highest
-from pipelines.planning.assignments import URGENCY, Assignment, Search, Suggested, by_arm
+from pipelines.planning.assignments import Assignment, Search, Suggested, roles_of
 from pipelines.planning.brackets import NO_COURSE, Bracket, number_of, planned_epochs, rule_of
-from pipelines.planning.specs import Config
+from pipelines.planning.common import CommonKnobs
+from pipelines.planning.specs import Config, Ended, Score, selected_config
+from pipelines.planning.tally import Tally
 from pipelines.planning.trial_specs import TrialSpecs
-from pipelines.study.arms import FACTORS
 from pipelines.study.study_file import Study
 from pipelines.trial_documents import Role, Rung, TrialSpec
 
 
-class Planner:
+class Planner(Tally):
     """Hands out the trials of a study, and is told how they ended.
 
     outcomes: score by key of the trials that are finished (None: failed). suggested: configurations
     of the search trials that were ever planned, so that an interrupted one keeps its own.
     courses: by key how far trials have come, of searches whose trials are stopped early.
+    second: values of the second aim by key, where searches have one.
     """
 
     def __init__(
         self,
         study: Study,
         protocol: str,
-        outcomes: Mapping[str, float | None],
+        outcomes: Mapping[str, Score],
         suggested: Mapping[Suggested, Config],
         courses: Mapping[str, Course] = MappingProxyType({}),
+        second: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
+        super().__init__()
         self.study, self.protocol = study, protocol
         self.arms, self.scenarios = study.arms, study.scenarios
-        self.outcomes, self.courses = dict(outcomes), dict(courses)
+        self.outcomes, self.courses, self.second = dict(outcomes), dict(courses), dict(second)
         self.brackets: dict[Search, Bracket] = {}
-        self._specs = TrialSpecs(study, protocol, suggested)
+        self.common = CommonKnobs(study, self.arms)
+        self._specs = TrialSpecs(study, protocol, suggested, self.common)
         self.assigned: dict[Assignment, TrialSpec] = {}
         self.running: dict[str, TrialSpec] = {}
-        self.planned_in: Counter[tuple[str, str]] = Counter()  # by scenario and arm
-        self.done_in: Counter[tuple[str, str]] = Counter()
         self._waiting: dict[str, list[Assignment]] = defaultdict(list)  # for a running trial
-        self._searched: dict[Search, dict[int, tuple[Config, float | None]]] = defaultdict(dict)
+        self._searched: dict[Search, dict[int, Ended]] = defaultdict(dict)
         self._chosen: dict[Search, Config] = {}
         self._heap: list[Assignment] = []
         for scenario in self.scenarios:
             for repeat in range(study.request.repeats):
                 for arm in self.arms:
-                    self._open(Search(scenario, arm, repeat))
+                    self._plan(Search(scenario, arm, repeat))
 
     def ask(self) -> TrialSpec | None:
         """The spec of a trial to run now; None if there is none, or none before another one ends.
@@ -71,11 +74,13 @@ class Planner:
         """
         while self._heap:
             assignment = heapq.heappop(self._heap)
-            spec = self._spec(assignment)
+            if (config := self._known_config(assignment)) is None:
+                config = self._suggest(assignment)
+            spec = self._planned(assignment, config)
             key = spec["key"]
             self.assigned[assignment] = spec
             if key in self.outcomes:  # it has served another role meanwhile
-                self._settle(assignment, spec["config"], self.outcomes[key])
+                self._settle(assignment, self.outcomes[key])
                 continue
             self._waiting[key].append(assignment)
             if key not in self.running:
@@ -96,17 +101,21 @@ class Planner:
             self.brackets[assignment.search].see(assignment.index, course)
             self._advance(assignment.search)
 
-    def tell(self, key: str, score: float | None, course: Course | None = None) -> None:
+    def tell(
+        self, key: str, score: Score, course: Course | None = None, second: Score = None
+    ) -> None:
         """A trial ended: its score on val (higher is better), or None if it failed.
 
-        course: where trials of its search are stopped early.
+        course: where trials of its search are stopped early. second: as of the planner.
         """
-        spec = self.running.pop(key)
+        del self.running[key]
         self.outcomes[key] = score
         if course:
             self.courses[key] = course
+        if second is not None:
+            self.second[key] = second
         for assignment in self._waiting.pop(key):
-            self._settle(assignment, spec["config"], score)
+            self._settle(assignment, score)
         # What this trial was the last to be waited for, it may serve as well; else nobody would
         # learn that the study is finished before asking for more.
         while self._heap and self._settled_already(self._heap[0]):
@@ -117,16 +126,6 @@ class Planner:
         del self.running[key]
         for assignment in self._waiting.pop(key):
             heapq.heappush(self._heap, assignment)
-
-    @property
-    def planned(self) -> Counter[str]:
-        """Assignments by arm, over all scenarios."""
-        return by_arm(self.planned_in)
-
-    @property
-    def done(self) -> Counter[str]:
-        """Assignments whose trial ended, by arm, over all scenarios."""
-        return by_arm(self.done_in)
 
     @property
     def finished(self) -> bool:
@@ -150,55 +149,56 @@ class Planner:
         }
 
     def chosen(self, search: Search) -> Config | None:
-        """The configuration with the best score on val; of equals, the one of lowest index.
-
-        None: all failed.
-        """
-        searched = self._searched[search]
-        index = highest({index: score for index, (_, score) in searched.items()})
-        return None if index is None else searched[index][0]
+        """The configuration that a search selects; None if all of its trials failed."""
+        return selected_config(self._searched[search])
 
     # ---- assignments
 
+    def shows(self, search: Search) -> bool:
+        """Whether it is under the values that the results are for: those chosen, if any are."""
+        return search.common == self.common.moves(search.scenario, search.arm)
+
+    def _plan(self, search: Search) -> None:
+        """Count a search's trials, and open it; or those that choose its common values."""
+        arm, protocol = self.arms[search.arm], self.study.protocols[search.scenario]
+        stopping = self.study.request.stopping_for(search.arm)
+        rule = rule_of(stopping, arm, protocol) if arm.tuned else None
+        whole = not rule and self.shows(search) and not self._specs.given[search.arm]
+        self.expect(search, roles_of(self.study, arm, search, whole))
+        if rule:
+            self.brackets[search] = Bracket(rule, self.roles[search]["search"])
+        if search.common:
+            self._push(search, "common", self.roles[search]["common"])
+            return
+        self._open(search)
+        if not self.shows(search):
+            self._plan(search._replace(common=True))
+
     def _open(self, search: Search) -> None:
-        request, arm = self.study.request, self.arms[search.arm]
-        if arm.tuned:
-            self.planned_in[search.scenario, search.arm] += request.seeds  # final, once searched
-            protocol = self.study.protocols[search.scenario]
-            if rule := rule_of(request.stopping_for(search.arm), arm, protocol):
-                self.brackets[search] = Bracket(rule, request.trials + 1)
+        """Hand out a search's trials; its final ones once something is selected."""
+        later = ("common", *["final"] * self.arms[search.arm].tuned)
+        for role, count in [*self.roles[search].items()]:
+            if role == "search" and search in self.brackets:
                 self._open_bracket(search)
-            else:
-                self._push(search, "search", request.trials + 1)
-            self._push(search, "default", request.seeds)
-            # Of random searches alone, whose trials are exchangeable, and ran to their ends.
-            if request.curve and self.study.protocol.search == "random" and not rule:
-                self._push(search, "curve", request.trials + 1)
+            elif role not in later:
+                self._push(search, role, count)
+
+    def _choose(self, search: Search) -> None:
+        """All trials of the common knobs have ended."""
+        if self.common.choose(search):
+            self._open(search)
         else:
-            self._push(search, "final", request.seeds)
-        if search.arm in request.sensitivity:
-            self._push(search, "sensitivity", len(arm.knobs) * len(FACTORS))
+            self.give_up(search, set(self.roles[search]) - {"common"})
 
-    def _push(self, search: Search, role: Role, count: int, planned: bool = False) -> None:
-        """Put assignments on the heap, but those whose trials are finished.
-
-        planned: they have been counted before.
-        """
-        if not planned:
-            self.planned_in[search.scenario, search.arm] += count
+    def _push(self, search: Search, role: Role, count: int) -> None:
+        """Put assignments on the heap, but those whose trials are finished."""
         for index in range(count):
             assignment = self._assignment(search, role, index)
             if not self._settled_already(assignment):
                 heapq.heappush(self._heap, assignment)
 
     def _assignment(self, search: Search, role: Role, index: int) -> Assignment:
-        scenario, arm = list(self.scenarios).index(search.scenario), [*self.arms].index(search.arm)
-        # What nothing is searched for comes as early as a search: every arm has shown soon whether
-        # it works, and what it takes.
-        urgency = URGENCY[role if self.arms[search.arm].tuned or role != "final" else "search"]
-        return Assignment(
-            scenario, urgency, index, search.repeat, arm, search.scenario, search.arm, role
-        )
+        return Assignment.of(search, role, index, self.scenarios, self.arms)
 
     def _settled_already(self, assignment: Assignment) -> bool:
         """Settle an assignment if its trial is known to be finished; whether it is."""
@@ -209,30 +209,37 @@ class Planner:
         if spec["key"] not in self.outcomes:
             return False
         self.assigned[assignment] = spec
-        self._settle(assignment, config, self.outcomes[spec["key"]])
+        self._settle(assignment, self.outcomes[spec["key"]])
         return True
 
-    def _settle(self, assignment: Assignment, config: Config, score: float | None) -> None:
+    def _settle(self, assignment: Assignment, score: Score) -> None:
         """The trial of an assignment ended; the last one of a search opens its final trials."""
         if bracket := self._bracket_of(assignment):
             course = self.courses.get(self.assigned[assignment]["key"], NO_COURSE)
             bracket.see(assignment.index, course, end=number_of(score))
             self._advance(assignment.search)
             return
-        self.done_in[assignment.scenario, assignment.arm] += 1
-        if assignment.role != "search":
-            return
-        self._searched[assignment.search][assignment.index] = (config, score)
-        if len(self._searched[assignment.search]) == self.study.request.trials + 1:
-            self._open_finals(assignment.search)
+        self.count(assignment.search)
+        search, index = assignment.search, assignment.index
+        if assignment.role == "common" and self.common.settle(search, index, score):
+            self._choose(search)
+        if assignment.role == "search":
+            self._note(search, index)
+            if len(self._searched[search]) == self.study.request.trials + 1:
+                self._open_finals(search)
 
     def _open_finals(self, search: Search) -> None:
-        count, chosen = self.study.request.seeds, self.chosen(search)
-        if chosen is None:
-            self.planned_in[search.scenario, search.arm] -= count
-        else:
+        if chosen := self.chosen(search):
             self._chosen[search] = chosen
-            self._push(search, "final", count, planned=True)
+            self._push(search, "final", self.roles[search]["final"])
+        else:
+            self.give_up(search, ["final"])
+
+    def _note(self, search: Search, index: int) -> None:
+        """What a search trial ended with, for selection and for suggestions."""
+        spec = self.assigned[self._assignment(search, "search", index)]
+        ended = Ended(spec["config"], self.outcomes[spec["key"]], self.second.get(spec["key"]))
+        self._searched[search][index] = ended
 
     # ---- searches whose trials are stopped early
 
@@ -242,7 +249,6 @@ class Planner:
     def _open_bracket(self, search: Search) -> None:
         """Its trials as far as they have come; then those that may run further are handed out."""
         bracket = self.brackets[search]
-        self.planned_in[search.scenario, search.arm] += bracket.size
         for index in range(bracket.size):
             assignment = self._assignment(search, "search", index)
             if (config := self._known_config(assignment)) is None:
@@ -270,20 +276,13 @@ class Planner:
             if index not in bracket.out:
                 bracket.out.add(index)
                 heapq.heappush(self._heap, self._assignment(search, "search", index))
-        self.done_in[search.scenario, search.arm] += bracket.newly_settled()
+        self.count(search, bracket.newly_settled())
         if bracket.over:
             for index in bracket.finished:
-                spec = self.assigned[self._assignment(search, "search", index)]
-                self._searched[search][index] = spec["config"], self.outcomes[spec["key"]]
+                self._note(search, index)
             self._open_finals(search)
 
     # ---- specs
-
-    def _spec(self, assignment: Assignment) -> TrialSpec:
-        config = self._known_config(assignment)
-        if config is None:
-            config = self._suggest(assignment)
-        return self._planned(assignment, config)
 
     def _known_config(self, assignment: Assignment) -> Config | None:
         return self._specs.known_config(assignment, self._chosen.get(assignment.search))
@@ -293,8 +292,7 @@ class Planner:
         search = assignment.search
         running = [
             spec["config"]
-            for spec in self.running.values()
-            if spec["role"] == "search"
-            and Search(spec["scenario"], spec["arm"], spec["repeat"]) == search
+            for key, spec in self.running.items()
+            if any((a.role, a.search) == ("search", search) for a in self._waiting[key])
         ]
         return self._specs.suggest(assignment, self._searched[search], running)

@@ -8,9 +8,11 @@ from itertools import accumulate
 
 from pipelines.analysis.record import Course
 from pipelines.ledger.record import TrialRecord
-from pipelines.metrics import METRICS
+from pipelines.metrics import METRICS, PASSES
+from pipelines.planning.assignments import suggested_by
 from pipelines.planning.brackets import planned_epochs
 from pipelines.planning.planner import Planner
+from pipelines.planning.second_aim import second_of
 from pipelines.study.phase_rules import phase_length
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
@@ -75,6 +77,23 @@ def courses_of(
     }
 
 
+def second_values(
+    study: Study, trials: Iterable[TrialRecord], histories: Histories
+) -> dict[str, float]:
+    """Values of the second aim of search trials, by key; none where searches have no such aim."""
+    aim, protocols = study.protocol.second_aim, study.protocols
+    if aim is None:
+        return {}
+    asked = {t.key: t for t in trials if t.spec["role"] == "search" and t.state == "completed"}
+    rows = {} if aim == PASSES else histories(asked.values())
+    values = {
+        key: second_of(trial, rows.get(key, ()), protocol, aim)
+        for key, trial in asked.items()
+        if (protocol := protocols.get(trial.spec["scenario"]))
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def plan(
     study: Study,
     protocol: str,
@@ -91,11 +110,8 @@ def plan(
         for key, trial in trials.items()
         if trial.state in ("completed", "diverged", "failed") and key not in again
     }
-    suggested = {
-        (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
-        for s in (trial.spec for trial in trials.values())
-        if s["role"] == "search"
-    }
+    suggested = suggested_by((trial.spec for trial in trials.values()), study.arms)
     begun = [trial for key, trial in trials.items() if key not in again]
     courses = courses_of(study, begun, histories)
-    return Planner(study, protocol, outcomes, suggested, courses)
+    second = second_values(study, begun, histories)
+    return Planner(study, protocol, outcomes, suggested, courses, second)

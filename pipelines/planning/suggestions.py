@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import optuna
@@ -24,9 +24,11 @@ from pipelines.analysis.record import SearchKind
 from pipelines.documents import digest
 from pipelines.errors import UserError, one_line
 from pipelines.planning.assignments import Search
-from pipelines.planning.cma_es import Searched, cma_es_point
+from pipelines.planning.cma_es import cma_es_point
 from pipelines.planning.designs import DESIGNS, LARGEST, coarsest_grid, grid_size
-from pipelines.planning.specs import Config
+from pipelines.planning.nsga2 import nsga2_point
+from pipelines.planning.second_aim import Direction, Values, directions, values_of
+from pipelines.planning.specs import Config, Searched
 from pipelines.study.arms import Arm
 from pipelines.study.search_space import describe_distribution
 from pipelines.study.study_file import Study
@@ -75,7 +77,8 @@ def check_search(study: Study) -> None:
             raise UserError(f"search = 'cmaes': {choices[0]} of arm {name!r} is a choice, no range")
         if ":" in kind and arm.tuned:
             default = {address: arm.default[address] for address in arm.space}
-            suggest(kind, 0, arm, [(default, 0.0)])
+            aims = directions(study.protocol.second_aim)
+            suggest(kind, 0, arm, [(default, (0.0,) * len(aims))], directions=aims)
 
 
 def _sampler(kind: SearchKind, seed: int) -> BaseSampler:
@@ -97,7 +100,7 @@ def _sampler(kind: SearchKind, seed: int) -> BaseSampler:
     if isinstance(sampler, KEEP_NOTES):
         raise UserError(
             f"search {kind!r}: a {type(sampler).__name__} needs notes that it took of earlier "
-            "trials, and is made anew for each; use search: cmaes, qmc or grid"
+            "trials, and is made anew for each; use search: cmaes, nsga2, qmc or grid"
         )
     return sampler
 
@@ -106,28 +109,29 @@ def suggest(
     kind: SearchKind,
     seed: int,
     arm: Arm,
-    ended: Iterable[tuple[Config, float | None]] = (),
+    ended: Iterable[tuple[Config, Values | None]] = (),
     running: Iterable[Config] = (),
+    directions: Sequence[Direction] = ("maximize",),
 ) -> Config:
     """One suggestion for an arm.
 
-    ended: configurations of this search with their scores on val (None: failed); running: those
-    whose score is not known yet.
+    ended: configurations of this search with what they are compared by (None: failed); running:
+    those of which that is not known yet. directions: of the values that are compared.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize", sampler=_sampler(kind, seed))
+    study = optuna.create_study(directions=directions, sampler=_sampler(kind, seed))
     states = optuna.trial.TrialState
     trials = [
         *(
-            (config, score, states.FAIL if score is None else states.COMPLETE)
-            for config, score in ended
+            (config, values, states.FAIL if values is None else states.COMPLETE)
+            for config, values in ended
         ),
         *((config, None, states.RUNNING) for config in running),
     ]
-    for config, score, state in trials:
+    for config, values, state in trials:
         study.add_trial(
             optuna.trial.create_trial(
-                params=config, distributions=arm.space, value=score, state=state
+                params=config, distributions=arm.space, values=values, state=state
             )
         )
     if kind in SAMPLERS:
@@ -147,8 +151,8 @@ def suggest_next(
 ) -> Config:
     """The configuration of trial `index` of a search, by the study's kind of search.
 
-    Its sampler has a seed of its own, so there is no stream to lose. searched: configurations that
-    have ended, with their scores on val; running: those whose score is not known yet.
+    Its sampler has a seed of its own, so there is no stream to lose. searched: trials that have
+    ended; running: configurations of those that have not.
     """
     arm, kind = study.arms[search.arm], study.protocol.search
     if kind in DESIGNS:  # trial 0 is the default
@@ -158,7 +162,13 @@ def suggest_next(
         return cma_es_point(arm.space, seed, searched)
     if kind == "random":
         return suggest(kind, seed, arm)
-    return suggest(kind, seed, arm, searched.values(), running)
+    second_aim = study.protocol.second_aim
+    if kind == "nsga2":
+        assert second_aim
+        return nsga2_point(arm.space, seed, searched, second_aim)
+    values = values_of(searched, second_aim)
+    ended = [(trial.config, values[i]) for i, trial in searched.items()]
+    return suggest(kind, seed, arm, ended, running, directions(second_aim))
 
 
 @cache

@@ -41,7 +41,12 @@ class Predictor(Classifier):
     ) -> None:
         super().__init__(network, mean, std, classes)
         self.input_shape, self.conversion, self.encoding = input_shape, conversion, encoding
-        self._probabilities = (objective or CrossEntropy()).predict
+        self._objective = (objective or CrossEntropy(),)  # in a tuple: not among its parameters
+
+    @property
+    def objective(self) -> Objective:
+        """What makes probabilities of the network's outputs."""
+        return self._objective[0]
 
     def predict(self, inputs: Any) -> list[str]:
         """The most probable class of each example, by name.
@@ -78,7 +83,7 @@ class Predictor(Classifier):
         network, training = Network(self.network), self.network.training
         try:
             batches = x.to(self.mean.device).split(EVALUATION_BATCH)
-            return self._probabilities(network.evaluate(map(self.normalise, batches)))
+            return self.objective.predict(network.evaluate(map(self.normalise, batches)))
         finally:
             network.close()
             self.network.train(training)

@@ -8,11 +8,11 @@ from pipelines.analysis.answer_schema import Answer, Gap, SelfTuning
 from pipelines.analysis.results_schema import Results
 from pipelines.analysis.runs import MIN_UNITS
 from pipelines.analysis.sentences import bare, changes_nothing, interval_told, score_text
-from pipelines.analysis.words import count
+from pipelines.analysis.words import count, listed
 from pipelines.report.set_up import SetUp, duration
 
 TRUST, COST, WRONG = "Can I trust it?", "What did it cost?", "What went wrong?"
-TOLD = 3  # lines on single trials, all of which stand further below
+TOLD = 3  # warnings, and lines on single trials, all of which stand further below
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def glance(results: Results, made: SetUp) -> list[Glance]:
         Glance(line["question"], short, line["text"])
         for line, short in zip(results["answer"]["lines"], shorts, strict=False)
     ]
-    return [*answer, _trust(results), _cost(results), _wrong(results)]
+    return [*answer, *_common(results), _trust(results), _cost(results), _wrong(results)]
 
 
 def _shorts(results: Results) -> list[str]:
@@ -53,6 +53,16 @@ def _shorts(results: Results) -> list[str]:
     if own and own["gaps"]:
         shorts[2] = f"{own['arm']}: {_size(_hardest(own), ' over ' + _hardest(own)['over'])}"
     return shorts
+
+
+def _common(results: Results) -> list[Glance]:
+    """Whether it was the study's own learning rate that decided, where every arm got one."""
+    if "common" not in results or (common := results["answer"].get("common")) is None:
+        return []
+    gap = common["gap"]
+    short = f"{gap['arm']}: {_size(gap)}" if gap else _first_words(common["sentence"])
+    question = f"What does choosing {listed(list(results['common']['space']))} buy?"
+    return [Glance(question, short, common["sentence"])]
 
 
 def _first_words(sentence: str) -> str:
@@ -126,17 +136,16 @@ def _cost(results: Results) -> Glance:
 def _wrong(results: Results) -> Glance:
     """Warnings of the analysis, failures, and results that do not compare."""
     provenance = results["provenance"]
-    troubles = [caution["text"] for caution in results["answer"]["warnings"]]
     failed = sum(arm["trials"]["failed"] for arm in results["arms"].values())
-    if failed:
-        troubles.append(f"{count(failed, 'trial')} failed.")
+    troubles = [f"{count(failed, 'trial')} failed."] if failed else []
+    troubles += [caution["text"] for caution in results["answer"]["warnings"]]
     mixture = [*provenance.get("mixture", []), *provenance.get("damaged", [])]
     missing = len(results["missing"])
     if not troubles and not mixture:
         gaps = f"; {count(missing, 'gap')} below" if missing else ""
         return Glance(WRONG, "nothing", f"No trial failed or diverged, and no arm collapsed{gaps}.")
     number = count(len(troubles) + len(mixture), "warning")
-    troubles += [f"{line}." for line in mixture[:TOLD]]
-    if (more := len(mixture) - TOLD) > 0:
-        troubles.append(f"And {more} more, below.")
-    return Glance(WRONG, number, " ".join(troubles), alarm=True)
+    told = [*troubles[:TOLD], *(f"{line}." for line in mixture[:TOLD])]
+    if more := len(troubles) + len(mixture) - len(told):
+        told.append(f"And {more} more, below.")
+    return Glance(WRONG, number, " ".join(told), alarm=True)

@@ -14,7 +14,7 @@ from pipelines.report.set_up import SetUp
 from pipelines.report.study_state import StudyState
 from pipelines.study.arms import Arm
 from pipelines.study.method_loading import method_class
-from pipelines.study.study_file import Request
+from pipelines.study.request import Request
 
 #: How a method's docstring names its source: Shu et al., "Meta-Weight-Net: …", NeurIPS 2019.
 SOURCE = re.compile(

@@ -22,7 +22,7 @@ from pipelines.report.study_report import StudyReport, study_report
 from pipelines.report.trials import trials_csv, trials_for_page
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("figures.js", "names.js", "export.js", "tables.js", "trials.js", "page.js")
+SCRIPTS = ("figures.js", "names.js", "export.js", "tables.js", "trials.js", "labels.js", "page.js")
 
 
 def write_report(storages: str | Sequence[str]) -> list[str]:

@@ -46,7 +46,7 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         passes=result.get("passes", 0),
         seconds=result.get("cost", {}).get("seconds", math.nan),
         clean_train=clean_labels(protocol, phases),
-        clean_select=_selection_labels(protocol, arm, phases),
+        clean_select=_selection_labels(protocol, assignment, arm, phases),
         data_seed=spec["data_seed"],
         run_seed=spec["run_seed"],
         held_out=_held_out(held_out),
@@ -54,6 +54,7 @@ def record_of(trial: TrialRecord, assignment: Assignment, protocol: Protocol, ar
         best_val=vals.get("selected", math.nan),
         steps=(total_steps(phases, protocol, sizes) or None) if sizes else None,
         collapse=signs_at(result, protocol.epoch),
+        common=assignment.common,
     )
 
 
@@ -107,10 +108,12 @@ def clean_labels(protocol: Protocol, phases: list[Phase]) -> int:
     return splits.meta * meta + splits.val * val
 
 
-def _selection_labels(protocol: Protocol, arm: Arm, phases: list[Phase]) -> int:
-    """Clean labels that choose a configuration or an epoch."""
+def _selection_labels(
+    protocol: Protocol, assignment: Assignment, arm: Arm, phases: list[Phase]
+) -> int:
+    """Clean labels that choose a configuration, common knobs or an epoch."""
     splits = protocol.splits
-    chooses = arm.tuned or protocol.epoch == "selected"
+    chooses = arm.tuned or assignment.common or protocol.epoch == "selected"
     return (
         splits.val if chooses and selects(phases, protocol) and splits.val_labels == "clean" else 0
     )

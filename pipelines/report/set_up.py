@@ -6,24 +6,23 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pipelines.analysis.record import Range
 from pipelines.analysis.results_schema import Results
-from pipelines.analysis.words import count
+from pipelines.analysis.words import count, listed, search_name
 from pipelines.ledger.ledger import Ledger
 from pipelines.metrics import METRICS
+from pipelines.report.label_noise import noise_words
 from pipelines.report.study_state import StudyState
+from pipelines.study.augmentations import AUGMENTATIONS, augmentations_of
 from pipelines.study.protocol import Protocol, Schedule
+from pipelines.study.request import Request
 from pipelines.trial_documents import MODEL, DataDescription
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: not learned
 LISTED_CLASSES = 12  # of more, only the number
-AUGMENTATIONS = {
-    "none": "none",
-    "crop_flip": "random crops and horizontal flips",
-    "crop_flip_zeros": "random crops, black around them, and horizontal flips",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class SetUp:
 def set_up(ledger: Ledger, study_state: StudyState, results: Results) -> SetUp:
     """The set-up of a study, as far as it is known before and after its trials have run."""
     study = study_state.study
-    protocol, described = study.protocol, _description(study_state)
+    protocol, described = study.protocol, study_state.described
     return SetUp(
         data=_data(protocol, described),
         splits=_splits(protocol, described),
@@ -79,7 +78,7 @@ def set_up(ledger: Ledger, study_state: StudyState, results: Results) -> SetUp:
         imbalance=_imbalance(protocol, described),
         model=_model(protocol, _parameters(ledger, study_state)),
         schedule=schedule_text(protocol.schedule),
-        augmentation=AUGMENTATIONS[protocol.augment],
+        augmentation=_augmentation(protocol),
         attack=_attack(protocol),
         spaces={
             name: ", ".join(f"{knob} {range_text(r)}" for knob, r in arm["space"].items())
@@ -91,14 +90,6 @@ def set_up(ledger: Ledger, study_state: StudyState, results: Results) -> SetUp:
         hardware=_hardware(results),
         time=_time(results),
     )
-
-
-def _description(study_state: StudyState) -> DataDescription | None:
-    """What the first trial with a result under the study's own protocol says of its data."""
-    for trial in study_state.trials.values():
-        if trial.result is not None and not trial.spec["scenario"]:
-            return trial.result["data"]
-    return None
 
 
 def _data(protocol: Protocol, described: DataDescription | None) -> str:
@@ -132,10 +123,14 @@ def _noise(protocol: Protocol, results: Results) -> str:
     own = [n for n in results["provenance"].get("noise", []) if not n["scenario"]]
     rates = [n["measured"]["train"] for n in own if n["measured"]["train"] is not None]
     measured = f"{span(rates, '.1%')} of the training labels are wrong" if rates else ""
+    estimated = noise_words(results)
+    if "verified" in results.get("label_noise", {}):
+        measured = ""  # at most on the few verified examples that are trained on
     if noise.kind == "none":
-        return f"none added; {measured}" if measured else "none added; what is wrong is not known"
+        known = [*([measured] if measured else []), *estimated]
+        return "; ".join(["none added", *(known or ["what is wrong is not known"])])
     nominal = f"{noise.kind}, nominal rate {noise.rate:.0%}"
-    return f"{nominal}; {measured}, as measured" if measured else nominal
+    return "; ".join([nominal, *([f"{measured}, as measured"] if measured else []), *estimated])
 
 
 def _imbalance(protocol: Protocol, described: DataDescription | None) -> str:
@@ -154,6 +149,11 @@ def _model(protocol: Protocol, parameters: int | None) -> str:
     size = "" if parameters is None else f", {parameters:,} parameters"
     precision = "" if protocol.precision == "float32" else f", {protocol.precision}"
     return f"{model.name}{f' ({options})' if options else ''}{size}{precision}"
+
+
+def _augmentation(protocol: Protocol) -> str:
+    names = augmentations_of(protocol.augment)
+    return ", then ".join(AUGMENTATIONS.get(name, name) for name in names) or "none"
 
 
 def _parameters(ledger: Ledger, study_state: StudyState) -> int | None:
@@ -179,13 +179,15 @@ def schedule_text(schedule: Schedule) -> str:
     if schedule.restart_epochs:
         decay = f"cosine, anew every {schedule.restart_epochs:g} epochs"
     warmup = f", {schedule.warmup_epochs:g} epochs of warm-up" if schedule.warmup_epochs else ""
+    weights = f"weight decay {schedule.weight_decay:g}"
+    weights += " (not of norms and biases)" if schedule.no_decay == "norm_and_bias" else ""
     clip = f", gradients clipped at norm {schedule.clip:g}" if schedule.clip else ""
     length = f"{schedule.epochs:,} epoch{'' if schedule.epochs == 1 else 's'}"
     if schedule.steps is not None:
         length = f"{schedule.steps:,} steps"
     return (
         f"{length} in batches of {schedule.batch_size:,}, {_optimizer(schedule)}, learning rate "
-        f"{schedule.lr:g} ({decay}{warmup}), weight decay {schedule.weight_decay:g}{clip}"
+        f"{schedule.lr:g} ({decay}{warmup}), {weights}{clip}"
     )
 
 
@@ -212,22 +214,43 @@ def range_text(values: Range) -> str:
 def _search(study_state: StudyState, results: Results) -> str:
     request = study_state.study.request
     trials, repeats = count(request.trials, "trial"), count(request.repeats, "repeat")
+    common = _common(request)
     if not any(arm["tuned"] for arm in results["arms"].values()):
         return (
-            f"none, no arm is tuned; {count(request.seeds, 'run seed')} in each of {repeats} with "
-            "its own splits and noise"
+            f"{common}none, no arm is tuned; {count(request.seeds, 'run seed')} in each of "
+            f"{repeats} with its own splits and noise"
         )
     stopped: dict[str, list[str]] = defaultdict(list)
     for name, arm in results["arms"].items():
         if "stopping" in arm:
             rule = f"; stopped early by {arm['stopping']['rule']} of the epochs: "
             stopped[rule].append(name)
+    given = [
+        f"{name} {arm['warm_start']}"
+        for name, arm in results["arms"].items()
+        if "warm_start" in arm
+    ]
     return (
-        f"{results['selection']['search']}, the published default and {trials} per tuned arm, in "
-        f"each of {repeats} with its own splits, noise and search; the best on val retrained with "
-        f"{count(request.seeds, 'fresh seed')}"
+        f"{common}{search_name(results['selection'])}, the published default and {trials} per "
+        f"tuned arm, in each of {repeats} with its own splits, noise and search; the best on val "
+        f"retrained with {count(request.seeds, 'fresh seed')}"
         + "".join(rule + ", ".join(arms) for rule, arms in stopped.items())
+        + (f"; first come configurations{_origin(request)}: {', '.join(given)}" if given else "")
     )
+
+
+def _origin(request: Request) -> str:
+    """Where the configurations are from that searches begin with; no paths, which are private."""
+    names = [PurePath(source).name for source in request.warm_start.sources]
+    return f" from {listed(names)}" if names else " of the study file"
+
+
+def _common(request: Request) -> str:
+    if not request.common:
+        return ""
+    trials = count(request.common_trials, "trial")
+    knobs = listed(list(request.common))
+    return f"{knobs} of every arm, on val, of the study's own and {trials} of its default; then "
 
 
 def _scoring(protocol: Protocol, described: DataDescription | None, results: Results) -> str:

@@ -11,10 +11,14 @@ from pipelines.documents import Json
 from pipelines.ledger.documents import read_document
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
+from pipelines.report.annotators import annotators_table
+from pipelines.report.common_values import common_values
 from pipelines.report.comparisons import OWN, Comparisons, comparisons
 from pipelines.report.figures import DECIDING, study_figures
 from pipelines.report.figures.plot import Figure
+from pipelines.report.front_table import front_table
 from pipelines.report.glance import Glance, glance
+from pipelines.report.label_noise import noise_table
 from pipelines.report.set_up import SetUp, set_up
 from pipelines.report.stopping_rules import stopped_searches, stopping_rules
 from pipelines.report.study_state import StudyState, load_study_state
@@ -109,12 +113,23 @@ class StudyReport:
     def comparisons(self) -> list[Comparisons]:
         """The tables that compare arms."""
         stopping = [*stopped_searches(self.results), stopping_rules(self.results)]
-        return [*comparisons(self.results), *stopping]
+        searched = [*front_table(self.results), *stopping]
+        return [*common_values(self.results), *comparisons(self.results), *searched]
+
+    @property
+    def label_noise(self) -> Comparisons | None:
+        """Which classes are labelled as which, where it can only be estimated."""
+        return noise_table(self.results)
 
     @property
     def suspects(self) -> Json | None:
         """What `suspects` has written about the labels, if anybody asked for it."""
         return read_document(self.ledger.storage, SUSPECTS_FILE)
+
+    @property
+    def annotators(self) -> Comparisons | None:
+        """Who gave the labels, where several did and `suspects` has looked at them."""
+        return annotators_table(self.suspects)
 
     @property
     def failures(self) -> list[Failure]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 
 from pipelines import own_modules
 from pipelines.analysis.record import Record, StudyInfo
@@ -17,22 +18,17 @@ from pipelines.kinds import is_oracle
 from pipelines.ledger.damage import Damaged, damage_lines
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.record import TrialRecord
-from pipelines.metrics import shown_beside
-from pipelines.planning.assignments import Search
 from pipelines.planning.planner import Planner
 from pipelines.planning.resume import course_of, plan
+from pipelines.planning.second_aim import scores_on_val
 from pipelines.provenance import origin
 from pipelines.report.records import record_of, stopped_record
-from pipelines.study.arms import Arm
-from pipelines.study.search_space import describe_distribution
+from pipelines.report.study_info import study_info
+from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import Study, parse_study
-from pipelines.trial_documents import TrialResult, TrialSpec
+from pipelines.trial_documents import DataDescription, HistoryRow, TrialResult, TrialSpec
 
 FINISHED = ("completed", "diverged", "failed")  # states of trials that have a record
-
-
-class _Stopping(TypedDict, total=False):
-    stopping: str
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,11 @@ class StudyState:
     ledger: Ledger | None = None
 
     @cached_property
-    def records_in(self) -> dict[str, list[Record]]:
+    def all_records_in(self) -> dict[str, list[Record]]:
         """The records of finished trials, by scenario: a trial with two roles makes two.
 
-        They stand in the order of the plan, in whatever order the trials ended.
+        They stand in the order of the plan, in whatever order the trials ended. Where common knobs
+        are chosen, those under the study's own values are among them.
         """
         records: dict[str, list[Record]] = {name: [] for name in self.study.scenarios}
         protocols, stopped = self.study.protocols, self.planner.stopped
@@ -73,6 +70,15 @@ class StudyState:
                 in_scenario.append(record_of(trial, *of))
         return records
 
+    @cached_property
+    def records_in(self) -> dict[str, list[Record]]:
+        """The records that the results are made of: under common values where some are chosen."""
+        moves = self.planner.common.moves
+        return {
+            scenario: [r for r in records if r.common == moves(scenario, r.arm)]
+            for scenario, records in self.all_records_in.items()
+        }
+
     @property
     def records(self) -> list[Record]:
         """The records under the study's own protocol."""
@@ -81,41 +87,7 @@ class StudyState:
     @property
     def info(self) -> StudyInfo:
         """What statistics need to know of the study."""
-        protocol, request = self.study.protocol, self.study.request
-        return {
-            "metric": protocol.metric,
-            "epoch": protocol.epoch,
-            "search": protocol.search,
-            "margin": request.margin,
-            "beside": shown_beside(protocol.metric, protocol.attack is not None),
-            "runs": {
-                "done": self.planner.done.total(),
-                "planned": self.planner.planned.total(),
-            },
-            "arms": {
-                name: {
-                    "kind": arm.kind,
-                    "about": arm.about,
-                    "tuned": arm.tuned,
-                    "space": {n: describe_distribution(d) for n, d in arm.space.items()},
-                    "default": self._default(name, arm),
-                    "planned": self.planner.planned_in["", name],
-                    **self._stopping(name),
-                }
-                for name, arm in self.planner.arms.items()
-            },
-        }
-
-    def _stopping(self, arm: str) -> _Stopping:
-        bracket = self.planner.brackets.get(Search("", arm, 0))
-        return {"stopping": bracket.rule.name} if bracket else {}
-
-    def _default(self, name: str, arm: Arm) -> dict[str, Any]:
-        """An arm's default configuration, and its knobs' values where these are moved."""
-        moved = arm.knobs if name in self.study.request.sensitivity else []
-        schedule = self.study.protocol.schedule.model_dump()
-        values = {knob: arm.value(knob, schedule) for knob in moved}
-        return {n: arm.default[n] for n in arm.space} | values
+        return study_info(self.study, self.planner)
 
     def results(self) -> Results:
         """The content of results.json; with the scenarios' own, where the study has axes."""
@@ -124,16 +96,22 @@ class StudyState:
         )
         from pipelines.analysis.results import summarise
         from pipelines.analysis.scenarios import summarise_scenarios
+        from pipelines.report.label_noise import label_noise
 
-        records_in = self._with_courses()
-        results = summarise(records_in[""], self.info, self.provenance())
+        records_in = self.records_with_histories
+        plain = [r for r in self.all_records_in[""] if not r.common]
+        common = plain if self.study.request.common else None
+        results = summarise(records_in[""], self.info, self.provenance(), common)
+        if estimated := label_noise(self.described, self.ledger):
+            results["label_noise"] = estimated
         if len(records_in) == 1:
             return results
         results["scenarios"] = summarise_scenarios(records_in, self.info)
         results["headline"] = headline(results)
         return results
 
-    def _with_courses(self) -> dict[str, list[Record]]:
+    @cached_property
+    def records_with_histories(self) -> dict[str, list[Record]]:
         """The records, those of searches with how the trials went: their histories are read."""
         protocols, arms = self.study.protocols, self.planner.arms
         every = [r for records in self.records_in.values() for r in records]
@@ -142,13 +120,20 @@ class StudyState:
         histories = self.ledger.histories(trials) if self.ledger else {}
         return {
             scenario: [
-                replace(r, course=course_of(self.trials[r.key], rows, protocols[scenario]))
+                self._with_history(r, rows, protocols[scenario])
                 if r.role == "search" and r.course is None and (rows := histories.get(r.key))
                 else r
                 for r in records
             ]
             for scenario, records in self.records_in.items()
         }
+
+    def _with_history(
+        self, record: Record, rows: Sequence[HistoryRow], protocol: Protocol
+    ) -> Record:
+        trial = self.trials[record.key]
+        scores = scores_on_val(trial, rows, protocol)
+        return replace(record, course=course_of(trial, rows, protocol), scores_on_val=scores)
 
     def best_arm(self) -> str | None:
         """The arm with the highest mean val; one of which all runs collapsed only if all have.
@@ -240,6 +225,11 @@ class StudyState:
                     **result["data"]["noise"],
                 }
         return [noise[key] for key in sorted(noise)]
+
+    @property
+    def described(self) -> DataDescription | None:
+        """What the first trial with a result under the study's own protocol says of its data."""
+        return next((r["data"] for spec, r in self._results if not spec["scenario"]), None)
 
     @property
     def _results(self) -> list[tuple[TrialSpec, TrialResult]]:

@@ -11,7 +11,7 @@ from pipelines.analysis.results_schema import (
     Results,
     TrialCounts,
 )
-from pipelines.analysis.words import count, why_none, with_interval
+from pipelines.analysis.words import count, listed, search_name, why_none, with_interval
 from pipelines.kinds import is_oracle
 from pipelines.metrics import METRICS
 
@@ -84,6 +84,7 @@ def columns(results: Results) -> list[Column]:
             "mean over repeats of the final runs, with its 95 % interval for these test examples",
         ),
         Column("new", "new examples", "the same interval for new examples of this kind"),
+        *_at_study_values(results),
         *(
             Column(name, f"test {METRICS[name].title}", "of the same runs, chosen as they are")
             for name in beside(results)
@@ -97,6 +98,22 @@ def columns(results: Results) -> list[Column]:
         Column("ratio", "passes", "example passes of one run, relative to ce"),
         Column("lost", "lost", "trials that collapsed / diverged / failed"),
     ]
+
+
+def _at_study_values(results: Results) -> list[Column]:
+    """The column beside the scores under common values that were chosen."""
+    if "common" not in results:
+        return []
+    knobs = listed(list(results["common"]["space"]))
+    about = f"test score with the study's own values of {knobs}; before it one rule chose them"
+    return [Column("study", "study's values", about)]
+
+
+def _plain(name: str, results: Results) -> Cell:
+    if "at_study_values" not in results:
+        return Cell(MISSING)
+    test = results["at_study_values"]["arms"][name]["test"][results["selection"]["epoch"]]
+    return Cell(score(results["metric"], test), test["mean"])
 
 
 def rows(results: Results) -> list[dict[str, Cell]]:
@@ -119,6 +136,7 @@ def _row(name: str, arm: ArmResults, results: Results) -> dict[str, Cell]:
         "default": Cell(score(metric, default), default["mean"]) if default else Cell(MISSING),
         "break_even": _break_even(name, results),
         "new": new_interval(metric, test),
+        "study": _plain(name, results),
         **{m: Cell(score(m, e), e["mean"]) for m, e in arm.get("beside", {}).items()},
         "steps": Cell(f"{arm['steps']:g}", arm["steps"]) if arm["steps"] else Cell(MISSING),
         "ratio": Cell(f"{ratio:.1f}x", ratio) if ratio else Cell(MISSING),
@@ -173,7 +191,7 @@ def selection_rule(results: Results) -> str:
     """How configurations and weights were chosen, in words."""
     selection = results["selection"]
     return (
-        f"Configurations: {selection['rule']}; {selection['search']} search. Weights: of the "
+        f"Configurations: {selection['rule']}; {search_name(selection)} search. Weights: of the "
         f"{selection['epoch']} epoch, for search and report of all arms. ± is half a 95 % interval "
         "over repeats, from three on; with one repeat over its run seeds, and then speaks of that "
         "data seed only."

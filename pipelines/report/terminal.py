@@ -13,6 +13,8 @@ from pipelines.analysis.results_schema import Results
 from pipelines.analysis.sentences import interval_told
 from pipelines.analysis.words import TOO_FEW, why_none
 from pipelines.metrics import METRICS
+from pipelines.report.comparisons import Comparisons
+from pipelines.report.front_table import front_table
 from pipelines.report.tables import MISSING, beside, number, rows
 
 HEADINGS = {"arm": "arm", "score": "test", "labels": "clean labels", "break_even": "b*",
@@ -22,14 +24,35 @@ HEADINGS = {"arm": "arm", "score": "test", "labels": "clean labels", "break_even
 def print_answer(results: Results, console: Console) -> None:
     """The table, then the answer: last, since that is what one looks for."""
     console.print(terminal_table(results))
+    for front in front_table(results):
+        _print_front(front, console)
     answer = results["answer"]
     console.print()
     for line in answer["lines"]:
         console.print(Text.assemble((line["question"], "bold"), " ", line["text"]))
+    if common := answer.get("common"):
+        console.print(Text.assemble(("Common knobs.", "bold"), " ", common["sentence"]))
     for warning in answer["warnings"]:
         console.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
     if answer["basis"]:
         console.print(Text(answer["basis"], "dim"))
+
+
+def _print_front(front: Comparisons, console: Console) -> None:
+    """The configurations of the verdict's arm that no other one beats by both aims."""
+    console.print()
+    if not front.rows:
+        console.print(Text(front.about, "dim"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in front.columns:
+        table.add_column(
+            column.heading, justify="right" if column.numeric else "left", overflow="fold"
+        )
+    for row in front.rows:
+        table.add_row(*(Text(row[column.name].text) for column in front.columns))
+    console.print(Text(front.title, "bold"))
+    console.print(table)
 
 
 def terminal_table(results: Results) -> Table:

@@ -77,7 +77,7 @@ class TrialRow:
 def trial_rows(study_state: StudyState) -> list[TrialRow]:
     """The trials of a study that have been begun, in the order of the plan; then any others."""
     records: dict[str, list[Record]] = defaultdict(list)
-    for record in (r for records in study_state.records_in.values() for r in records):
+    for record in (r for records in study_state.all_records_in.values() for r in records):
         records[record.key].append(record)
     order = dict.fromkeys([*records, *study_state.trials])
     trials = [study_state.trials[key] for key in order]

@@ -7,8 +7,9 @@ import re
 Encoder = str | dict[str, str]
 
 WORDS = "words"
-#: Packages whose models are called by a name, or by the path of a folder.
-LIBRARIES = ("sentence_transformers", "torchvision", "timm")
+#: Packages whose models are called by a name, or by the path of a folder. Of transformers only the
+#: tokenizer: what it gives is for a network that is trained on.
+LIBRARIES = ("sentence_transformers", "torchvision", "timm", "transformers")
 OWN = re.compile(r"[\w.]+:[\w.]+")
 
 

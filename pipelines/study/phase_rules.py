@@ -28,7 +28,7 @@ def phase_schedule(phase: Phase, protocol: Protocol) -> Schedule:
     try:
         return Schedule.model_validate(protocol.schedule.model_dump() | phase.schedule)
     except ValidationError as error:
-        raise UserError(f"schedule.{describe(error)}") from None
+        raise UserError(describe(error, Schedule, "schedule")) from None
 
 
 class Length(NamedTuple):

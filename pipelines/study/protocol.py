@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -19,43 +19,18 @@ from pydantic import (
 from pipelines.documents import assign, digest
 from pipelines.errors import UserError
 from pipelines.metrics import METRICS
+from pipelines.study.attack import Attack
+from pipelines.study.augmentations import check_augment
 from pipelines.study.column_rules import check_rules
 from pipelines.study.encoders import Encoder, check_encoder
 from pipelines.study.label_corruption import Imbalance, Noise
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.precisions import Precision, not_float16
+from pipelines.study.pretrained import check_pretrained
+from pipelines.study.searches import check_aims, known_aim, known_search
 from pipelines.study.validation import Strict, added, describe, identity, one_of
 
-SEARCHES = ("random", "tpe", "gp", "cmaes", "qmc", "grid")
-
-
-class LabelsFile(Strict):
-    """A CSV file that overrides the observed labels: one row per example."""
-
-    file: Path
-    path: str = Field(
-        "path", description="column that names the example: its path, or its row number"
-    )
-    label: str = Field(
-        "label", description="column that holds the observed label: a class name or number"
-    )
-    columns: tuple[str, ...] | None = added(
-        None, description="of several annotators: a column of labels for each, in place of `label`"
-    )
-    annotator: str | None = added(
-        None, description="of several annotators: column that names who gave the label of a line"
-    )
-    rule: Literal["majority", "dawid_skene", "one"] | None = added(
-        None, description="how one label is made of several annotators'"
-    )
-
-    @model_validator(mode="after")
-    def _rule_and_annotators(self) -> LabelsFile:
-        if self.columns and self.annotator:
-            raise ValueError("columns and annotator: give one")
-        if self.rule and not (self.columns or self.annotator):
-            raise ValueError("rule needs the annotators: `annotator`, a column, or `columns`")
-        if (self.columns or self.annotator) and not self.rule:
-            raise ValueError("rule is missing: majority, dawid_skene or one")
-        return self
+Normalisation = Literal["data", "imagenet", "none"]
 
 
 def _known_encoding(name: str | None) -> str | None:
@@ -63,13 +38,6 @@ def _known_encoding(name: str | None) -> str | None:
         codecs.lookup(name or "utf-8")
     except LookupError:
         raise ValueError("is no encoding that Python knows: utf-8, latin-1, cp1252, ...") from None
-    return name
-
-
-def _known_search(name: str) -> str:
-    if name not in SEARCHES and not re.fullmatch(r"[\w.]+:[\w.]+", name):
-        names = ", ".join(map(repr, SEARCHES))
-        raise ValueError(f"Input should be {names} or module:sampler")
     return name
 
 
@@ -86,6 +54,9 @@ class Data(Strict):
     trusted: LabelsFile | None = Field(
         default=None,
         description="examples whose label was verified: meta, val and test come from these only",
+    )
+    corrections: LabelsFile | None = added(
+        None, description="labels that somebody has verified, in the place of what was there before"
     )
     target: str = Field(default="label", description="label column of a table")
     size: int | None = Field(
@@ -106,6 +77,9 @@ class Data(Strict):
     )
     encoding: Annotated[str | None, AfterValidator(_known_encoding)] = added(
         None, description="of a table in a text file; none: UTF-8, or what its first bytes say"
+    )
+    normalise: Normalisation = added(
+        "data", description="inputs: by the data's own mean and deviation, ImageNet's, or not"
     )
 
     #: Their values decide nothing but what the data's content is, and that has a fingerprint.
@@ -180,6 +154,9 @@ class Schedule(Strict):
     restart_epochs: float | None = added(
         None, gt=0, description="of decay cosine: it begins anew after so many epochs"
     )
+    no_decay: Literal["none", "norm_and_bias"] = added(
+        "none", description="which parameters have no weight decay"
+    )
 
     @field_validator("optimizer")
     @classmethod
@@ -216,26 +193,6 @@ class Schedule(Strict):
         return self
 
 
-class Attack(Strict):
-    """What inputs are perturbed with for `robust_accuracy`; the same for all arms.
-
-    Lengths are in ranges of a pixel for images (their bytes over 255), in standard deviations of
-    the feature for tables.
-    """
-
-    name: Literal["pgd"] = added("pgd", description="projected gradient ascent")
-    norm: Literal["linf", "l2"] = added("linf", description="of the ball around an input")
-    epsilon: float = added(..., ge=0, description="radius of the ball")
-    step: float | None = added(None, gt=0, description="none: a quarter of epsilon")
-    steps: int = added(10, ge=1, le=10_000)
-    start: Literal["random", "zero"] = added("random", description="where in the ball it starts")
-
-    @property
-    def stride(self) -> float:
-        """The length of a step."""
-        return self.epsilon / 4 if self.step is None else self.step
-
-
 class Protocol(Strict):
     """Everything that makes two trials comparable. Hashed into every key."""
 
@@ -243,14 +200,17 @@ class Protocol(Strict):
     noise: Noise = Noise()
     imbalance: Imbalance = Imbalance()
     splits: Splits = Splits()
-    augment: Literal["none", "crop_flip", "crop_flip_zeros"] = "none"
+    augment: Annotated[str, AfterValidator(check_augment)] = "none"
     model: Model = Model()
     schedule: Schedule = Schedule()
     attack: Attack | None = added(None, description="none: inputs are as they are")
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
     epoch: Literal["last", "selected"] = "last"
-    search: Annotated[str, AfterValidator(_known_search)] = "random"
-    precision: Literal["float32", "tfloat32", "bfloat16"] = "float32"
+    search: Annotated[str, AfterValidator(known_search)] = "random"
+    second_aim: Annotated[str | None, AfterValidator(known_aim)] = added(
+        None, description="what a search goes by beside val: passes, or another metric on val"
+    )
+    precision: Annotated[Precision, BeforeValidator(not_float16)] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
 
@@ -269,6 +229,26 @@ class Protocol(Strict):
             raise ValueError("splits.val = 0 has no examples to select an epoch by; use last")
         return epoch
 
+    @model_validator(mode="after")
+    def _noise_on_answers(self) -> Protocol:
+        labels = self.data.labels
+        if labels is not None and labels.rule == "soft" and self.noise.kind != "none":
+            raise ValueError(
+                f"noise.kind = {self.noise.kind!r}: corrupts one label of an example, and with "
+                "data.labels.rule = 'soft' it has all of its annotators'; use another rule"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _aims_of_the_search(self) -> Protocol:
+        check_aims(self.search, self.metric, self.second_aim, attacked=self.attack is not None)
+        return self
+
+    @model_validator(mode="after")
+    def _inputs_of_the_model(self) -> Protocol:
+        check_pretrained(self)
+        return self
+
 
 def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:
     """A protocol with entries changed, by dotted address: {"noise.rate": 0.2}.
@@ -285,15 +265,15 @@ def with_changes(protocol: Protocol, change: dict[str, Any]) -> Protocol:
     try:
         return Protocol.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"axes: {describe(error)}") from None
+        raise UserError(f"axes: {describe(error, Protocol)}") from None
 
 
 def protocol_hash(protocol: Protocol, fingerprint: str) -> str:
     """Identity of a protocol: its values and the content of its data, wherever that is."""
     values = identity(protocol)
-    for part in (values["data"], values["data"]["labels"], values["data"]["trusted"]):
-        if part:
-            part.pop("file", None)
+    for name in ("labels", "trusted", "corrections"):
+        if part := values["data"].get(name):
+            del part["file"]
     for name in Data.CONTENT:
         values["data"].pop(name, None)
     return digest([values, fingerprint])

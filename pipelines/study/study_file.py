@@ -14,78 +14,24 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.study.arms import Arm, resolve_arm
+from pipelines.study.common_knobs import with_common
+from pipelines.study.labels_files import LabelsFile
 from pipelines.study.phase_rules import check_under, selects
-from pipelines.study.protocol import LabelsFile, Protocol, with_changes
-from pipelines.study.stopping import Stopping
+from pipelines.study.protocol import Protocol, with_changes
+from pipelines.study.request import Request
+from pipelines.study.search_space import bounds
+from pipelines.study.searches import DRAWN_BEFOREHAND
 from pipelines.study.validation import Strict, describe, preview
+from pipelines.study.warm_start import check_warm_start
 from pipelines.study.yaml_file import parse_yaml
 
-MOST = 100_000  # trials, repeats or seeds: beyond, it is a slip of the pen
-DRAWN_BEFOREHAND = ("random", "qmc", "grid")  # searches that learn nothing from their trials
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"  # of a study
 STUDIES = Path(__file__).parents[2] / "search_spaces" / "studies"
-
-
-class Request(Strict):
-    """How much to run. May change from launch to launch; finished trials are never repeated."""
-
-    arms: list[str] = Field(min_length=1)
-    trials: int = Field(
-        20,
-        ge=0,
-        le=MOST,
-        description="trials of the search per tuned arm and repeat, beside its default",
-    )
-    repeats: int = Field(
-        3, ge=1, le=MOST, description="repeats of the whole search, each with its own data seed"
-    )
-    seeds: int = Field(
-        default=2, ge=1, le=MOST, description="fresh run seeds per repeat for the final phase"
-    )
-    curve: bool = Field(
-        True, description="retrain every searched configuration once: budget curves, b*"
-    )
-    stopping: Stopping = Field(
-        default=Stopping(), description="of the trials of searches, before their end"
-    )
-    stopping_of: dict[str, Stopping] = Field(
-        default={}, description="of single arms, where it is another"
-    )
-    sensitivity: list[str] = Field(
-        default=[], description="arms whose knobs are moved by 1/4, 1/2, 2 and 4, one at a time"
-    )
-    axes: dict[str, list[Any]] = Field(
-        default={}, description="protocol entries that are varied, one at a time: scenarios"
-    )
-    margin: float = Field(
-        default=0.01, gt=0, description="of non-inferiority, in units of the metric"
-    )
-
-    @field_validator("axes")
-    @classmethod
-    def _not_empty(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        if empty := [address for address, values in axes.items() if not values]:
-            raise ValueError(f"no values for {', '.join(empty)}")
-        if "splits.test" in axes:
-            raise ValueError("splits.test: all of a study is tested on the same examples")
-        return axes
-
-    def stopping_for(self, arm: str) -> Stopping:
-        """How the searches of an arm are stopped."""
-        return self.stopping_of.get(arm, self.stopping)
-
-    @field_validator("arms")
-    @classmethod
-    def _distinct(cls, arms: list[str]) -> list[str]:
-        twice = sorted({a for a in arms if arms.count(a) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return arms
 
 
 class Study(Strict):
@@ -202,6 +148,7 @@ def _check_arms(study: Study) -> None:
     if strangers := set(study.request.sensitivity) - set(study.request.arms):
         raise UserError(f"request.sensitivity: {strangers.pop()!r} is not among the arms")
     _check_stopping(study)
+    check_warm_start(study.request.warm_start, study.arms)
     # Every value on an axis must be allowed, whichever arm meets it.
     for name, protocol in product(study.request.arms, study.protocols.values()):
         if study.arm(name).tuned and not protocol.splits.val:
@@ -216,6 +163,7 @@ def _check_arms(study: Study) -> None:
             except UserError as error:
                 tried = "".join(f" at {key} = {value!r}" for key, value in config.items())
                 raise UserError(f"arm {name!r}{tried}: {error}") from None
+    _check_common(study)
     schedule = study.protocol.schedule.model_dump()
     for name in study.request.sensitivity:
         try:
@@ -223,6 +171,33 @@ def _check_arms(study: Study) -> None:
                 study.arm(name).resolve(config)
         except UserError as error:
             raise UserError(f"request.sensitivity: arm {name!r}: {error}") from None
+
+
+def _check_common(study: Study) -> None:
+    """Common knobs need a val to be chosen by, and every arm must allow their ranges.
+
+    Raises:
+        UserError: something is not so.
+    """
+    request = study.request
+    if not request.common:
+        return
+    if request.sensitivity:
+        raise UserError(
+            "request.sensitivity: it moves knobs about the study's values, and request.common "
+            "chooses others for every arm; ask for one of them"
+        )
+    for name, protocol in product(request.arms, study.protocols.values()):
+        if not protocol.splits.val:
+            raise UserError("request.common: splits.val = 0 has no examples to choose by")
+        for address, distribution in request.common.items():
+            for value in bounds(distribution):
+                phases = with_common(study.arm(name).resolve({}), {address: value}, protocol)
+                try:
+                    for phase in phases:
+                        check_under(phase, protocol)
+                except UserError as error:
+                    raise UserError(f"request.common: arm {name!r}: {error}") from None
 
 
 def _check_stopping(study: Study) -> None:
@@ -241,6 +216,11 @@ def _check_stopping(study: Study) -> None:
             raise UserError(
                 f"request.stopping = {rule!r}: a search by {search!r} learns from trials that have "
                 f"ended; trials are stopped in searches by {', '.join(DRAWN_BEFOREHAND)}"
+            )
+        if study.protocol.second_aim:
+            raise UserError(
+                f"request.stopping = {rule!r}: trials are stopped by val alone, and second_aim = "
+                f"{study.protocol.second_aim!r} compares them by two aims; give one of them"
             )
         if not selects(arm.resolve({}), study.protocol):
             raise UserError(f"request.stopping = {rule!r}: arm {name!r} trains on val")
@@ -272,9 +252,15 @@ def with_absolute_paths(study: Study, base: Path) -> Study:
             "path": place(data.path),
             "labels": file(data.labels),
             "trusted": file(data.trusted),
+            "corrections": file(data.corrections),
         }
     )
-    return study.model_copy(update={"protocol": study.protocol.model_copy(update={"data": moved})})
+    protocol = study.protocol.model_copy(update={"data": moved})
+    warm_start = study.request.warm_start
+    sources = [s if "://" in s else str(place(Path(s))) for s in warm_start.sources]
+    warm_start = warm_start.model_copy(update={"sources": sources})
+    request = study.request.model_copy(update={"warm_start": warm_start})
+    return study.model_copy(update={"protocol": protocol, "request": request})
 
 
 def _without_variable(path: Path) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.study.augmentations import augmentations_of
 from pipelines.study.phases import Phase
+from pipelines.study.pretrained import PRETRAINED, pretrained_options
 from pipelines.study.protocol import Protocol
 from pipelines.trial_documents import TrialSpec
 
@@ -35,8 +37,10 @@ class TrainingSpec:
         But for PyTorch's: its version is part of every result by itself.
         """
         protocol = self.protocol
-        named = [protocol.model.name, protocol.data.source, protocol.augment]
+        named = [protocol.model.name, protocol.data.source, *augmentations_of(protocol.augment)]
         named += [encoder] if isinstance(encoder := protocol.data.encoder, str) else []
+        if protocol.model.name == PRETRAINED:
+            named.append(pretrained_options(protocol.model.options).own or "")
         named += [phase.method for phase in self.phases]
         named += [
             phase.schedule.get("optimizer", protocol.schedule.optimizer) for phase in self.phases

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipelines.documents import Json
 
@@ -55,19 +56,24 @@ def one_of(names: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def describe(error: ValidationError, root: type[BaseModel] | None = None) -> str:
+def describe(error: ValidationError, root: type[BaseModel] | None = None, within: str = "") -> str:
     """One line of a validation error: key, value, what is allowed; the first of several.
 
     root: the model that was validated; then an unknown key is answered with those that there are.
+    within: the key that the model stands under.
     """
     first, more = error.errors(include_url=False)[0], error.error_count() - 1
-    key = ".".join(str(part) for part in first["loc"]) or "study"
-    keyless = first["type"] in ("missing", "extra_forbidden")
-    value = "" if keyless else f" = {preview(first['input'])}"
+    key = ".".join(str(part) for part in (*within.split(), *first["loc"]))
+    if _is_of_a_model(first, root):
+        place = f"{key}: " if key else ""
+    elif first["type"] in ("missing", "extra_forbidden"):
+        place = f"{key}: "
+    else:
+        place = f"{key or 'study'} = {preview(first['input'])}: "
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden" and root is not None:
         message = _unknown(str(first["loc"][-1]), _fields_at(root, first["loc"][:-1]))
-    return f"{key}{value}: {message}" + (f" (and {more} more)" if more else "")
+    return f"{place}{message}" + (f" (and {more} more)" if more else "")
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -80,6 +86,12 @@ def preview(value: Any) -> str:
     """A value for a message of one line, cut where it is long."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _is_of_a_model(first: ErrorDetails, root: type[BaseModel] | None) -> bool:
+    """Is it about several fields of a model? Such a message names them and their values itself."""
+    at_a_model = not first["loc"] or (root is not None and bool(_fields_at(root, first["loc"])))
+    return first["type"] == "value_error" and at_a_model
 
 
 def _unknown(name: str, names: list[str]) -> str:

@@ -7,30 +7,41 @@ import csv
 import io
 import json
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.analysis.estimate_schema import ConfidentCounting
 from pipelines.analysis.intervals import Estimate
 from pipelines.analysis.words import with_interval
 from pipelines.data.dataset import Dataset
 from pipelines.data.loading import load_dataset
 from pipelines.documents import Json
 from pipelines.errors import UserError
+from pipelines.ledger.documents import write_document
+from pipelines.report.label_noise import NOISE_FILE
 from pipelines.report.study_report import SUSPECTS_FILE
 from pipelines.report.study_state import load_study_state
-from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
+from pipelines.suspects.ranking import Suspects, count_wrong, find_suspects
 
 SHEET = 50  # examples on the contact sheet
+SHOWN = ("name", "given", "suggested", "score", "dissent", "true")  # of each of them
 
 
-def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Suspects, list[str]]:
+class Written(NamedTuple):
+    """A ranking, how many labels are wrong by confident counting, and where the files are."""
+
+    suspects: Suspects
+    noise: ConfidentCounting | None
+    paths: list[str]
+
+
+def write_suspects(storage: str, arm: str | None, top: int | None) -> Written:
     """Write suspects.csv (the first `top` rows, or all) and suspects.json, which the report shows.
 
-    Returns:
-        The ranking, and where the files are.
+    And noise.json, unless the models that count have collapsed.
 
     Raises:
         UserError: as `find_suspects`; or `top` is below 1.
@@ -40,23 +51,32 @@ def write_suspects(storage: str, arm: str | None, top: int | None) -> tuple[Susp
     ledger, study_state = load_study_state(storage)
     suspects = find_suspects(ledger, study_state, arm)
     sheet = contact_sheet(suspects, load_dataset(study_state.study.protocol.data))
-    files = {"suspects.csv": to_csv(suspects.ranking[:top]), SUSPECTS_FILE: json.dumps(sheet)}
+    files = {"suspects.csv": to_csv(suspects, top), SUSPECTS_FILE: json.dumps(sheet)}
     for name, text in files.items():
         ledger.storage.replace(name, text.encode())
-    return suspects, [f"{storage.rstrip('/')}/{name}" for name in files]
+    noise = count_wrong(ledger, study_state, arm)
+    if noise:
+        write_document(ledger.storage, NOISE_FILE, noise)
+    else:
+        ledger.storage.delete(NOISE_FILE)
+    return Written(suspects, noise, [f"{storage.rstrip('/')}/{name}" for name in files])
 
 
-def to_csv(ranking: list[Suspect]) -> str:
-    """One row per example and given label; `true` only where the study knows of wrong labels."""
+def to_csv(suspects: Suspects, top: int | None = None) -> str:
+    """One row per example and given label; `true` only where the study knows of wrong labels.
+
+    `dissent` where there are several annotators.
+    """
     table = io.StringIO()
     names = ["rank", "name", "given", "suggested", "score", "weight", "repeats"]
-    told = any(s.true is not None for s in ranking)
+    several, told = bool(suspects.annotators), suspects.quality is not None
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(names + ["true"] * told)
-    for rank, s in enumerate(ranking, 1):
+    writer.writerow(names + ["dissent"] * several + ["true"] * told)
+    for rank, s in enumerate(suspects.ranking[:top], 1):
         weight = "" if math.isnan(s.weight) else f"{s.weight:.4g}"
         row: list[Any] = [rank, s.name, s.given, s.suggested, f"{s.score:.4f}", weight, s.repeats]
-        writer.writerow(row + [s.true or ""] * told)
+        against = "" if s.dissent is None else f"{s.dissent:.4g}"
+        writer.writerow(row + [against] * several + [s.true or ""] * told)
     return table.getvalue()
 
 
@@ -72,9 +92,10 @@ def contact_sheet(suspects: Suspects, dataset: Dataset) -> Json:
         "arm": suspects.arm,
         "evidence": evidence(suspects),
         "labels": len(suspects.ranking),
+        "classes": dataset.classes,
+        "annotators": suspects.annotators,
         "first": [
-            {name: getattr(s, name) for name in ("name", "given", "suggested", "score", "true")}
-            | {"image": image}
+            {name: getattr(s, name) for name in SHOWN} | {"image": image}
             for s, image in zip(first, images, strict=True)
         ],
     }

@@ -6,8 +6,8 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 
 from pipelines.analysis.record import Record
@@ -55,7 +55,8 @@ def _predict_repeat(
 ) -> RepeatPredictions:
     # One data seed and one split per repeat, whatever the run seed.
     train = prepare(study_state.study.protocol, runs[0].data_seed).train
-    probabilities, weights = [], []
+    total: Any = 0.0  # one of each run at a time: of a million examples one is 80 MB
+    weights = []
     for record in runs:
         trial = study_state.trials[record.key]
         model, examples = (ledger.artifact(trial, name) for name in (MODEL, EXAMPLES))
@@ -65,11 +66,11 @@ def _predict_repeat(
                 "--models` keeps those of each arm's best trial alone, `launch --retry damaged` "
                 "restores damaged ones"
             )
-        probabilities.append(_predict(load_model(io.BytesIO(model)), train))
+        total += _predict(load_model(io.BytesIO(model)), train)
         weight = torch.load(io.BytesIO(examples), weights_only=True)["weight"].double()
         weights.append(weight / weight.nanmean())
     mean_weight = torch.stack(weights).nanmean(dim=0).numpy()
-    return RepeatPredictions(train, np.mean(probabilities, axis=0), mean_weight)
+    return RepeatPredictions(train, total / len(runs), mean_weight)
 
 
 @torch.inference_mode()

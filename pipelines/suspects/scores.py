@@ -20,17 +20,16 @@ Labels = NDArray[np.int64]
 CUTS = (50, 100)  # k of precision at k, beside the number of wrong labels
 
 
-def without_given(probabilities: Floats, labels: Labels) -> Floats:
-    """Probabilities [n, K] with that of the given label [n] replaced by -inf."""
+def margins(probabilities: Floats, labels: Labels) -> tuple[Floats, Labels]:
+    """max over k != y of p_k - p_y, and that k, both [n].
+
+    probabilities: [n, K]; labels: the given ones y [n].
+    """
+    rows = np.arange(len(labels))
     others = probabilities.copy()
-    others[np.arange(len(labels)), labels] = -np.inf
-    return others
-
-
-def margins(probabilities: Floats, labels: Labels) -> Floats:
-    """max over k != y of p_k - p_y, [n], of probabilities [n, K] and given labels y [n]."""
-    best_other = without_given(probabilities, labels).max(axis=1)
-    return best_other - probabilities[np.arange(len(labels)), labels]
+    others[rows, labels] = -np.inf
+    best = others.argmax(axis=1)
+    return others[rows, best] - probabilities[rows, labels], best
 
 
 def ranking_quality(scores: Floats, wrong: NDArray[np.bool_]) -> dict[str, float]:

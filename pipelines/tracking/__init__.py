@@ -1,4 +1,4 @@
-"""Weights & Biases: runs, rows, the workspace, and publication of a study; Optuna storages.
+"""Weights & Biases: runs, rows, the workspace, and publication of a study; TensorBoard; Optuna.
 
 May import: `report`, `analysis`, `ledger`.
 """

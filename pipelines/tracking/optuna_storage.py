@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,17 +17,23 @@ from math import isfinite
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipelines.analysis.arm_runs import ArmRuns
+from pipelines.analysis.words import aim_name
 from pipelines.documents import Json
 from pipelines.errors import UserError
 from pipelines.ledger.record import TrialRecord
 from pipelines.metrics import METRICS
 from pipelines.planning.assignments import Search
+from pipelines.planning.resume import score_of
+from pipelines.planning.second_aim import Values, directions, second_of, values_of
+from pipelines.planning.specs import Ended
 from pipelines.planning.suggestions import space_digest
+from pipelines.planning.trial_specs import GIVEN
 from pipelines.report.study_state import StudyState, load_study_state
 from pipelines.study.arms import Arm
 from pipelines.study.protocol import Protocol
@@ -63,7 +70,7 @@ def write_optuna_storage(location: str, file: Path | None = None) -> tuple[Path,
     histories = ledger.histories(t for t in shown if t.result is not None or t.stopped)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
-        with _optuna_storage(draft) as storage:
+        with optuna_storage(draft) as storage:
             for search, trials in searches.items():
                 _write_search(storage, state, search, trials, histories)
         partial = path.with_name(f".{path.name}.part")  # whoever has the old one open keeps it
@@ -91,7 +98,8 @@ def _checked(location: str, file: Path | None) -> Path:
 
 
 @contextmanager
-def _optuna_storage(path: Path) -> Iterator[BaseStorage]:
+def optuna_storage(path: Path) -> Iterator[BaseStorage]:
+    """A storage in a file, by its suffix; let go on leaving."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if path.suffix in JOURNAL:
         yield JournalStorage(JournalFileBackend(str(path)))
@@ -113,19 +121,31 @@ def _searches(state: StudyState) -> dict[Search, dict[int, TrialRecord]]:
     for assignment, spec in state.planner.assigned.items():  # all that has ended, in its roles
         trial = state.trials.get(spec["key"])
         unscored = trial is not None and trial.result is not None and trial.result["val"] is None
-        if trial and not unscored and assignment.role == _role(arms[assignment.arm]):
+        wanted = assignment.role == _role(arms[assignment.arm])
+        if trial and not unscored and wanted and state.planner.shows(assignment.search):
             found[assignment.search][assignment.index] = trial
     for trial in state.trials.values():
         spec = trial.spec
         arm = arms.get(spec["arm"])
-        wanted = arm and spec["role"] == _role(arm) and spec["space"] == space_digest(arm)
+        wanted = arm and spec["role"] == _role(arm) and spec["space"] in (space_digest(arm), GIVEN)
         if wanted and trial.state in ("planned", "started", "stopped"):
-            search = Search(spec["scenario"], spec["arm"], spec["repeat"])
-            found[search].setdefault(spec["index"], trial)
+            search = _shown(state, spec["scenario"], spec["arm"], spec["repeat"])
+            if state.planner.common.chosen(search) == _common(spec["config"], arms[search.arm]):
+                found[search].setdefault(spec["index"], trial)
     repeats = range(state.study.request.repeats)
     places = product(state.planner.scenarios, repeats, arms)
-    order = [Search(scenario, arm, repeat) for scenario, repeat, arm in places]
+    order = [_shown(state, scenario, arm, repeat) for scenario, repeat, arm in places]
     return {search: dict(sorted(found[search].items())) for search in order if search in found}
+
+
+def _shown(state: StudyState, scenario: str, arm: str, repeat: int) -> Search:
+    """Where common knobs are chosen, the search on top of these."""
+    return Search(scenario, arm, repeat, state.planner.common.moves(scenario, arm))
+
+
+def _common(config: Json, arm: Arm) -> Json:
+    """What of a configuration is not the arm's own: values of common knobs."""
+    return {address: value for address, value in config.items() if address not in arm.space}
 
 
 def _role(arm: Arm) -> Role:
@@ -140,10 +160,8 @@ def _write_search(
     histories: Mapping[str, list[HistoryRow]],
 ) -> None:
     arm, protocol = state.planner.arms[search.arm], state.study.protocols[search.scenario]
-    names = [state.study.name, search.scenario, search.arm, f"repeat {search.repeat}"]
-    study = optuna.create_study(
-        storage=storage, study_name=" / ".join(filter(None, names)), direction="maximize"
-    )
+    second_aim = protocol.second_aim if arm.tuned else None
+    study = _new_study(storage, state.study.name, search, protocol.metric, second_aim)
     described = {
         "study": state.study.name,
         "protocol": state.document["hash"],
@@ -159,12 +177,48 @@ def _write_search(
         study.set_user_attr(name, value)
     records = [r for r in state.records_in[search.scenario] if r.arm == search.arm]
     retrained = ArmRuns(search.arm, records, protocol.epoch, protocol.metric).retrained
+    values = _values(trials, histories, protocol, second_aim)
     for index, trial in trials.items():
         attributes = {"role": _role(arm), "index": index} | _attributes(trial)
+        attributes |= _common(trial.spec["config"], arm)
         if arm.tuned and (search.repeat, index) in retrained:
             attributes["test_retrained"] = float(retrained[search.repeat, index].mean())
         rows = histories.get(trial.key, ())
-        study.add_trial(_optuna_trial(trial, arm, protocol, rows, attributes))
+        study.add_trial(_optuna_trial(trial, arm, protocol, rows, attributes, values[index]))
+
+
+def _new_study(
+    storage: BaseStorage, name: str, search: Search, metric: str, second_aim: str | None
+) -> optuna.Study:
+    """An empty study; name: of ours. metric: of val. second_aim: what is compared beside it."""
+    names = [name, search.scenario, search.arm, f"repeat {search.repeat}"]
+    study = optuna.create_study(
+        storage=storage,
+        study_name=" / ".join(filter(None, names)),
+        directions=directions(second_aim),
+    )
+    if second_aim:
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            study.set_metric_names([f"val {METRICS[metric].label}", aim_name(second_aim)])
+    return study
+
+
+def _values(
+    trials: Mapping[int, TrialRecord],
+    histories: Mapping[str, list[HistoryRow]],
+    protocol: Protocol,
+    second_aim: str | None,
+) -> dict[int, Values | None]:
+    """What the trials of a search are compared by, as its sampler sees it."""
+    ended = {
+        index: Ended(
+            trial.spec["config"],
+            score_of(trial, protocol),
+            second_of(trial, histories.get(trial.key, ()), protocol, second_aim),
+        )
+        for index, trial in trials.items()
+    }
+    return values_of(ended, second_aim)
 
 
 def _attributes(trial: TrialRecord) -> Json:
@@ -182,18 +236,22 @@ def _attributes(trial: TrialRecord) -> Json:
 
 
 def _optuna_trial(
-    trial: TrialRecord, arm: Arm, protocol: Protocol, rows: Sequence[HistoryRow], attributes: Json
+    trial: TrialRecord,
+    arm: Arm,
+    protocol: Protocol,
+    rows: Sequence[HistoryRow],
+    attributes: Json,
+    values: Values | None,
 ) -> FrozenTrial:
-    """One trial with its val per epoch; rows: of its history."""
-    result, score = trial.result, METRICS[protocol.metric].score
+    """One trial with its val per epoch; rows: of its history. values: None before its end."""
+    score = METRICS[protocol.metric].score
     name = f"val/{protocol.metric}"
     vals = {row["epoch"]: score(row[name]) for row in rows if row.get(name) is not None}
-    value = None if result is None or result["val"] is None else result["val"][protocol.epoch]
     return create_trial(
         state=STATES[trial.state],
-        value=value,
-        params=trial.spec["config"] if arm.tuned else {},
-        distributions=arm.space if arm.tuned else {},
+        values=values,
+        params={name: trial.spec["config"][name] for name in arm.space},
+        distributions=arm.space,
         user_attrs=attributes,
         intermediate_values={epoch: val for epoch, val in vals.items() if isfinite(val)},
     )

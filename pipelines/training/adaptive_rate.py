@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipelines.study.protocol import Schedule
+from pipelines.training.optimizer import decays
 
 
 class AdaptiveRate:
@@ -51,7 +52,7 @@ class AdaptiveRate:
 
     def _slope(self, p: Tensor) -> Tensor:
         grad = torch.zeros_like(p) if p.grad is None else p.grad
-        return grad.add(p, alpha=self.schedule.weight_decay)
+        return grad.add(p, alpha=self.schedule.weight_decay) if decays(self.schedule, p) else grad
 
     def tensors(self) -> list[Tensor]:
         """What changes from step to step, in place."""

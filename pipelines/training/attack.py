@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from methods.objective import Outputs, generator
 from methods.threat import Threat
 from pipelines.data.task import Split, Task
-from pipelines.models.network import Network
+from pipelines.models.network import EVALUATION_BATCH, Network
 from pipelines.study.protocol import Protocol
 
 BYTES = 255  # of the range of a pixel
@@ -29,7 +29,8 @@ def threat_of(protocol: Protocol, task: Task) -> Threat | None:
     if len(task.input_shape) == 3:
         unit, low, high = BYTES / std, -task.mean / std, (BYTES - task.mean) / std
     else:
-        unit = (task.train.x != task.train.x[:1]).any(dim=0).to(std)
+        first, parts = task.train.x[:1], task.train.x.split(EVALUATION_BATCH)
+        unit = torch.stack([(part != first).any(dim=0) for part in parts]).any(dim=0).to(std)
         low, high = (torch.full_like(std, end) for end in (-math.inf, math.inf))
     return Threat(attack.epsilon, attack.norm, unit, low, high)
 

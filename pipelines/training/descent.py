@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from methods.objective import Objective
+from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step
 from pipelines.hypergradient.rule_check import check_rule
 from pipelines.hypergradient.update_rules import Parameters, Taken, UpdateRule, linearised
+from pipelines.models.heads import rate_factors
 from pipelines.models.network import Network
-from pipelines.study.phases import Meta
+from pipelines.study.phases import IMPLICIT, Meta
 from pipelines.study.protocol import Schedule
 from pipelines.training.adaptive_rate import AdaptiveRate
-from pipelines.training.optimizer import build_optimizer
+from pipelines.training.optimizer import build_optimizer, decays
 from pipelines.training.snapshot import clone, load_optimizer
 
 
@@ -30,12 +32,33 @@ class Descent:
         self, schedule: Schedule, network: Network, objective: Objective, fused: bool
     ) -> None:
         self.schedule, self.theta = schedule, network.parameters()
-        groups: list[dict[str, Any]] = [{"params": [*self.theta.values()]}]
+        #: By name, what the rate of a parameter is multiplied by, where that is not 1.
+        self.factors = {n: f for n, f in rate_factors(network.model).items() if n in self.theta}
+        groups, self._factor_of_group = self._groups()
         if own := [*objective.train_parameters()]:
             groups.append({"params": own, "weight_decay": 0.0})
+            self._factor_of_group.append(1.0)
         self.optimizer = build_optimizer(schedule, groups, fused)
+        self._plain = torch.optim.SGD([*self.theta.values()], lr=1.0)  # of look-aheads; not stepped
         adapts = schedule.decay == "hypergradient"
+        if adapts and self.factors:
+            raise UserError(
+                "schedule.decay = 'hypergradient' learns one rate for all layers: "
+                "model.options.layer_decay must be 1"
+            )
         self.adaptive = AdaptiveRate(schedule, [*self.theta.values()]) if adapts else None
+
+    def _groups(self) -> tuple[list[dict[str, Any]], list[float]]:
+        """The parameters in groups of one rate and decay, and what each rate is multiplied by."""
+        groups: dict[tuple[float, bool], list[Tensor]] = {}
+        for name, parameter in self.theta.items():
+            key = self.factors.get(name, 1.0), decays(self.schedule, parameter)
+            groups.setdefault(key, []).append(parameter)
+        undecayed = {"weight_decay": 0.0}
+        return [
+            {"params": parameters} | ({} if decayed else undecayed)
+            for (_, decayed), parameters in groups.items()
+        ], [factor for factor, _ in groups]
 
     def step(
         self, loss: Tensor, rate: Tensor, kept: Step | None = None, inputs: Sequence[Tensor] = ()
@@ -55,8 +78,9 @@ class Descent:
         if self.schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.theta.values(), self.schedule.clip)
         before = None if kept is None else clone(self.theta)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.adaptive.before_step() if self.adaptive else rate
+        for group, factor in zip(self.optimizer.param_groups, self._factor_of_group, strict=True):
+            now = self.adaptive.before_step() if self.adaptive else rate
+            group["lr"] = now if factor == 1 else factor * now
         self.optimizer.step()
         if self.adaptive:
             self.adaptive.after_step(self.optimizer)
@@ -70,7 +94,10 @@ class Descent:
         factor = meta.lookahead_rate
         if factor == "momentum":  # so far a constant gradient moves the parameters in the end
             factor = 1 / (1 - self.schedule.momentum)
-        return rate if factor == 1 else factor * rate
+        rate = rate if factor == 1 else factor * rate
+        if not self.factors or meta.engine in IMPLICIT:  # these take none, and go by one rate
+            return rate
+        return UpdateRule(self._plain, self.theta, rate, factors=self.factors)
 
     def real_step(self, rate: Tensor) -> Step:
         """The look-ahead of `alternating`: the step that the optimizer takes.
@@ -78,7 +105,7 @@ class Descent:
         What SGD adds to the gradient (momentum, weight decay) does not depend on phi; Nesterov
         scales what does.
         """
-        if self.schedule.optimizer != "sgd" or self.schedule.clip is not None:
+        if self.schedule.optimizer != "sgd" or self.schedule.clip is not None or self.factors:
             return self._rule(rate)
         return (1 + self.schedule.momentum if self.schedule.nesterov else 1.0) * rate
 
@@ -107,7 +134,7 @@ class Descent:
             check_rule(self._rule(torch.tensor(self.schedule.lr)))
 
     def _rule(self, rate: Tensor) -> UpdateRule:
-        return UpdateRule(self.optimizer, self.theta, rate, self.schedule.clip)
+        return UpdateRule(self.optimizer, self.theta, rate, self.schedule.clip, self.factors)
 
     def _grads(self) -> Parameters:
         """Copies of the gradients; of what the loss does not depend on they are 0."""

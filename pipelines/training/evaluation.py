@@ -77,7 +77,7 @@ class Evaluator:
     def signs(self, history: list[HistoryRow]) -> Signs:
         """The signs of collapse that a trial's history shows."""
         metric = METRICS[self.metric]
-        of_calls = metric.in_points and not metric.of_order
+        of_calls = metric.in_points and not metric.no_mean
         share = self.metric if of_calls else "balanced_accuracy"
         return signs_of(history, self.task.description["counts"]["val"], share)
 

@@ -64,7 +64,7 @@ class FittingRun:
             yield Progress(row, None, self.state_dict)
 
     def _fit(self, pool: Split) -> dict[str, Any]:
-        features = pool.x[0].numel()
+        features = pool.x.shape[1:].numel()
         if features > self.objective.most_features:
             raise UserError(
                 f"{self.phase.method}: the inputs have {features:,} features each, more than the "
@@ -72,7 +72,7 @@ class FittingRun:
             )
         if len(pool.y.unique()) < 2:
             raise UserError(f"{self.phase.method}: all examples of its pool have one label")
-        x, weights = self.task.normalise(pool.x).flatten(1), torch.ones(len(pool))
+        x, weights = self.task.normalise(pool.x[:]).flatten(1), torch.ones(len(pool))
         seed = seed_of(self.seed, "fit") % SEEDS
         with threadpool_limits(self.protocol.threads):
             model = self.objective.fit(x, pool.y, weights, len(self.task.classes), seed)

@@ -16,6 +16,14 @@ from pipelines.study.protocol import Schedule
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]  # or groups of them, as PyTorch has it
 
 
+def decays(schedule: Schedule, parameter: Tensor) -> bool:
+    """Whether a parameter has the schedule's weight decay: it may be a matrix's or a filter's only.
+
+    What has one dimension is a bias, or a norm's factor or shift.
+    """
+    return schedule.no_decay == "none" or parameter.dim() > 1
+
+
 def build_optimizer(
     schedule: Schedule, parameters: Parameters, fused: bool = True
 ) -> torch.optim.Optimizer:

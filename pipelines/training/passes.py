@@ -7,10 +7,10 @@ from functools import partial
 from methods.objective import Objective
 from pipelines.data.task import Task
 from pipelines.study.arms import Arm
+from pipelines.study.attack import Attack
 from pipelines.study.method_loading import bound_method, is_fitted
 from pipelines.study.phase_rules import epoch_size, phase_length, selects
 from pipelines.study.phases import Meta, Phase
-from pipelines.study.protocol import Attack
 from pipelines.study.search_space import Value
 from pipelines.study.study_file import Study
 from pipelines.training.clean_examples import clean_available

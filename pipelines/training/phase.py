@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods.objective import Batch, Key, Objective, Outputs, generator
-from pipelines.data.task import Split, Task
+from methods.objective import Batch, Key, Objective, Outputs
+from pipelines.data.stored import expect
+from pipelines.data.task import Task
 from pipelines.errors import UserError
 from pipelines.hypergradient.engines import Step, with_penalty
-from pipelines.hypergradient.meta_step import Clean, MetaLearner
+from pipelines.hypergradient.meta_step import MetaLearner
 from pipelines.hypergradient.update_rules import Parameters, Taken
 from pipelines.models.network import Network
 from pipelines.study.phase_rules import check_under, epoch_size, phase_length, phase_schedule
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol
-from pipelines.training.augmentation import crop_flip, crop_flip_gather, draw_crop_offsets
+from pipelines.training.augmentation import Augmentation
+from pipelines.training.batches import Batches
 from pipelines.training.clean_examples import CleanExamples
 from pipelines.training.cuda_graph import CapturedSteps, State, StepOutput
 from pipelines.training.descent import Descent
 from pipelines.training.epoch_choices import EpochChoices
 from pipelines.training.fast_paths import FastPaths
+from pipelines.training.mixing import with_rows
 from pipelines.training.passes import meta_passes
 from pipelines.training.phase_start import predictor
 from pipelines.training.recorder import recorder_for
@@ -53,24 +54,21 @@ class PhaseTraining:
         fast: FastPaths,
     ) -> None:
         self.phase, self.task, self.objective, self.key = phase, task, objective, key
-        self.crops, self.zeros = protocol.augment != "none", protocol.augment == "crop_flip_zeros"
-        self.crop_flip = crop_flip_gather if fast.gather else crop_flip
         check_under(phase, protocol)  # of this very configuration
         self.schedule = phase_schedule(phase, protocol)
         self.pool = task.pool(phase.pool, phase.meta_repeat)
         self.epoch_size = epoch_size(phase, task.sizes)
         self.length = phase_length(phase, protocol, task.sizes)
-        self.network = Network(
-            model, objective.needs_features, protocol.precision == "bfloat16", fast.channels_last
-        )
+        features, autocast = objective.needs_features, protocol.precision == "bfloat16"
+        self.network = Network(model, features, autocast, fast.channels_last, spread=True)
         self.average = WeightAverage(model, phase.ema) if phase.ema else None
         #: Inside, the model has the weights that it is judged by.
         self.as_evaluated = self.average.in_place if self.average else nullcontext
         self.predict = predictor(self.network, task, phase.pool, phase.method, self.as_evaluated)
         self.clean = CleanExamples(phase.meta, task)
         self.device = self.network.device
-        classes = len(task.classes)  # behind their rows one of 0, of those without a label: -1
-        self.one_hot = torch.eye(classes + 1, classes, device=self.device)
+        augmentation = Augmentation(protocol.augment, task.input_shape, fast.gather)
+        self.batches = Batches(task, self.pool, self.clean, augmentation, phase.method)
         self.theta = self.network.parameters()
         if not self.theta:
             raise UserError(
@@ -85,7 +83,8 @@ class PhaseTraining:
         )
         names = ("loss", "examples", "meta_norm", "meta_steps")
         self.sums = {name: torch.zeros((), device=self.device) for name in names}
-        recorder = recorder_for(self.device) if fast.cuda_graph else None
+        replays = fast.cuda_graph and augmentation.on_device and not self.network.spread
+        recorder = recorder_for(self.device) if replays else None
         self.captured_steps = CapturedSteps(recorder, protocol.precision) if recorder else None
 
     def epoch_inputs(self, epoch: int) -> list[StepInputs]:
@@ -103,8 +102,11 @@ class PhaseTraining:
         if self.captured_steps:
             self.captured_steps.begin_epoch(self)
         horizon = self.phase.meta.horizon if self.meta.active else 1
-        inputs = epoch_inputs(order, steps, key, self.crops, clean, rates, self.device, horizon)
-        return inputs[: self.length.within(epoch)]
+        crops = self.batches.augmentation.crops
+        inputs = epoch_inputs(order, steps, key, crops, clean, rates, self.device, horizon)
+        inputs = inputs[: self.length.within(epoch)]
+        expect(self.pool.x, [step_inputs.rows for step_inputs in inputs])
+        return inputs
 
     def rate(self, number: int) -> float:
         """The learning rate of a step of this phase; where it adapts itself, the present one."""
@@ -134,7 +136,7 @@ class PhaseTraining:
         """
         # 1. The batch, with whatever the method puts in its place (weights at zero, mixed inputs).
         batch = self.objective.before_step(
-            self.batch(step_inputs, key), self.network.without_buffer_updates
+            self.batches.training(step_inputs, key), self.network.without_buffer_updates
         )
         alternating = meta and self.phase.meta.lookahead == "alternating"
         retain = self.phase.meta.graph == "retain"
@@ -168,7 +170,7 @@ class PhaseTraining:
             self._meta_step(batch, step_inputs, real, *kept, outputs)
         # 6. Memory of the method, the average of the weights, and the sums of the epoch.
         self._account(outputs, losses, batch)
-        return StepOutput([each.logits for each in outputs.each()], logit_grads, batch)
+        return StepOutput([each.logits for each in outputs.each()], logit_grads, with_rows(batch))
 
     def _meta_step(
         self,
@@ -180,7 +182,7 @@ class PhaseTraining:
         outputs: Outputs | None = None,
         later: Sequence[Batch] = (),
     ) -> None:
-        clean = self.clean_batch(step_inputs)
+        clean = self.batches.clean_loss(step_inputs, self.network.step_key)
         self.meta.decay(self.descent.rate(step_inputs.rate) / self.schedule.lr)
         self.sums["meta_norm"] += self.meta.step(batch, clean, step, before, taken, outputs, later)
         self.sums["meta_steps"] += 1
@@ -243,48 +245,10 @@ class PhaseTraining:
             tensors[f"optimizer {number}"] = [v for v in values if isinstance(v, Tensor)]
         return tensors
 
-    def batch(self, step_inputs: StepInputs, key: Key) -> Batch:
-        """The training batch of a step: augmented, normalised, on the device."""
-        x, y = self._examples(self.pool, step_inputs.rows, step_inputs.crop_offsets)
-        return Batch(
-            x=x,
-            y=y,
-            index=self.pool.index[step_inputs.rows],
-            trusted=self.pool.trusted[step_inputs.rows],
-            key=key,
-            progress=step_inputs.progress,
-            augment=partial(self._augmented, step_inputs.rows, key) if self.crops else None,
-        )
-
-    def _augmented(self, rows: Tensor, key: Key, number: int) -> Tensor:
-        gen = generator(*key, "augment again", number)
-        return self._examples(self.pool, rows, draw_crop_offsets(len(rows), gen).to(rows))[0]
-
     def _later_batches(self, step_inputs: StepInputs, key: Key) -> list[Batch]:
-        """Those of a look-ahead's later steps: what this epoch takes next."""
-        if step_inputs.later_rows is None:
-            return []
-        batches, offsets = [], step_inputs.later_crop_offsets
-        for number, rows in enumerate(step_inputs.later_rows):
-            crops = None if offsets is None else offsets[number]
-            batch = self.batch(replace(step_inputs, rows=rows, crop_offsets=crops), key)
-            model = self.network.without_buffer_updates
-            batches.append(self.objective.before_step(batch, model))
-        return batches
-
-    def clean_batch(self, step_inputs: StepInputs) -> Clean:
-        """The clean batch of a step, likewise."""
-        assert step_inputs.clean_rows is not None
-        rows = self.clean.rows(step_inputs.clean_rows)
-        return self._examples(self.clean.split, rows, step_inputs.clean_crop_offsets)
-
-    def _examples(
-        self, split: Split, rows: Tensor, crop_offsets: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        x = split.x.index_select(0, rows)  # on CPUs ten times as fast as split.x[rows]
-        if crop_offsets is not None:
-            x = self.crop_flip(x, crop_offsets, self.zeros)
-        return self.task.normalise(x), self.one_hot[split.y[rows]]
+        model = self.network.without_buffer_updates
+        later = self.batches.later(step_inputs, key)
+        return [self.objective.before_step(batch, model) for batch in later]
 
     def check_engine(self, model: torch.nn.Module, examples: int = 8) -> None:
         """Where this phase meta-learns: does its engine differentiate `model`, one like its own?

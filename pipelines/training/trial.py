@@ -30,7 +30,7 @@ from pipelines.training.fitting import FittingRun
 from pipelines.training.peak_memory import peak_memory
 from pipelines.training.phase import PhaseTraining
 from pipelines.training.phase_start import learned_path, phase_info, predictor
-from pipelines.training.precision import set_precision
+from pipelines.training.process_settings import set_up_process
 from pipelines.training.progress import Progress, State
 from pipelines.training.snapshot import clone
 from pipelines.trial_documents import Outcome
@@ -80,8 +80,7 @@ class TrainingRun:
     ) -> None:
         self.protocol, self.phases, self.seed = spec.protocol, spec.phases, spec.run_seed
         self.device, self.fast = device, fast
-        torch.set_num_threads(self.protocol.threads)
-        set_precision(self.protocol.precision)
+        set_up_process(self.protocol)
         self.task = (task or prepare(self.protocol, spec.data_seed)).to(device)
         self.classes = len(self.task.classes)
         sizes = self.task.sizes
@@ -147,6 +146,7 @@ class TrainingRun:
         torch.default_generator.manual_seed(seed_of(self.seed, "objective", index))
         phase = self.phases[index]
         objective = build_method(phase.method, phase.hyperparameters).to(self.device)
+        set_up_process(self.protocol)  # of what it has loaded, too
         objective.bind(phase_info(objective, phase, self.protocol, self.task, self.model))
         return objective
 

@@ -124,4 +124,21 @@ ARMS = {
         ],
         "knobs": ["schedule.lr", "schedule.weight_decay", "corrected.meta.lr", "corrected.hidden"],
     },
+    # Liu & Guo 2020: 0.95 after 100 of 250 epochs in the authors' code for CIFAR-100, up to 5 there
+    # for CIFAR-10; the range is ours.
+    "peer_loss": {
+        "about": "peer loss: what agrees with labels as such is taken away (Liu & Guo 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.correction.peer_loss:PeerLoss"}],
+        "default": {"alpha": 0.95, "warmup": 0.4},
+        "space": {"alpha": Float(0.05, 5.0, log=True), "warmup": Float(0.05, 0.6)},
+    },
+    # Li et al. 2021: 1e-4; the range is ours.
+    "volminnet": {
+        "about": "VolMinNet: transition matrix of least volume, trained along (Li et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.correction.minimum_volume:MinimumVolume"}],
+        "default": {"lam": 1e-4},
+        "space": {"lam": Float(1e-6, 1e-1, log=True)},
+    },
 }

@@ -4,7 +4,9 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
+from optuna.distributions import IntDistribution as Int
 
+AGCE = "methods.losses.asymmetric_generalized_cross_entropy:AsymmetricGeneralizedCrossEntropy"
 ACTIVE_PASSIVE = "methods.losses.active_passive:ActivePassive"
 BALANCED = "methods.losses.class_balanced:ClassBalanced"
 BI_TEMPERED = "methods.losses.bi_tempered:BiTempered"
@@ -153,5 +155,109 @@ ARMS: dict[str, dict[str, Any]] = {
         "phases": [{"method": LDAM}],
         "default": {"margin": 0.5},
         "space": {"margin": Float(0.1, 15.0, log=True)},
+    },
+    # Zhou et al. 2021: 0.6 and 0.6 on CIFAR; their code has a from 0.6 to 6, q from 0.2 to 3.
+    "agce": {
+        "about": "asymmetric generalized cross-entropy (Zhou et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": AGCE}],
+        "default": {"a": 0.6, "q": 0.6},
+        "space": {"a": Float(0.1, 6.0, log=True), "q": Float(0.1, 3.0, log=True)},
+    },
+    # Zhou et al. 2021: 5.5 and 3 on CIFAR; their code has a from 1.5 to 6.3, q from 0.1 to 3.
+    "aul": {
+        "about": "asymmetric unhinged loss (Zhou et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.asymmetric_unhinged:AsymmetricUnhinged"}],
+        "default": {"a": 5.5, "q": 3.0},
+        "space": {"a": Float(1.5, 6.5, log=True), "q": Float(0.1, 4.0, log=True)},
+    },
+    # Zhou et al. 2021: 2.5 on CIFAR; their code has 1.5 to 5.
+    "ael": {
+        "about": "asymmetric exponential loss (Zhou et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.asymmetric_exponential:AsymmetricExponential"}],
+        "default": {"a": 2.5},
+        "space": {"a": Float(1.0, 6.0, log=True)},
+    },
+    # Zhou et al. 2021: 1 and 4 on CIFAR-10 with a 6 and q 1.5; 10 and 0.1 on CIFAR-100.
+    "nce_agce": {
+        "about": "active passive loss, NCE + AGCE (Zhou et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.active_asymmetric:ActiveAsymmetric"}],
+        "default": {"alpha": 1.0, "beta": 4.0},
+        "space": {"alpha": Float(0.1, 20.0, log=True), "beta": Float(0.05, 10.0, log=True)},
+    },
+    # Englesson & Azizpour 2021: 0.7 on CIFAR-10 with 20 and 40 % noise, of 0.1 ... 0.9.
+    "js": {
+        "about": "Jensen-Shannon loss (Englesson & Azizpour 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.jensen_shannon:JensenShannon"}],
+        "default": {"pi": 0.7},
+        "space": {"pi": Float(0.1, 0.9)},
+    },
+    # 2 is no published value: none could be read.
+    "taylor_ce": {
+        "about": "Taylor cross-entropy (Feng et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.taylor_cross_entropy:TaylorCrossEntropy"}],
+        "default": {"t": 2},
+        "space": {"t": Int(1, 20, log=True)},
+    },
+    # Menon et al. 2020: 2 on CIFAR-10, 10 on MNIST and CIFAR-100; a reproduction tried 50.
+    "phuber_ce": {
+        "about": "partially Huberised cross-entropy (Menon et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.partially_huberised:PartiallyHuberised"}],
+        "default": {"tau": 2.0},
+        "space": {"tau": Float(1.1, 50.0, log=True)},
+    },
+    # Ye et al. 2023: 5, 5, 5e-5 on CIFAR-10; their configurations have alpha up to 20, beta from 1
+    # to 5, delta from 5e-7 to 5e-5, and no weight decay.
+    "anl_ce": {
+        "about": "active negative loss, NCE + NNCE (Ye et al. 2023)",
+        "kind": "tuned loss",
+        "phases": [
+            {
+                "method": "methods.losses.active_negative:ActiveNegative",
+                "schedule": {"weight_decay": 0.0},
+            }
+        ],
+        "default": {"alpha": 5.0, "beta": 5.0, "delta": 5e-5},
+        "knobs": ["schedule.lr", "delta"],
+        "space": {
+            "alpha": Float(0.1, 20.0, log=True),
+            "beta": Float(0.05, 10.0, log=True),
+            "delta": Float(1e-7, 1e-3, log=True),
+        },
+    },
+    # Wei et al. 2023: 1 is their code's default, 1.5 its example; the range is ours.
+    "logit_clip": {
+        "about": "logit clipping (Wei et al. 2023)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.logit_clipping:LogitClipping"}],
+        "default": {"tau": 1.0},
+        "space": {"tau": Float(0.25, 10.0, log=True)},
+    },
+    # Zhou et al. 2021: 0.5, 0.1, 1.2 on CIFAR-10, 1.03 times as much at each of 120 epochs; their
+    # code has tau from 0.1, s from 0.01, lam up to 10.
+    "ce_sparse": {
+        "about": "cross-entropy with sparse regularization (Zhou et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.sparse_regularization:SparseRegularization"}],
+        "default": {"tau": 0.5, "s": 0.1, "lam": 1.2},
+        "space": {
+            "tau": Float(0.1, 1.0, log=True),
+            "s": Float(0.01, 0.5, log=True),
+            "lam": Float(0.1, 10.0, log=True),
+        },
+    },
+    # Kini et al. 2021: 0.2 and 1.2 in their example, CIFAR-10 with a long tail of 100; our ranges.
+    "vs_loss": {
+        "about": "vector-scaling loss (Kini et al. 2021)",
+        "kind": "tuned loss",
+        "phases": [{"method": "methods.losses.vector_scaling:VectorScaling"}],
+        "default": {"gamma": 0.2, "tau": 1.2},
+        "space": {"gamma": Float(0.0, 0.5), "tau": Float(0.0, 2.0)},
     },
 }

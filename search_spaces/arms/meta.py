@@ -12,6 +12,8 @@ WEIGHTS, LOSS = "meta-learned weights", "meta-learned loss"
 STEP = ["schedule.lr", "schedule.weight_decay"]
 #: The meta optimizer of the authors' later code.
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
+#: A look-ahead at lr / (1 - momentum), where published codes take lr.
+FAR = {"lookahead_rate": "momentum"}
 
 
 def entry(
@@ -31,9 +33,12 @@ def entry(
     return {"about": about, "kind": kind, "phases": [phase], "knobs": [*STEP, *knobs]}
 
 
-def learned_loss(about: str, method: str, **hyperparameters: Any) -> dict[str, Any]:
+def learned_loss(
+    about: str, method: str, look_ahead: dict[str, Any] | None = None, **hyperparameters: Any
+) -> dict[str, Any]:
     """A loss whose hyperparameters learn themselves from where they are given, by Adam at 1e-2."""
-    return entry(about, LOSS, method, {"lr": 1e-2}, **hyperparameters, learn=True)
+    meta = {"lr": 1e-2} | (look_ahead or {})
+    return entry(about, LOSS, method, meta, **hyperparameters, learn=True)
 
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -72,6 +77,14 @@ ARMS: dict[str, dict[str, Any]] = {
         ["meta.lr", "hidden"],
         normalize=False,
     ),
+    # docs/methods.md, "The look-ahead": chosen on four sets by a rule.
+    "mw_net_far": entry(
+        "mw_net that looks ahead as far as momentum carries a step (after Shu et al. 2019)",
+        WEIGHTS,
+        MW_NET,
+        ADAM | FAR,
+        ["meta.lr", "hidden"],
+    ),
     # The authors' Adam for feature-dependent noise and ANIMAL-10N; 1e-4 for CIFAR's other settings.
     "cmw_net": entry(
         "CMW-Net: Meta-Weight-Net with a head for each kind of class (Shu et al. 2023)",
@@ -108,6 +121,12 @@ ARMS: dict[str, dict[str, Any]] = {
     ),
     "gce_learned": learned_loss(
         "GCE whose q learns itself from the clean loss, by Adam (after Shu et al. 2020)", GCE, q=0.7
+    ),
+    "gce_learned_far": learned_loss(
+        "gce_learned that looks ahead as far as momentum carries a step (after Shu et al. 2020)",
+        GCE,
+        FAR,
+        q=0.7,
     ),
     "sce_learned": learned_loss(
         "SCE whose alpha and beta learn themselves from the clean loss, by Adam (after "

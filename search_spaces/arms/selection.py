@@ -19,6 +19,7 @@ def oracle(about: str, method: str) -> dict[str, Any]:
 
 CO_TEACHING = "methods.selection.co_teaching:CoTeaching"
 CO_TEACHING_PLUS = "methods.selection.co_teaching_plus:CoTeachingPlus"
+JOCOR = "methods.selection.co_regularization:CoRegularization"
 SMALL_LOSS = "methods.selection.small_loss:SmallLoss"
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -54,4 +55,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "coteaching_oracle": oracle("co-teaching (Han et al. 2018)", CO_TEACHING),
     "coteaching_plus_oracle": oracle("co-teaching+ (Yu et al. 2019)", CO_TEACHING_PLUS),
     "small_loss_oracle": oracle("small-loss selection (Han et al. 2018)", SMALL_LOSS),
+    # Wei et al. 2020: 0.9 on CIFAR-10, 0.85 on CIFAR-100, 0.65 at 80 % noise; best from 0.5 to 0.9.
+    "jocor": {
+        "about": "JoCoR: two networks that agree (Wei et al. 2020)",
+        "kind": "tuned loss",
+        "phases": [{"method": JOCOR}],
+        "default": {"lam": 0.9, "rate": 0.2},
+        "space": {"lam": Float(0.05, 0.95)} | RATE,
+    },
+    "jocor_oracle": oracle("JoCoR (Wei et al. 2020)", JOCOR),
 }

@@ -4,7 +4,13 @@ import numpy as np
 import optuna
 import pytest
 
-from pipelines.analysis.tunability import importance, in_halved_space, knob_gains, transfer_regret
+from pipelines.analysis.tunability import (
+    importance,
+    in_halved_space,
+    knob_gains,
+    transfer_regret,
+    variance_shares,
+)
 from tests.support.synthetic import record
 
 UNIT = {"low": 0.0, "high": 1.0}
@@ -50,6 +56,9 @@ class TestImportance:
         assert shares is not None
         assert max(shares, key=lambda name: shares[name]) == "matters"
         assert shares["matters"] > 0.7
+        variance = variance_shares(records, space)
+        assert variance is not None and variance["matters"] > 0.7
+        assert variance == variance_shares(records, space)  # its forest has a seed
         assert sum(shares.values()) == pytest.approx(1)
 
     def test_says_nothing_of_too_few_or_equal_trials(self):

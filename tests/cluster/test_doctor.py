@@ -36,6 +36,11 @@ def test_a_healthy_node_needs_nothing(healthy: dict):
     ("change", "level", "says"),
     [
         ({"marker": False}, "error", "does not see the study's storage.*--storage"),
+        (
+            {"marker": False, "refused": "403"},
+            "error",
+            r"cannot use .* \(403\): .*keys of the store",
+        ),
         ({"storage": "Read-only file system"}, "error", "cannot keep .*Read-only.*mount it"),
         ({"code": "0" * 64}, "error", "runs other code.*remove"),
         ({"disk": 2**20}, "warning", "0.0 GiB free in /tmp.*make room"),

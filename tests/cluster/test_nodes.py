@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.cluster import nodes as module
-from pipelines.cluster.nodes import NodeWatch, trials_on, without
+from pipelines.cluster.nodes import NodeWatch, gpus_in_use, selector, trials_on
 from pipelines.cluster.tasks import Ending
 from pipelines.execution.machine import examine
 from pipelines.execution.worker_config import NodeCheck, Resources
@@ -16,37 +16,44 @@ from pipelines.provenance import provenance
 
 def node(name: str, **resources: float) -> dict[str, Any]:
     described = {"NodeID": name * 8, "NodeManagerHostname": f"host-{name}", "Alive": True}
-    return described | {"Resources": resources}
+    return described | {"Resources": resources, "Labels": {"ray.io/node-id": name * 8}}
 
 
 A, B = node("a", CPU=16.0, GPU=2.0), node("b", CPU=32.0, GPU=2.0)
 A["Resources"]["accelerator_type:H100"] = 1.0
+A["Labels"] |= {"market-type": "spot", "region": "here"}
 
 
 @pytest.mark.parametrize(
-    ("needs", "fit"),
+    ("taken", "fit"),
     [
-        ({"CPU": 1.0}, 16),
-        ({"CPU": 3.0}, 5),
-        ({"CPU": 0.1}, 160),
-        ({"CPU": 1.0, "GPU": 1.0}, 2),
-        ({"CPU": 1.0, "GPU": 0.5}, 4),
-        ({"CPU": 1.0, "GPU": 0.4}, 4),  # two on each, not five on both
-        ({"CPU": 1.0, "GPU": 0.3333}, 6),
-        ({"CPU": 1.0, "GPU": 3.0}, 0),
-        ({"CPU": 1.0, "TPU": 1.0}, 0),
-        (Resources(gpus=1.0, accelerator="H100").needs, 2),
-        (Resources(gpus=1.0, accelerator="A100").needs, 0),
-        (Resources(accelerator="A100").needs, 16),  # without a GPU, of whatever type
+        ({}, 16),
+        ({"cpus": 3.0}, 5),
+        ({"cpus": 0.1}, 160),
+        ({"gpus": 1.0}, 2),
+        ({"gpus": 0.5}, 4),
+        ({"gpus": 0.4}, 4),  # two on each, not five on both
+        ({"gpus": 0.3333}, 6),
+        ({"gpus": 3.0}, 0),
+        ({"gpus": 1.0, "accelerator": "H100"}, 2),
+        ({"gpus": 1.0, "accelerator": "A100"}, 0),
+        ({"accelerator": "A100"}, 16),  # without a GPU, of whatever type
+        ({"labels": {"market-type": "spot"}}, 16),
+        ({"labels": {"market-type": "spot", "region": "there"}}, 0),
+        ({"labels": {"zone": "here"}}, 0),
     ],
 )
-def test_trials_are_counted_by_node_and_by_gpu(needs: dict[str, float], fit: int):
-    assert trials_on(A, needs) == fit
+def test_trials_are_counted_by_node_and_by_gpu(taken: dict[str, Any], fit: int):
+    assert trials_on(A, Resources(**taken)) == fit
 
 
-def test_a_placement_group_is_kept_from_nodes_by_rays_own_label():
-    assert without([]) == {}
-    assert without(["a", "b"]) == {"bundle_label_selector": [{"ray.io/node-id": "!in(a,b)"}]}
+def test_a_placement_group_is_kept_to_labels_and_from_nodes_by_rays_own():
+    assert selector({}, []) == {}
+    declined = {"ray.io/node-id": "!in(a,b)"}
+    assert selector({}, ["a", "b"]) == {"bundle_label_selector": [declined]}
+    spot = {"market-type": "spot"}
+    assert selector(spot, []) == {"bundle_label_selector": [spot]}
+    assert selector(spot, ["a", "b"]) == {"bundle_label_selector": [spot | declined]}
 
 
 class Cluster:
@@ -98,6 +105,30 @@ def test_what_there_is_is_said_at_the_start_and_once(cluster):
     assert there.look() == []
 
 
+def test_gpus_that_trials_may_fill_are_those_of_fit_nodes(cluster):
+    there = cluster(cpus=9.0, gpus=0.5)
+    there.look()
+    assert there.watch.whole_gpus == 3  # the CPUs of the first do for one trial
+    there.leaving = {B["NodeID"]}
+    there.look()
+    assert there.watch.whole_gpus == 1
+
+
+def test_where_others_use_gpus_nobody_knows_how_many_may_be_filled(monkeypatch):
+    monkeypatch.setattr(module, "live_nodes", lambda: [A, B])
+    monkeypatch.setattr(module, "leaving_nodes", set)
+    shared = NodeWatch(Resources(gpus=0.5), NodeCheck(), lambda line: None, shared=True)
+    shared.look()
+    assert shared.whole_gpus == 0
+
+
+@pytest.mark.parametrize(("idle", "used"), [(4.0, False), (3.5, True), (0.0, True)])
+def test_part_of_a_gpu_is_in_use_too(monkeypatch, idle: float, used: bool):
+    monkeypatch.setattr(module, "live_nodes", lambda: [A, B, node("c", CPU=8.0)])
+    monkeypatch.setattr(module.ray, "available_resources", lambda: {"CPU": 1.0, "GPU": idle})
+    assert gpus_in_use() is used
+
+
 def test_a_limit_of_trials_and_one_node_without_gpus_are_said_as_they_are(cluster):
     there = cluster(concurrent=3)
     there.live = [node("a", CPU=1.0)]
@@ -110,6 +141,12 @@ def test_a_limit_of_trials_and_one_node_without_gpus_are_said_as_they_are(cluste
 def test_a_type_of_gpu_that_no_node_has_is_named(cluster):
     needs = "1 CPU and 1 GPU and accelerator_type:A100"
     said = cluster(gpus=1.0, accelerator="A100").look()
+    assert said[1] == f"no node can run a trial, which takes {needs}: waiting for one that can"
+
+
+def test_a_label_that_no_node_has_is_named(cluster):
+    said = cluster(labels={"market-type": "reserved"}).look()
+    needs = "1 CPU and label market-type=reserved"
     assert said[1] == f"no node can run a trial, which takes {needs}: waiting for one that can"
 
 

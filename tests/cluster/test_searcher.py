@@ -15,18 +15,22 @@ from pipelines.ledger.attempt import Failure
 from pipelines.ledger.ledger import Ledger
 from tests.conftest import small_study
 
+ALONE = Resources()
+
 
 class Setting:
     """A searcher over one arm's trials, and what was said of nodes."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, resources: Resources = ALONE, trials: int = 0) -> None:
         self.ledger = Ledger.open(str(place))
-        self.jobs = JobQueue(small_study(arms=("ce",), repeats=1), "a" * 64, self.ledger)
+        arms = ("ce", "gce") if trials else ("ce",)
+        study = small_study(arms=arms, repeats=1, trials=trials)
+        self.jobs = JobQueue(study, "a" * 64, self.ledger)
         self.said: list[str] = []
         self.stopping = False
-        nodes = NodeWatch(Resources(), NodeCheck(), self.said.append)
+        self.nodes = NodeWatch(resources, NodeCheck(), self.said.append)
         self.search = QueueSearcher(
-            self.jobs, 0.0, lambda trial: None, lambda: self.stopping, nodes
+            self.jobs, resources, lambda trial: None, lambda: self.stopping, self.nodes
         )
 
     def suggest(self, name: str) -> Any:
@@ -86,7 +90,7 @@ def test_what_a_worker_could_not_write_down_the_driver_does(setting: Setting):
     """A node whose mount has become read-only, say: the true cause is in the ledger."""
     failure = Failure("OSError", "Read-only file system: /study", "code", "Traceback ...", "node7")
     key = setting.suggest("one")["spec"]["key"]
-    setting.end("one", Ending("n1", failure=failure))
+    setting.end("one", Ending("n1", lost=failure))
     trial = setting.ledger.trial(key)
     assert trial and trial.error and trial.state == "failed"
     names = ("type", "message", "class", "host")
@@ -108,7 +112,7 @@ def test_a_result_that_is_not_to_be_seen_counts_as_a_death_of_its_worker(setting
 
 def test_an_error_of_the_job_queue_ends_the_experiment_and_is_kept(setting: Setting, monkeypatch):
     full = OSError(28, "No space left on device")
-    monkeypatch.setattr(setting.jobs, "next", lambda gpus: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(setting.jobs, "next", lambda *asked: (_ for _ in ()).throw(full))
     assert setting.suggest("one") == Searcher.FINISHED and setting.search.error is full
 
 
@@ -118,7 +122,7 @@ def test_a_failure_that_the_driver_cannot_write_down_either_ends_the_experiment(
     full = OSError(28, "No space left on device")
     setting.suggest("one")
     monkeypatch.setattr(setting.ledger.storage, "replace", lambda *_: (_ for _ in ()).throw(full))
-    setting.end("one", Ending("n1", failure=Failure("OSError", "full", "data", "", "node7")))
+    setting.end("one", Ending("n1", lost=Failure("OSError", "full", "data", "", "node7")))
     assert setting.search.error is full
 
 
@@ -138,3 +142,20 @@ def test_a_loss_is_told_by_the_text_of_rays_error():
         failure_cause(f"{died} Worker unexpectedly exits with a connection error code 2.")
         == "worker"
     )
+
+
+@pytest.mark.parametrize(("concurrent", "gpus"), [(None, 0.25), (4, 1.0), (6, 0.5), (100, 0.25)])
+def test_where_few_may_run_at_once_each_takes_more_of_a_gpu(
+    tmp_path: Path, concurrent: int | None, gpus: float
+):
+    """Ray would fill one GPU after the other, and leave the rest idle."""
+    setting = Setting(tmp_path, Resources(gpus=0.25, concurrent=concurrent), trials=40)
+    assert setting.suggest("one")["gpus"] == 0.25  # before it is known what there is
+    setting.nodes.whole_gpus = 4
+    assert setting.suggest("two")["gpus"] == gpus
+
+
+def test_the_last_trials_take_more_of_a_gpu(tmp_path: Path):
+    setting = Setting(tmp_path, Resources(gpus=0.25), trials=1)
+    setting.nodes.whole_gpus = 100
+    assert setting.suggest("one")["gpus"] == 1.0

@@ -125,7 +125,7 @@ def test_a_failure_that_could_not_be_written_for_the_nodes_sake_is_told_as_the_n
 
     monkeypatch.setattr(worker, "_run", unmount)
     ending = job()
-    assert "does not see the study's storage" in ending.faults[0] and ending.failure is None
+    assert "does not see the study's storage" in ending.faults[0] and ending.lost is None
 
 
 def test_a_failure_that_could_not_be_written_on_a_fit_node_is_told_as_it_is(job, monkeypatch):
@@ -135,8 +135,8 @@ def test_a_failure_that_could_not_be_written_on_a_fit_node_is_told_as_it_is(job,
     monkeypatch.setattr(worker, "_run", full)
     monkeypatch.setattr(worker.Attempt, "record", full)
     ending = job()
-    assert ending.faults == () and ending.failure.message == "[Errno 122] Disk quota exceeded"
-    assert ending.failure.error_class == "data" and ending.failure.host == os.uname().nodename
+    assert ending.faults == () and ending.lost.message == "[Errno 122] Disk quota exceeded"
+    assert ending.lost.error_class == "data" and ending.lost.host == os.uname().nodename
 
 
 @pytest.mark.parametrize(

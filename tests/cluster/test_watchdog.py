@@ -23,6 +23,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, socket, time
+import pipelines.cluster.watchdog as watchdog_module
 from pipelines.cluster.watchdog import server_at, watchdog
 
 family, host = {family}
@@ -42,7 +43,7 @@ def run(inside: str, after: str = "", family: str = IPV4) -> subprocess.Complete
     program = PROGRAM.format(inside=inside, after=after, family=family)
     command = [sys.executable, "-c", program]
     return subprocess.run(
-        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=240
     )
 
 
@@ -61,17 +62,27 @@ def test_a_server_that_is_away_for_a_moment_is_not_gone():
     assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
+BUSY = """
+    server.listen(0)
+    asked = [socket.socket() for _ in range(5)]
+    [a.setblocking(False) or a.connect_ex(server.getsockname()) for a in asked]
+    time.sleep({seconds})
+"""
+
+
 def test_it_lets_a_server_be_that_is_there_or_too_busy_to_answer():
     """A full queue of connections: those that ask wait, and are not refused."""
-    busy = (
-        "server.listen(0); "
-        "asked = [socket.socket() for _ in range(5)]; "
-        "[a.setblocking(False) or a.connect_ex(server.getsockname()) for a in asked]; "
-        "time.sleep(3)"
-    )
-    for inside in ("time.sleep(3)", busy):
+    for inside in ("time.sleep(3)", BUSY.format(seconds=3)):
         done = run(inside, "print('went on')")
         assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_silent_for_too_long_is_lost():
+    """Its host has vanished; nobody is there to refuse."""
+    soon = 'watchdog_module.SILENT_SECONDS, watchdog_module.LOOKS["silent"] = 1.5, 2'
+    done = run(f"{soon}; {BUSY.format(seconds=50).lstrip()}", "print('went on')")
+    assert (done.returncode, done.stdout, done.stderr) == (STATUS, "", "")
 
 
 def test_once_left_it_watches_no_more():

@@ -258,3 +258,19 @@ def test_the_files_of_wandb_are_where_it_is_told_or_with_the_study_or_here(
     if asked is not None:
         monkeypatch.setenv("WANDB_DIR", asked)
     assert tracking_folder(STUDY, storage) == Path(folder)
+
+
+def test_what_a_request_says_of_nodes_reaches_ray_and_is_remembered(tmp_path: Path, monkeypatch):
+    """Labels are of a cluster's nodes: a Ray of the launch's own has one, which has none."""
+    asked = []
+    work_on = "pipelines.commands.checked_launch.run_in_process"
+    monkeypatch.setattr(work_on, lambda work, *others: asked.append(work))
+    nodes = {"accelerator": "H100", "labels": {"market-type": "spot"}}
+    study = STUDY.model_copy(update={"request": STUDY.request.model_copy(update=nodes)})
+    run(tmp_path, study, executor="ray", address="auto")
+    _, _, remembered = open_study(str(tmp_path))
+    run(tmp_path, remembered, executor="ray")
+    assert [(work.accelerator, work.labels) for work in asked] == [
+        ("H100", {"market-type": "spot"}),
+        ("H100", {}),
+    ]

@@ -121,7 +121,10 @@ def test_a_folder_with_labels_launches(place, capsys):
         table = csv.writer(file)
         table.writerow(["path", "first", "second"])
         table.writerows([[f"dog/{i:03}.png", "dog", "cat's"] for i in range(10)])
-    assert run("new", "pets", "--data", root, "--labels", place / "crowd.csv") == 0
+    words = ("new", "pets", "--data", root, "--labels", place / "crowd.csv")
+    assert run(*words) == 2  # either may be meant
+    assert "the labels? It has first, second: --label-column names it" in capsys.readouterr().err
+    assert run(*words, "--label-column", "second") == 0
     assert "changes 25.0% of the labels" in capsys.readouterr().out
     study = load_study("pets.yaml")
     assert study.protocol.data.labels.label == "second"

@@ -117,6 +117,15 @@ def folder(tmp_path_factory) -> Path:
 def test_every_command_ends_in_ascii_as_it_does_in_utf_8(words, status, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("WANDB_MODE", "disabled")
+    if "é/runs" in words and not (folder / "é/runs").exists():  # another process may have them
+        in_ascii(LAUNCH, monkeypatch)
+    ended, said, error = in_ascii(words, monkeypatch)
+    assert (ended, error.count("\n")) == (status, int(status > 0))
+    assert bool(said) == (status == 0)
+
+
+def in_ascii(words, monkeypatch):
+    """The exit status of a command whose terminal is ASCII, and what it wrote to both streams."""
     raw = [io.BytesIO(), io.BytesIO()]
     for name, file in zip(("stdout", "stderr"), raw, strict=True):
         monkeypatch.setattr(sys, name, io.TextIOWrapper(file, encoding="ascii"))
@@ -124,8 +133,7 @@ def test_every_command_ends_in_ascii_as_it_does_in_utf_8(words, status, folder, 
     with pytest.raises(SystemExit) as ended:
         run_sweep.main()
     said, error = (file.getvalue().decode("ascii") for file in raw)
-    assert ((ended.value.code or 0), error.count("\n")) == (status, int(status > 0))
-    assert bool(said) == (status == 0)
+    return ended.value.code or 0, said, error
 
 
 @pytest.mark.slow

@@ -75,7 +75,12 @@ def test_an_environment_without_the_command_is_named(tmp_path, monkeypatch):
         ("echo 1", ["--address", "auto"], "--address 'auto': not with --on slurm"),
         ("echo 1", ["--executor", "inline"], "--executor 'inline': not with --on slurm"),
         ("echo 1", ["--arms", "cee"], "arm 'cee' is unknown"),
-        ("echo 'sbatch: error: Invalid\n  partition' >&2; exit 1", [], "error: Invalid partition"),
+        (
+            "echo 'sbatch: error: none: no partition\nsbatch: error: not submitted' >&2; exit 1",
+            [],
+            "error: sbatch: none: no partition; not submitted\n",
+        ),
+        ("exit 1", [], "error: sbatch: it does not take the job\n"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_submitted(then, words, says, sbatch, capsys):

@@ -2,13 +2,25 @@
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
-from pipelines.data.annotators import collected, dawid_skene, settle, told
+from pipelines.data.annotators import collected, dawid_skene, settle, shares, told
 from pipelines.data.loading import load_dataset
 from pipelines.data.survey import summary, survey
-from pipelines.study.protocol import Data, LabelsFile, Protocol, protocol_hash
+from pipelines.data.task import prepare
+from pipelines.errors import UserError
+from pipelines.study.label_corruption import Noise
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.phases import Meta
+from pipelines.study.protocol import Data, Protocol, Splits, protocol_hash
+from pipelines.training.augmentation import Augmentation
+from pipelines.training.batches import Batches
+from pipelines.training.clean_examples import CleanExamples
+from pipelines.training.step_inputs import StepInputs
 from tests.support.data_files import assert_refused
+
+ZEROS = (torch.tensor(0.1), torch.tensor(0.0))
 
 
 def answers(*given: tuple[int, str, int], classes: int = 2):
@@ -45,6 +57,14 @@ def test_one_is_the_answer_of_one_annotator():
     some = answers(*((row, f"w{k}", k) for row in range(300) for k in range(3)), classes=3)
     counts = np.bincount(settle(some, "one")[1])
     assert counts.min() > 60  # of 100 expected
+
+
+def test_shares_are_those_of_an_examples_answers():
+    some = answers((4, "a", 1), (4, "b", 1), (4, "c", 0), (7, "a", 2), classes=3)
+    rows, soft = shares(some)
+    assert rows.tolist() == [4, 7]
+    np.testing.assert_allclose(soft, [[1 / 3, 2 / 3, 0], [0, 0, 1]], rtol=1e-6)
+    assert settle(some, "soft")[1].tolist() == [1, 2]
 
 
 def test_dawid_and_skene_believe_who_is_right():
@@ -119,6 +139,62 @@ def test_long_and_wide_form_say_the_same(data, tmp_path):
     assert observed == [[0, 1] * 15] * 2
 
 
+def ruled(tmp_path, rule):
+    file = long_form(tmp_path / "l.csv")
+    return LabelsFile(file=file, path="id", label="genre", annotator="worker", rule=rule)
+
+
+def test_soft_labels_are_shares_of_answers_beside_the_most_frequent_one(data, tmp_path):
+    labels = ruled(tmp_path, "soft")
+    dataset = load_dataset(data.model_copy(update={"labels": labels}))
+    assert dataset.observed.tolist() == [0, 1] * 15
+    np.testing.assert_allclose(dataset.soft[0], [2 / 3, 1 / 3], rtol=1e-6)  # one is wrong
+    assert dataset.soft[5].tolist() == [0, 1]  # none is
+    majority = data.model_copy(update={"labels": ruled(tmp_path, "majority")})
+    assert load_dataset(majority).soft is None
+    assert load_dataset(majority).fingerprint != dataset.fingerprint
+
+
+def test_what_is_trained_on_is_the_distribution_but_of_verified_examples(data, tmp_path):
+    trusted = tmp_path / "t.csv"
+    trusted.write_text(
+        "path,label\n" + "\n".join(f"clip.{r}.mp3,{['rock', 'pop'][r % 2]}" for r in range(12))
+    )
+    changes = {"labels": ruled(tmp_path, "soft"), "trusted": LabelsFile(file=trusted)}
+    splits = Splits(meta=4, val=2, test=3)
+    protocol = Protocol(data=data.model_copy(update=changes), splits=splits)
+    task = prepare(protocol, 0)
+    augmentation, clean = Augmentation("none", (2,)), CleanExamples(Meta(), task)
+    batches = Batches(task, task.pool("train+meta"), clean, augmentation, "m:M")
+    inputs = StepInputs(torch.arange(len(batches.pool)), None, torch.arange(4), None, *ZEROS)
+    batch = batches.training(inputs, ())
+    dataset = load_dataset(protocol.data)
+    expected = torch.from_numpy(dataset.soft)[batch.index]
+    expected[batch.trusted] = torch.eye(2)[batches.pool.y[batch.trusted]]
+    assert torch.equal(batch.y, expected) and ((batch.y > 0) & (batch.y < 1)).any()
+    assert torch.equal(batches.clean_loss(inputs, ())[1], torch.eye(2)[task.meta.y])
+
+
+def test_a_verified_label_stays_though_the_others_are_made_anew_outside_the_test_set(
+    data, tmp_path
+):
+    verified = tmp_path / "v.csv"
+    verified.write_text("path,label\nclip.1.mp3,rock\nclip.3.mp3,rock\n")
+    labels = ruled(tmp_path, "dawid_skene")
+    changes = {"labels": labels, "corrections": LabelsFile(file=verified)}
+    splits = Splits(meta=2, val=2, test=4)
+    task = prepare(Protocol(data=data.model_copy(update=changes), splits=splits), 0)
+    given = dict(zip(task.train.index.tolist(), task.train.y.tolist(), strict=True))
+    assert given.keys() & {1, 3}
+    assert given == {row: 0 if row in (1, 3) else row % 2 for row in given}
+
+
+def test_noise_is_not_added_to_all_answers(data, tmp_path):
+    soft = data.model_copy(update={"labels": ruled(tmp_path, "soft")})
+    with pytest.raises(ValidationError, match=r"noise\.kind = 'flip': corrupts one label"):
+        Protocol(data=soft, noise=Noise(kind="flip", rate=0.2))
+
+
 def test_new_sees_several_annotators(data, tmp_path):
     seen = survey(data.path, long_form(tmp_path / "l.csv"))
     labels = seen.data.labels
@@ -142,9 +218,12 @@ def test_two_labels_of_one_example_without_a_rule_are_refused_with_the_way_out(d
     ("more", "message"),
     [
         ({"rule": "majority"}, "rule needs the annotators"),
-        ({"annotator": "worker"}, "rule is missing: majority, dawid_skene or one"),
+        ({"annotator": "worker"}, "rule is missing: majority, dawid_skene, soft or one"),
         ({"columns": ["a"], "annotator": "w", "rule": "one"}, "columns and annotator: give one"),
-        ({"columns": ["a"], "rule": "mean"}, "Input should be 'majority', 'dawid_skene' or 'one'"),
+        (
+            {"columns": ["a"], "rule": "mean"},
+            "'majority', 'dawid_skene', 'soft' or 'one'",
+        ),
     ],
 )
 def test_a_rule_goes_with_annotators(more, message):
@@ -167,6 +246,12 @@ def test_names_of_arrays_are_one_for_each_example(names, tmp_path):
     np.savez(tmp_path / "d.npz", x=np.eye(30), y=np.arange(30) % 2, names=names)
     data = Data(source="arrays", path=tmp_path / "d.npz")
     assert_refused(data, r"d\.npz: names has shape \(.*\), x 30 examples")
+
+
+def test_a_file_with_other_names_is_told_where_names_come_from(data, tmp_path):
+    np.savez(tmp_path / "plain.npz", x=np.arange(60.0).reshape(30, 2), y=np.arange(30) % 2)
+    with pytest.raises(UserError, match=r"like '0': row numbers \(unless an \.npz file has an arr"):
+        survey(tmp_path / "plain.npz", long_form(tmp_path / "l.csv"))
 
 
 def test_examples_without_a_name_have_their_row_numbers(tmp_path):

@@ -46,13 +46,14 @@ def attack(kind: FileKind, blows: list[Damage], cache: Path) -> str:
 def compare(dataset: Dataset, kind: FileKind, file: Path) -> None:
     """What is accepted is finite, within its classes, and what another reader says.
 
-    That one may find no values: of damaged GIF files torchvision's gives whatever was in memory,
-    each time another. Or it is stricter, and refuses the file. Then nothing is lost of what was in
-    it: of a file that is cut short, and of a kind with checksums. Others hold what their bytes
-    happen to say.
+    That one may be of no use: of damaged GIF files torchvision's gives whatever was in memory. Or
+    it is stricter, and refuses the file. Then nothing is lost of what was in it: of a file that is
+    cut short, and of a kind with checksums. Others hold what their bytes happen to say.
     """
     assert np.isfinite(dataset.x).all() and len(dataset.x) == len(dataset.observed)
     assert dataset.observed.min() >= 0 and dataset.observed.max() < len(dataset.classes)
+    if not (kind.reads_damaged or file.read_bytes() == kind.content):
+        return
     try:
         expected = kind.read(file)
     except Exception:
@@ -60,7 +61,7 @@ def compare(dataset: Dataset, kind: FileKind, file: Path) -> None:
             return
         file.write_bytes(kind.content)
         expected = kind.read(file)
-    if expected is not None and (kind.read(file).x == expected.x).all():
+    if expected is not None:
         assert [dataset.classes[k] for k in dataset.observed] == expected.labels
         assert dataset.x.shape == expected.x.shape
         assert (dataset.x == expected.x).all()

@@ -4,11 +4,13 @@ import io
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from pipelines.data import encoding as module
@@ -175,6 +177,42 @@ def test_grey_images_go_through_a_torchvision_model_as_it_was_trained(monkeypatc
     features = encoder_named({"torchvision": "resnet18"}, (1, 8, 8))(images)
     mean, std = (torch.tensor(v) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     torch.testing.assert_close(features, ((1 - mean) / std).expand(2, 3), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_images_go_through_a_timm_model_as_it_was_trained(tmp_path, monkeypatch):
+    """What timm itself gives of the same files."""
+    import timm  # 4 s
+
+    from tests.support import timm_weights as weights
+
+    network = weights.network()
+    weights.as_downloaded(network, tmp_path, monkeypatch)
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 40, 60), np.uint8)
+    features = encoder_named({"timm": weights.NAME}, (3, 40, 60))(images)
+    config = timm.data.resolve_model_data_config(network)
+    transform = timm.data.create_transform(**config, is_training=False)
+    with torch.no_grad():
+        files = [Image.fromarray(image) for image in images.transpose(0, 2, 3, 1)]
+        seen = torch.stack([transform(file) for file in files])
+        expected = network.forward_head(network.forward_features(seen), pre_logits=True)
+    assert expected.shape == features.shape == (3, 96)
+    torch.testing.assert_close(features, expected, rtol=0.02, atol=0.02)  # Pillow rounds otherwise
+    grey = encoder_named({"timm": weights.NAME}, (1, 40, 60))(images[:, :1])
+    assert grey.shape == (3, 96)
+
+
+@pytest.mark.slow
+def test_other_weights_in_the_same_folder_are_another_encoder(tmp_path):
+    from tests.support import timm_weights as weights
+
+    plain, folder = load_dataset(Data()), tmp_path / "mine"
+    plain = replace(plain, x=plain.x[:8])
+    encoder = {"timm": weights.in_a_folder(weights.network(), folder)}
+    first = encoded(plain, encoder)
+    weights.in_a_folder(weights.network(), folder)
+    other = encoded(plain, encoder)
+    assert first.fingerprint != other.fingerprint and not np.allclose(first.x, other.x)
 
 
 def test_a_torchvision_models_features_are_what_its_last_linear_layer_gets():

@@ -8,8 +8,10 @@ import pytest
 from pipelines.commands.new import choices
 from pipelines.data.loading import load_dataset
 from pipelines.data.survey import summary, survey
+from pipelines.data.task import prepare
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data, Protocol, Splits
 from tests.support.data_files import assert_refused, images, paint
 
 CLASSES = ("cat", "dog")
@@ -44,6 +46,17 @@ def test_classes_and_true_labels_are_those_of_the_file(photos, tmp_path):
     assert dataset.classes == ["cat", "dog"] and dataset.x.shape == (24, 3, 3, 4)
     assert dataset.observed.tolist() == dataset.truth.tolist() == [0, 1] * 12
     assert dataset.names[3] == "p03.png" and dataset.test is None
+
+
+def test_what_annotators_say_is_true_where_nobody_knows_better(photos, tmp_path):
+    """And stays so where their errors are estimated anew, without the test examples."""
+    lines = [f"p{n:02}.png,{who},{true(n + (n % 9 == who))}" for n in range(24) for who in range(3)]
+    (tmp_path / "l.csv").write_text("\n".join(["path,worker,label", *lines]))
+    labels = LabelsFile(file=tmp_path / "l.csv", annotator="worker", rule="dawid_skene")
+    data = images(photos, labels=labels)
+    assert load_dataset(data).answers.true
+    train = prepare(Protocol(data=data, splits=Splits(meta=2, val=2, test=6)), 0).train
+    assert len(train) == 14 and train.y.tolist() == train.truth.tolist()
 
 
 def test_an_image_that_the_file_does_not_name_has_no_label(photos, tmp_path):

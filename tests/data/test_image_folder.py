@@ -34,6 +34,14 @@ def test_a_folder_of_classes_has_no_test_set_and_hidden_files_are_left_out(folde
     assert dataset.names == [*(f"{c}/{n}.png" for c in "ab" for n in range(3)), "b/deeper/9.png"]
 
 
+def test_images_are_looked_at_in_blocks_and_none_is_left_out(folder, monkeypatch):
+    whole = load_dataset(images(folder))
+    for block in (1, 3, 7):
+        monkeypatch.setattr("pipelines.data.images.BLOCK", block)
+        monkeypatch.setenv("UNTUNED_CACHE", str(folder / f".cache{block}"))
+        assert (load_dataset(images(folder)).x == whole.x).all()
+
+
 def test_grey_images_have_one_channel_unless_some_are_coloured(tmp_path):
     root = tmp_path / "grey"
     for name in "ab":

@@ -13,7 +13,8 @@ from pipelines.data.dataset import make_dataset
 from pipelines.data.labels_file import read_labels
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 from tests.support.data_files import assert_refused, images, paint, write_labels
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -51,6 +52,14 @@ def test_only_trusted_examples_have_a_known_truth(folder, tmp_path):
     dataset = load_dataset(images(folder, trusted=trusted))
     assert dataset.truth.tolist() == [-1, 1, -1, -1, -1, -1, -1, 1]
     assert dataset.observed.tolist() == [0, 0, 0, 1, 1, 1, 0, 1]
+    assert dataset.verified.tolist() == [[1, 1], [0, 1]]  # of both lines, the label before
+
+
+def test_a_verified_example_that_had_no_label_says_nothing_of_wrong_ones(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.eye(4), y=[0, -1, 1, -1], classes=["a", "b"])
+    trusted = write_labels(tmp_path / "t.csv", [(0, "b"), (1, "b"), (2, "b")])
+    data = Data(source="arrays", path=tmp_path / "d.npz", trusted=trusted)
+    assert load_dataset(data).verified.tolist() == [[1, 1], [0, 1]]
 
 
 @pytest.mark.parametrize(

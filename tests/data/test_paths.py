@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.data.survey import survey
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 from tests.support.data_files import assert_refused
 
 ODD = {

@@ -96,7 +96,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(monkeypatch, cache
     [
         (
             Data(source="cifar"),
-            "data.source = 'cifar': allowed are arrays, .*svhn, or package.module:f",
+            "data.source = 'cifar': allowed are arrays, .*svhn, .*, or package.module:f",
         ),
         (Data(source="arrays"), "data.path is missing: arrays needs an existing file"),
         (Data(path=Path("/x")), "data.path = '/x': digits reads no path"),
@@ -106,7 +106,10 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(monkeypatch, cache
             "data.target = 'kind': only table, text has it",
         ),
         (Data(source="image_folder", path=Path("/no")), "'/no': image_folder needs .* folder"),
-        (Data(size=8), "data.size = 8: only image_folder has it, the source is digits"),
+        (
+            Data(size=8),
+            "data.size = 8: only image_folder, clothing1m, webvision has it, the source is digits",
+        ),
         (Data(source="nowhere:data"), "'nowhere:data': module 'nowhere' is neither installed"),
     ],
 )
@@ -166,7 +169,10 @@ def test_one_entry_makes_a_source_loaded_cached_checked_and_surveyed(monkeypatch
     assert len(list((cache / "data").iterdir())) == 1
     assert survey(file).counts == [5, 5]
     assert_refused(Data(source="pairs"), "data.path is missing: pairs needs an existing file")
-    assert_refused(data.model_copy(update={"size": 8}), "only image_folder has it, the .* pairs")
+    assert_refused(
+        data.model_copy(update={"size": 8}),
+        "only image_folder, clothing1m, webvision has it, the .* pairs",
+    )
     file.write_text("1 a\n2 b\n" * 6)
     assert len(load_dataset(data).x) == 12, "an old entry of the cache was used"
 

@@ -9,7 +9,8 @@ from pipelines.data.loading import load_dataset
 from pipelines.data.survey import summary, survey
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile, Protocol, protocol_hash, with_changes
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data, Protocol, protocol_hash, with_changes
 from tests.conftest import DIGITS
 
 PROTOCOL = Protocol.model_validate(DIGITS)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 README = (DEPLOY / "README.md").read_text()
 KUBERAY = json.loads(Path(__file__).with_name("kuberay_fields.json").read_text())["releases"]
+SKYPILOT = json.loads(Path(__file__).with_name("skypilot_fields.json").read_text())
 RAY_JOBS = ("rayjob.yaml", "rayjob-s3.yaml")
 CLOUDS = ("cluster.yaml", "cluster-gcp.yaml")
 
@@ -65,6 +66,17 @@ def test_a_slip_in_a_ray_job_is_noticed():
     job = read("rayjob.yaml")
     job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["toleration"] = []
     assert unknown_fields(job, "v1.7.0") == ["pod.toleration"]
+
+
+def test_a_task_has_fields_that_skypilot_knows():
+    task = read("sky.yaml")
+    resources = task["resources"]
+    assert task.keys() <= set(SKYPILOT["task"])
+    assert resources.keys() <= set(SKYPILOT["resources"])
+    assert resources["job_recovery"].keys() <= set(SKYPILOT["job_recovery"])
+    codes = resources["job_recovery"]["recover_on_exit_codes"]
+    assert 2 not in codes and all(0 <= code <= 255 for code in codes)
+    assert task["secrets"] == {"RAY_AUTH_TOKEN": None}  # to be given
 
 
 @pytest.mark.parametrize("name", RAY_JOBS)
@@ -161,3 +173,33 @@ def test_no_file_holds_a_secret():
 def test_every_file_is_explained():
     for path in {*DEPLOY.iterdir()} - {DEPLOY / "README.md"}:
         assert f"`{path.name.removesuffix('.dockerignore')}`" in README, path.name
+
+
+@pytest.mark.cluster
+def test_aws_takes_the_machines_of_its_file_with_what_ray_adds(tmp_path: Path, monkeypatch):
+    """`ray up` until it would connect to the head, on moto's AWS."""
+    import boto3
+    from moto import mock_aws
+    from ray.autoscaler._private.commands import _bootstrap_config
+    from ray.autoscaler._private.providers import _get_node_provider
+    from ray.autoscaler._private.util import prepare_config
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # the machines' SSH key goes there
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    text = (DEPLOY / "cluster.yaml").read_text().replace("000000000000:", "123456789012:")
+    with mock_aws():
+        for name in ("untuned-head", "untuned-worker"):
+            boto3.client("iam").create_instance_profile(InstanceProfileName=name)
+        cluster = _bootstrap_config(prepare_config(yaml.safe_load(text)), no_config_cache=True)
+        provider = _get_node_provider(cluster["provider"], cluster["cluster_name"])
+        for name, node in cluster["available_node_types"].items():
+            tags = {"ray-user-node-type": name, "ray-node-type": "worker"}
+            tags |= {"ray-launch-config": "1", "ray-node-name": name}
+            provider.create_node(node["node_config"], tags, 1)
+        ec2: Any = boto3.resource("ec2", region_name=cluster["provider"]["region"])
+        profiles = {i.instance_type: i.iam_instance_profile["Arn"] for i in ec2.instances.all()}
+    assert {kind: arn.rpartition("/")[2] for kind, arn in profiles.items()} == {
+        "m6i.large": "untuned-head",
+        "g5.2xlarge": "untuned-worker",
+    }

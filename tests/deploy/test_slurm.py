@@ -13,31 +13,20 @@ import sys
 import sysconfig
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
-from benchmarks.chaos import compare
+from tests.deploy.conftest import CHECKPOINT, STUDY
 from tests.support.slurm import PATIENCE, ROOT, Slurm, missing, slurm
 
 pytestmark = [pytest.mark.cluster]
 SCRIPT = str(ROOT / "deploy" / "slurm.sh")
-STUDY = {
-    "name": "cut",
-    "protocol": {
-        "data": {"source": "digits"},
-        "noise": {"kind": "flip", "rate": 0.4},
-        "splits": {"meta": 50, "val": 50, "test": 500},
-        "model": {"name": "mlp", "options": {"hidden": [128]}},
-        "schedule": {"epochs": 150, "lr": 0.05},
-    },
-    "request": {"arms": ["ce", "l2rw"], "trials": 1, "repeats": 1, "seeds": 2},
-}
-CHECKPOINT = "trials/*/attempts/*/checkpoint*"
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +34,8 @@ def cluster() -> Iterator[Slurm]:
     if reason := missing():
         pytest.skip(reason)
     with slurm() as running:
-        (running.folder / "cut.yaml").write_text(yaml.safe_dump(STUDY))
+        (running.folder / "cut.yaml").write_text(yaml.safe_dump(STUDY))  # every user may read it
         yield running
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster: Slurm) -> Path:
-    place = cluster.folder / "undisturbed"
-    launch = [sys.executable, str(ROOT / "run_sweep.py"), "launch", "cut.yaml"]
-    launch += ["--executor", "inline", "--storage", str(place)]
-    subprocess.run(
-        launch, cwd=cluster.folder, env=cluster.environment, check=True, stdout=subprocess.DEVNULL
-    )
-    return place
 
 
 class Job:
@@ -102,27 +80,13 @@ class Job:
         return not left and not list(Path.home().glob(".untuned-token*"))
 
 
-@pytest.fixture
-def judge(undisturbed: Path, table: list[tuple[str, ...]]) -> Callable[..., None]:
-    """A study that was driven to its end has the undisturbed one's results, each once."""
-
-    def equal(job: Job, scenario: str, cut: str) -> None:
-        counts = compare(str(job.storage), undisturbed)
-        row = (scenario, cut, str(counts["attempts"]), str(counts["trials"]))
-        table.append((*row, f"{counts['equal']} of {counts['trials']}"))
-        assert counts["equal"] == counts["trials"] and not counts["extra"], counts
-        assert not counts["conflicts"], counts
-
-    return equal
-
-
 def test_a_study_that_launch_submits_runs_to_its_end_on_three_nodes(cluster: Slurm, judge):
     job = Job(cluster, "run", "--nodes=3")
     told = job.submit_by_launch()
     done = job.wait("COMPLETED", "FAILED")
     assert (done["ExitCode"], done["NodeList"]) == ("0:0", "n[1-3]"), cluster.said(job.id)
     assert job.leaves_nothing() and done["StdOut"] in told
-    judge(job, "launch --on slurm, three nodes", "nothing")
+    judge(job.storage, "launch --on slurm, three nodes", "nothing")
 
 
 def test_scancel_leaves_checkpoints_and_nothing_else_and_the_next_job_may_come_at_once(
@@ -137,7 +101,7 @@ def test_scancel_leaves_checkpoints_and_nothing_else_and_the_next_job_may_come_a
     assert list(job.storage.glob(CHECKPOINT)) and job.leaves_nothing()
     job.submit()
     assert job.wait("COMPLETED", "FAILED")["ExitCode"] == "0:0", cluster.said(job.id)
-    judge(job, "scancel, submitted again at once", "all processes of the job: SIGTERM")
+    judge(job.storage, "scancel, submitted again at once", "all processes of the job: SIGTERM")
 
 
 def test_scancel_by_sigkill_is_no_other_to_slurm(cluster: Slurm, judge):
@@ -149,20 +113,22 @@ def test_scancel_by_sigkill_is_no_other_to_slurm(cluster: Slurm, judge):
     assert "Stopped by SIGUSR1" in cluster.said(job.id) and job.leaves_nothing()
     job.submit()
     assert job.wait("COMPLETED", "FAILED")["ExitCode"] == "0:0", cluster.said(job.id)
-    judge(job, "scancel --signal=KILL, again at once", "all processes of the job: SIGTERM")
+    judge(job.storage, "scancel --signal=KILL, again at once", "all processes of the job: SIGTERM")
 
 
 def test_at_the_time_limit_a_job_stops_in_order_and_is_queued_again(cluster: Slurm, judge):
     job = Job(cluster, "limit", "--signal=B:USR1@120")
     job.submit()
     job.wait_for(CHECKPOINT)
-    cluster.say("scontrol", "update", f"JobId={job.id}", "TimeLimit=2")
+    begun = datetime.fromisoformat(cluster.job(job.id)["StartTime"])
+    minutes = (datetime.now() - begun) // timedelta(minutes=1) + 2
+    cluster.say("scontrol", "update", f"JobId={job.id}", f"TimeLimit={minutes}")
     job.wait("PENDING")
     cluster.say("scontrol", "update", f"JobId={job.id}", "TimeLimit=60")
     done = job.wait("COMPLETED", "FAILED", "TIMEOUT")
     assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
     assert "Stopped by SIGUSR1" in cluster.said(job.id) and job.leaves_nothing()
-    judge(job, "time limit, queued again", "the script: SIGUSR1, two minutes ahead")
+    judge(job.storage, "time limit, queued again", "the script: SIGUSR1, two minutes ahead")
 
 
 def test_a_job_that_is_requeued_goes_on(cluster: Slurm, judge):
@@ -172,7 +138,7 @@ def test_a_job_that_is_requeued_goes_on(cluster: Slurm, judge):
     cluster.say("scontrol", "requeue", job.id)
     done = job.wait("COMPLETED", "FAILED")
     assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
-    judge(job, "requeued by an administrator", "all processes of the job: SIGTERM")
+    judge(job.storage, "requeued by an administrator", "all processes of the job: SIGTERM")
 
 
 def test_a_preempted_job_uses_its_grace_and_goes_on_later(cluster: Slurm, judge):
@@ -184,7 +150,7 @@ def test_a_preempted_job_uses_its_grace_and_goes_on_later(cluster: Slurm, judge)
     done = job.wait("COMPLETED", "FAILED")
     assert (done["ExitCode"], done["Restarts"]) == ("0:0", "1"), cluster.said(job.id)
     assert "Stopped by SIGUSR1" in cluster.said(job.id)
-    judge(job, "preemption with a grace time", "the job's steps: SIGTERM")
+    judge(job.storage, "preemption with a grace time", "the job's steps: SIGTERM")
 
 
 def test_a_mistake_is_told_once_and_never_queued_again(cluster: Slurm):
@@ -202,7 +168,7 @@ def test_two_studies_share_their_machines(cluster: Slurm, judge):
     for job in jobs:
         done = job.wait("COMPLETED", "FAILED")
         assert done["ExitCode"] == "0:0" and done["NodeList"] == "n[1-2]", cluster.said(job.id)
-        judge(job, "two studies at once on two nodes", "nothing")
+        judge(job.storage, "two studies at once on two nodes", "nothing")
 
 
 @contextmanager
@@ -261,7 +227,7 @@ def test_two_users_share_their_machines(cluster: Slurm, judge):
         assert [d["ExitCode"] for d in done] == ["0:0", "0:0"], said
         assert {d["NodeList"] for d in done} == {"n[1-2]"}
         for job, who in zip(jobs, ("one user", "the other"), strict=True):
-            judge(job, f"two users at once, {who}", "nothing")
+            judge(job.storage, f"two users at once, {who}", "nothing")
 
 
 def test_trials_run_on_all_processors_of_a_job_that_is_bound(cluster: Slurm):

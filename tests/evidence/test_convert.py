@@ -17,7 +17,8 @@ from benchmarks.evidence.convert.registry import CONVERTERS, convert
 from benchmarks.evidence.sets import SETS
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 
 
 def embed(lines):

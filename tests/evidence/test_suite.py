@@ -1,6 +1,7 @@
 """A suite of one small set: it runs, goes on, and its page says what came out."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -63,6 +64,9 @@ def test_a_suite_of_which_nothing_has_run_says_so(tmp_path):
 def test_the_page_marks_development_sets_and_shows_every_table(tmp_path, monkeypatch):
     members = [member(f"set-{i}", seed=i) for i in range(3)]
     members.append(member("known", development=True))
+    axis = member("axis", part="axes")
+    fewer = axis.study.request.model_copy(update={"repeats": 3})
+    members.append(replace(axis, study=axis.study.model_copy(update={"request": fewer})))
     by_name = {m.entry.name: m for m in members}
     monkeypatch.setattr(page, "members_of", lambda entry, root: [by_name[entry.name]])
     page.write_page([m.entry for m in members], tmp_path)
@@ -75,7 +79,7 @@ def test_the_page_marks_development_sets_and_shows_every_table(tmp_path, monkeyp
         "Cost",
     ):
         assert f"## {title}" in text
-    assert "**3 judging sets, 4 repeats**" in text  # the fourth is for development
+    assert "**3 judging sets, 4 repeats**" in text  # not for development, nor an axis
     assert "**l2rw: +3" in text or "**l2rw: +2" in text  # over the best tuned loss
     [known] = [line for line in text.splitlines() if line.startswith("| known |")]
     assert "development" in known

@@ -278,3 +278,26 @@ def test_the_index_vouches_for_no_damaged_file(ledger: Ledger):
         jobs = queue(ledger, study)
         assert jobs.finished and list(jobs.damaged) == [key]
         jobs.write_index()
+
+
+def test_counts_are_of_each_arm_and_attempts_of_this_launch_alone(ledger: Ledger):
+    """Passes are of all trials that ended, under earlier launches, too."""
+    study = small_study(arms=("ce",), repeats=3)
+    earlier = queue(ledger, study)
+    job = earlier.next()
+    assert job is not None
+    result = {"status": "completed", "passes": 70, "val": {"last": 0.5, "selected": 0.5}}
+    ledger.attempt(job.spec["key"], job.attempt).finish(result, [])
+    earlier.ended(job.spec["key"])
+    jobs = queue(ledger, study)
+    planned = jobs.counts()["ce"].planned
+    assert planned >= 3 and jobs.counts() == {"ce": (planned, 1, 0, 0, 70)}
+    job = jobs.next()
+    assert job is not None
+    jobs.ended(job.spec["key"], "node")
+    assert jobs.counts() == {"ce": (planned, 1, 0, 1, 70)}
+    job = jobs.next()
+    assert job is not None
+    ledger.attempt(job.spec["key"], job.attempt).fail(RuntimeError("broken"), "code")
+    jobs.ended(job.spec["key"])
+    assert jobs.counts() == {"ce": (planned, 2, 1, 2, 70)}

@@ -35,7 +35,9 @@ def start(storage: str, rows: list[Json], number: int = 1) -> list[str]:
     specs = [study_state.planner.ask() for _ in range(number)]
     for spec in specs:
         ledger.add_trial(spec)
-        ledger.attempt(spec["key"], ledger.new_attempt(spec["key"])).show(rows)
+        begun = ledger.attempt(spec["key"], ledger.new_attempt(spec["key"]))
+        begun.begin()
+        begun.show(rows)
     return [spec["key"] for spec in specs]
 
 
@@ -78,6 +80,22 @@ def in_steps(steps):
     schedule = STUDY.protocol.schedule.model_copy(update={"epochs": 60, "steps": steps})
     protocol = STUDY.protocol.model_copy(update={"schedule": schedule})
     return STUDY.model_copy(update={"protocol": protocol})
+
+
+def test_machines_are_named_with_what_they_run_and_what_waits_for_one_does_not_run(
+    tmp_path, shows_at_once, monkeypatch
+):
+    storage = write_study(tmp_path, STUDY, limit=5)
+    ledger, study_state = load_study_state(storage)
+    waiting = [study_state.planner.ask() for _ in range(4)][-1]
+    with ledger.acquire_lease():
+        hosts = iter("abb")
+        monkeypatch.setattr(attempt.socket, "gethostname", lambda: next(hosts))
+        start(storage, [], 3)
+        ledger.add_trial(waiting)
+        ledger.new_attempt(waiting["key"])
+        view = seen(storage)
+    assert view["hosts"] == "b 2, a 1" and len(view["running"]) == 3
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end(tmp_path, shows_at_once):

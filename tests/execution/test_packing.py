@@ -13,6 +13,7 @@ from pipelines.execution.packing import (
     memory_fraction,
     pack,
     parse_gpus,
+    spread,
 )
 
 GIB = 2**30
@@ -101,13 +102,59 @@ def test_a_share_that_holds_nothing_but_cudas_own_memory_is_refused():
 
 @pytest.mark.parametrize(
     ("text", "gpus"),
-    [("auto", "auto"), ("0", 0), ("0.25", 0.25), ("1", 1), ("1e-4", 1e-4)],
+    [("auto", "auto"), ("0", 0), ("0.25", 0.25), ("1", 1), ("1e-4", 1e-4), ("2", 2), ("8", 8)],
 )
 def test_gpus_per_trial_are_a_number_or_auto(text: str, gpus):
     assert parse_gpus(text) == gpus
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "2", "nan", "inf", "some", "", "1e-5", "AUTO"])
+@pytest.mark.parametrize("text", ["-1", "1.5", "65", "nan", "inf", "some", "", "1e-5", "AUTO"])
 def test_other_gpus_per_trial_are_refused(text: str):
     with pytest.raises(UserError, match=r"\A--gpus-per-trial '.*auto, 0, a fraction[^\n]*\Z"):
         parse_gpus(text)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trials", "whole", "share"),
+    [
+        (0.5, 4, 4, 1.0),  # Ray would put them on two
+        (0.5, 5, 4, 0.5),
+        (0.25, 5, 4, 0.5),
+        (0.25, 9, 4, 0.3333),
+        (0.25, 100, 4, 0.25),
+        (0.25, 2, 1, 0.5),
+        (0.25, 4, 0, 0.25),  # it is not known how many there are
+        (0.4, 12, 4, 0.4),
+        (0.0, 1, 4, 0.0),
+        (1.0, 1, 4, 1.0),
+        (2.0, 1, 4, 2.0),
+    ],
+)
+def test_where_few_trials_are_left_each_takes_what_keeps_the_others_off_its_gpu(
+    gpus: float, trials: int, whole: int, share: float
+):
+    assert spread(gpus, trials, whole) == share
+
+
+def on_gpus(shares: list[float], count: int) -> list[int] | None:
+    """Where Ray puts shares of GPUs, one after the other; None: one finds no room."""
+    free, places = [1.0] * count, []
+    for share in shares:
+        room = [i for i, left in enumerate(free) if left >= share - 1e-9]
+        if not room:
+            return None
+        places.append(min(room, key=lambda i: (free[i], i)))  # the fullest that will do
+        free[places[-1]] -= share
+    return places
+
+
+@pytest.mark.parametrize("gpus", [0.1, 0.25, 0.3333, 0.4, 0.5, 0.75])
+@pytest.mark.parametrize("whole", [1, 2, 3, 4, 7])
+def test_each_finds_room_and_none_shares_while_another_gpu_is_idle(gpus: float, whole: int):
+    """Of any number of trials up to those that fit: all start at once, as at a study's tail."""
+    for trials in range(1, whole * int(1 / gpus) + 1):
+        shares = [spread(gpus, trials, whole)] * trials
+        places = on_gpus(shares, whole)
+        assert places is not None
+        most = max(places.count(i) for i in range(whole))
+        assert most == max(1, -(-trials // whole)) or shares == [gpus] * trials

@@ -146,10 +146,10 @@ def test_a_halving_that_is_killed_five_times_ends_with_the_same_trials_rungs_and
             time.sleep(0.01)
         if kills < 5:
             driver.send_signal(signal.SIGKILL)
-        _, errors = driver.communicate(timeout=120)
+        _, errors = driver.communicate(timeout=400)
     assert driver.returncode == 0, errors
     undisturbed = launch(tmp_path, "undisturbed")
-    _, errors = undisturbed.communicate(timeout=120)
+    _, errors = undisturbed.communicate(timeout=400)
     assert undisturbed.returncode == 0, errors
     one, other = (Ledger.open(str(tmp_path / name)) for name in ("killed", "undisturbed"))
     assert states(one) == states(other)

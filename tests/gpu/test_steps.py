@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pipelines.study.phases import Meta
-from pipelines.training.precision import set_precision
+from pipelines.training.process_settings import set_precision
 from pipelines.training.trial import TrainingRun
 from tests.conftest import small_study, training_spec, under
 from tests.hypergradient.one_step import relative_error

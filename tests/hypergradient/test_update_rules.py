@@ -27,6 +27,9 @@ OPTIMIZERS = {
     "adagrad": (torch.optim.Adagrad, {"weight_decay": 5e-3}, None),
     "own": (Cubic, {"rho": 0.7}, None),
     "own, clipped": (Cubic, {"rho": 0.7}, 0.1),
+    "sgd, in groups": (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.5}, None),
+    "adamw, in groups": (ADAMW, {"weight_decay": 0.5}, 0.1),
+    "adagrad, in groups": (torch.optim.Adagrad, {"weight_decay": 0.5}, None),
 }
 optimizers = pytest.mark.parametrize("name", OPTIMIZERS)
 OBJECTIVES = {
@@ -39,7 +42,9 @@ OBJECTIVES = {
 def rule_on(theta, name, steps=2):
     """The rule of an optimizer that has taken some steps along random gradients."""
     kind, options, clip = OPTIMIZERS[name]
-    optimizer = kind(theta.values(), lr=RATE, **options)
+    groups = [{"params": [p for p in theta.values() if p.dim() > 1]}]
+    groups += [{"params": [p for p in theta.values() if p.dim() < 2], "weight_decay": 0.0}]
+    optimizer = kind(groups if "groups" in name else theta.values(), lr=RATE, **options)
     gen = torch.Generator().manual_seed(3)
     for _ in range(steps):
         for p in theta.values():

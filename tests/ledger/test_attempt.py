@@ -141,6 +141,8 @@ def test_a_running_attempt_shows_its_rows_now_and_then_and_takes_them_back(
     ledger: Ledger, monkeypatch
 ):
     attempt = started(ledger)
+    assert list(ledger.running(ledger.trials().values(), 0)) == []  # it waits for a machine
+    attempt.begin()
     attempt.show(ROWS)
     [(_, _, rows, _)] = ledger.running(ledger.trials().values(), 0)
     assert rows == []  # it has just begun

@@ -331,3 +331,8 @@ def test_what_is_no_file_is_read_as_none_and_named_where_one_is_to_be(
     with pytest.raises(OSError) as raised:
         storage.create_once("trials/result.json", b"{}")
     assert str(tmp_path / "trials/result.json") in pipelines.ledger.storage.reason_of(raised.value)
+
+
+def test_an_object_stores_error_is_told_alike_however_long_its_request_took():
+    texts = [f"error performing GET in {took} - 403 Forbidden\nbody" for took in ("1.2ms", "3.4s")]
+    assert {reason_of(OSError(text)) for text in texts} == {"error performing GET - 403 Forbidden"}

@@ -10,11 +10,13 @@ from pipelines.models.classifier import Classifier
 BYTES = torch.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4).to(torch.uint8)
 
 
-def classifier(mean: float = 120.0, shape: tuple[int, ...] = (3, 1, 1)) -> Classifier:
+def classifier(
+    mean: float = 120.0, shape: tuple[int, ...] = (3, 1, 1), std: float = 60.0
+) -> Classifier:
     torch.manual_seed(0)
     inputs = 48 if len(shape) == 3 else 3
     network = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 5))
-    return Classifier(network, torch.full(shape, mean), torch.full(shape, 60.0), list("abcde"))
+    return Classifier(network, torch.full(shape, mean), torch.full(shape, std), list("abcde"))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.float16])
@@ -49,9 +51,15 @@ def test_another_scale_is_refused_in_one_line(x: torch.Tensor, message: str):
 def test_what_is_the_same_on_every_scale_is_no_mistake():
     black = torch.zeros(1, 3, 4, 4)
     assert torch.equal(classifier()(black), classifier()(black.to(torch.uint8)))
-    dark = classifier(mean=0.4)  # of masks that are stored as 0 and 1
+    dark = classifier(mean=0.4, std=0.5)  # of masks that are stored as 0 and 1
     masks = (BYTES > 40).to(torch.uint8)
     assert torch.equal(dark(masks.float()), dark(masks))
+
+
+def test_a_model_that_normalises_to_0_and_1_by_itself_takes_bytes_too():
+    """`data.normalise: none`."""
+    with pytest.raises(UserError, match=r"were they divided by 255\?"):
+        classifier(mean=0.0, std=255.0)(BYTES / 255)
 
 
 def test_features_of_tables_have_any_scale():

@@ -10,7 +10,7 @@ from pipelines.analysis.early_stopping import outcome
 from pipelines.analysis.record import Course
 from pipelines.analysis.stopping import Halving, Median
 from pipelines.errors import UserError
-from pipelines.planning.assignments import Search
+from pipelines.planning.assignments import Search, suggested_by
 from pipelines.planning.planner import Planner
 from pipelines.study.study_file import parse_study
 from tests.conftest import small_study
@@ -54,9 +54,7 @@ class World:
         free, running, busy, random = workers, [], 0.0, order or Random(0)
         while True:
             while free and handed < jobs and (spec := plan.ask()) is not None:
-                if spec["role"] == "search":
-                    place = spec["scenario"], spec["arm"], spec["repeat"], spec["index"]
-                    self.suggested[(*place, spec["space"])] = spec["config"]
+                self.suggested |= suggested_by([spec], plan.arms)
                 until = rung.epoch if (rung := plan.rung(spec["key"])) else EPOCHS
                 new = until - self.trained.get(spec["key"], 0)
                 assert new >= 0

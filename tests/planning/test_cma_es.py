@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from pipelines.planning.cma_es import SPREAD, cma_es_point
 from pipelines.planning.designs import share_of, value_at
+from pipelines.planning.specs import Ended
 
 SPACE = {
     "q": FloatDistribution(0.0, 1.0),
@@ -20,10 +21,10 @@ def score(config) -> float:
 
 
 def searched(trials: int) -> dict:
-    found = {0: ({"q": 0.7, "lr": 0.1, "times": 10}, 0.0)}
+    found = {0: Ended({"q": 0.7, "lr": 0.1, "times": 10}, 0.0)}
     for index in range(1, trials + 1):
         config = cma_es_point(SPACE, index, found)
-        found[index] = (config, score(config))
+        found[index] = Ended(config, score(config))
     return found
 
 
@@ -33,7 +34,9 @@ def test_equals_one_strategy_that_is_told_generation_by_generation():
     assert one.population_size == 7
     for first in (1, 8, 15):
         rows = [found[first + i] for i in range(7)]
-        one.tell([(np.array([share_of(d, c[n]) for n, d in SPACE.items()]), -s) for c, s in rows])
+        one.tell(
+            [(np.array([share_of(d, c[n]) for n, d in SPACE.items()]), -s) for c, s, _ in rows]
+        )
     asked = one.ask()
     expected = {
         name: value_at(d, share, ends=True)
@@ -51,7 +54,7 @@ def test_a_generation_counts_once_all_of_it_has_ended():
 
 def test_a_failed_trial_is_the_worst_of_its_generation():
     found = searched(7)
-    failed, nan, low = (found | {3: (found[3][0], s)} for s in (None, float("nan"), -1e9))
+    failed, nan, low = (found | {3: found[3]._replace(score=s)} for s in (None, float("nan"), -1e9))
     points = [cma_es_point(SPACE, 9, told) for told in (failed, nan, low)]
     assert points[0] == points[1] == points[2]
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.planning.assignments import Search
+from pipelines.planning.assignments import Search, suggested_by
 from pipelines.planning.planner import Planner
 from tests.conftest import small_study
 
@@ -162,18 +162,11 @@ def test_an_interrupted_trial_keeps_its_configuration(search):
     done, suggested = {}, {}
     for _ in range(11):
         spec = plan.ask()
-        suggested["", spec["arm"], spec["repeat"], spec["index"], spec["space"]] = spec["config"]
+        suggested |= suggested_by([spec], study.arms)
         plan.tell(spec["key"], spec["config"]["q"])
         done[spec["key"]] = spec["config"]["q"]
     interrupted = plan.ask()
-    place = (
-        "",
-        interrupted["arm"],
-        interrupted["repeat"],
-        interrupted["index"],
-        interrupted["space"],
-    )
-    again = planner(study, done, suggested | {place: interrupted["config"]})
+    again = planner(study, done, suggested | suggested_by([interrupted], study.arms))
     assert again.ask() == interrupted
 
 
@@ -244,11 +237,7 @@ def test_what_is_finished_has_its_roles_whatever_is_missing_before_it():
     specs = drain(whole)
     lost = {s["key"] for s in specs if s["role"] == "search" and s["index"] == 1}
     outcomes = {s["key"]: s["config"].get("q", 0.5) for s in specs if s["key"] not in lost}
-    suggested = {
-        (s["scenario"], s["arm"], s["repeat"], s["index"], s["space"]): s["config"]
-        for s in specs
-        if s["role"] == "search"
-    }
+    suggested = suggested_by(specs, study.arms)
     part = planner(study, outcomes, suggested)
     # Without its whole search no configuration is chosen, so no final trial is known.
     waiting = {"search": 1, "final": 2}

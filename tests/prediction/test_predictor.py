@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.data.loading import load_dataset
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.metrics import evaluate
@@ -231,3 +232,25 @@ def test_probabilities_are_the_trials_own_to_the_last_bit(arm):
     again = evaluate(torch.from_numpy(model.probabilities(test.x)), test.y)
     assert again == {name: said[name] for name in again}
     assert len(model(test.x[:2])) == 2 and not model.network.training
+
+
+# ---- networks of timm
+
+
+@pytest.mark.slow
+def test_a_network_of_timm_that_was_trained_further_comes_from_its_file_alone(
+    tmp_path, monkeypatch
+):
+    from tests.support import timm_weights  # timm takes seconds
+
+    timm_weights.as_downloaded(timm_weights.network(), tmp_path / "hub", monkeypatch)
+    options = {"timm": timm_weights.NAME, "layer_decay": 0.7}
+    model = {"name": "pretrained", "options": options}
+    spec = under(training_spec("ce"), {"data.normalise": "none", "model": model})
+    *_, last = run_trial(spec)
+    saved = io.BytesIO(artifacts(spec, last.snapshot())["model.pt"])
+    (tmp_path / "hub").rename(tmp_path / "gone")
+    network, test = load_predictor(saved), prepare(spec.protocol, spec.data_seed).test
+    images = load_dataset(Data()).x[test.index.numpy()]
+    again = evaluate(torch.from_numpy(network.probabilities(images)), test.y)
+    assert last.result and again == {name: last.result["held_out"]["last"][name] for name in again}

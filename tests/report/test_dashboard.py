@@ -1,6 +1,7 @@
 """The dashboard serves the page of a running study, renews it, and serves nothing else."""
 
 import json
+import os
 import re
 import urllib.error
 import urllib.request
@@ -109,6 +110,7 @@ def test_what_a_running_trial_shows_renews_the_live_page_and_not_the_report(
         spec = study_state.planner.ask()
         ledger.add_trial(spec)
         running = ledger.attempt(spec["key"], ledger.new_attempt(spec["key"]))
+        running.begin()
         version = fetch(url + "version")
         for epochs in (1, 2):
             running.show([{"epoch": e, "val/accuracy": 0.5} for e in range(1, epochs + 1)])
@@ -136,11 +138,15 @@ def test_the_live_page_follows_the_study_without_being_loaded_again(
         spec = study_state.planner.ask()
         ledger.add_trial(spec)
         running = ledger.attempt(spec["key"], ledger.new_attempt(spec["key"]))
+        running.begin()
         page.locator(".card", has_text="its curve comes").wait_for(timeout=PATIENCE)
         running.show([{"epoch": e, "val/accuracy": 0.2 * e} for e in (1, 2)])
         page.locator(".card polyline").wait_for(timeout=PATIENCE)
         assert "epoch 2 of 3, val 0.400" in page.locator(".card").inner_text()
         assert page.locator(".state").inner_text() == "running"
+        assert page.locator(".machines").inner_text() == f"Runs by machine: {os.uname().nodename} 1"
+        write_study(tmp_path, study, outcome, limit=8)
+        page.get_by_text("an hour since this page was opened").wait_for(timeout=PATIENCE)
     write_study(tmp_path, study, outcome)
     page.get_by_text("20 of 20 runs").wait_for(timeout=PATIENCE)
     assert page.locator(".state").inner_text() == "complete"

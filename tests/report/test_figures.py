@@ -22,6 +22,8 @@ from tests.support.synthetic_ledger import (
     write_study,
 )
 
+ABLATION = "From the default to what was selected"
+
 
 def named(panel: Panel, name: str) -> list[Any]:
     """The traces of a name."""
@@ -265,12 +267,24 @@ def test_without_sensitivity_runs_a_sentence_says_why(tmp_path):
 def test_importance_stands_beside_the_hyperparameters_it_is_about(results, drawn):
     shares = results["arms"]["gce_plus_meta"]["importance"]
     panels = drawn["hyperparameters"].views["gce_plus_meta"]
-    assert [p.title for p in panels] == ["", "", "Importance"]
-    (bars,) = panels[-1].data
+    assert [p.title for p in panels] == ["", "", "Importance", ABLATION]
+    bars, variance = panels[2].data
     lengths = dict(zip(bars.y, bars.x, strict=True))
     assert lengths == pytest.approx({knob: 100 * s for knob, s in shares.items()}, rel=1e-4)
     assert sum(bars.x) == pytest.approx(100, rel=1e-4)
+    assert list(variance.y) == list(bars.y) and sum(variance.x) == pytest.approx(100, rel=1e-4)
+    assert [t.name for t in panels[0].data][:2] == ["expected", "expected"]  # a band and its curve
     assert list(bars.x) == sorted(bars.x)  # plotly draws from below: the largest stands on top
+
+
+def test_the_way_to_what_was_selected_has_a_bar_for_each_step(results, drawn):
+    path = results["arms"]["gce_plus_meta"]["ablation"]
+    *_, panel = drawn["hyperparameters"].views["gce_plus_meta"]
+    (bar,) = panel.data
+    gains = {step["knob"]: 100 * step["gain"]["mean"] for step in path}
+    assert dict(zip(bar.y, bar.x, strict=True)) == pytest.approx(gains, rel=1e-3, abs=1e-3)
+    assert list(bar.x) == sorted(bar.x) and panel.title == ABLATION
+    assert [step["gain"]["n"] for step in path] == [3, 3]
 
 
 def test_too_few_trials_tell_no_importance(tmp_path):

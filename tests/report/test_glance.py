@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pipelines.report.glance import COST, TRUST, WRONG
+from pipelines.report.pages import page
 from pipelines.report.study_report import study_report
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import completed, write_study
@@ -115,3 +116,12 @@ def test_of_many_damaged_trials_the_first_are_told_and_the_others_counted(tmp_pa
     assert damaged > 3 and wrong.short == f"{damaged} warnings"
     assert wrong.text.count("history.json is damaged") == 3
     assert wrong.text.endswith(f"And {damaged - 3} more, below.")
+
+
+def test_of_many_warnings_three_are_told_on_the_first_screen_and_all_at_length(tmp_path):
+    report = study_report(write_study(tmp_path, small_study()))
+    warnings = report.results["answer"]["warnings"]
+    warnings[:] = [{"trouble": "collapsed", "arm": "ce", "text": f"No {n}."} for n in range(5)]
+    (wrong,) = [line for line in report.glance if line.question == WRONG]
+    assert (wrong.short, wrong.text) == ("5 warnings", "No 0. No 1. No 2. And 2 more, below.")
+    assert "<li>No 4.</li>" in page([report])

@@ -36,7 +36,7 @@ def numbers(page, column: int) -> list[float]:
 @needs_browser
 def test_every_figure_is_drawn(page):
     figures = page.locator("figure")
-    assert figures.count() == 14
+    assert figures.count() == 15
     for figure in figures.all():
         assert figure.locator(".plot .main-svg").count() >= 1
         assert figure.locator(".plot .plot .trace, .plot .hm, .plot .points").count() >= 1
@@ -99,7 +99,7 @@ def test_views_are_switched_by_the_keyboard(page):
     picker = page.locator("section[id$=hyperparameters]")
     picker.get_by_text("sce_plus_meta").click()
     picker.locator(".xtitle", has_text="meta_repeat").wait_for()
-    assert picker.locator(".plot").count() == 4  # three hyperparameters, and their importance
+    assert picker.locator(".plot").count() == 5  # three hyperparameters, importance, ablation
 
 
 @needs_browser
@@ -123,8 +123,9 @@ def test_axes_sensitivity_importance_and_every_comparison_are_drawn(show, everyt
     for name in ("axes", "sensitivity", "hyperparameters"):
         assert page.locator(f"section[id$={name}] .plot .points").count() >= 1
     titles = page.locator("section[id$=hyperparameters] h4").all_text_contents()
-    assert titles == ["Importance"]
-    assert page.locator("section[id$=hyperparameters] .plot .bars .point").count() == 2
+    assert titles == ["Importance", "From the default to what was selected"]
+    # two hyperparameters, each with its share by PED-ANOVA and by fANOVA, and with what it adds
+    assert page.locator("section[id$=hyperparameters] .plot .bars .point").count() == 6
     for name in ("pairs", "controls", "aggregate", "transfer"):
         assert page.locator(f"table.{name} tbody tr").count() >= 1
     heading = page.locator("table.pairs th button", has_text="difference")

@@ -96,6 +96,8 @@ def test_every_optimizer_is_told_with_its_own_options(report):
     adamw = schedule.model_copy(update={"optimizer": "adamw"})
     own = {"optimizer": "mine:Lion", "optimizer_options": {"b": 2}}
     assert "SGD with momentum 0.9, learning" in schedule_text(schedule)
+    undecayed = schedule.model_copy(update={"no_decay": "norm_and_bias"})
+    assert schedule_text(undecayed).endswith("(not of norms and biases)")
     assert "AdamW with betas 0.9 and 0.999, eps 1e-08" in schedule_text(adamw)
     assert "mine:Lion with b 2, learning" in schedule_text(schedule.model_copy(update=own))
 

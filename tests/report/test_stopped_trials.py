@@ -12,10 +12,13 @@ from rich.console import Console
 
 from pipelines.commands.status import show_status
 from pipelines.execution.estimate import estimate
+from pipelines.execution.live import live_view
+from pipelines.report.dashboard import Dashboard
 from pipelines.report.pages import write_report
 from pipelines.report.study_report import study_report
 from pipelines.tracking.optuna_storage import write_optuna_storage
 from tests.conftest import small_study
+from tests.report.browser import READY, needs_browser
 from tests.support.synthetic_ledger import write_study
 
 STUDY = small_study(
@@ -94,6 +97,23 @@ def test_status_counts_them(storage, capsys):
     assert "stopped early" in text
     [line] = [line for line in text.splitlines() if line.startswith("gce")]
     assert line.split()[1] == "24/24" and line.split()[-1] == "12"
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_live_page_counts_them_apart_from_what_went_wrong(tmp_path, serve, show):
+    storage = write_study(tmp_path, STUDY, limit=55)  # its searches have ended
+    page = show(f"http://127.0.0.1:{serve(Dashboard([storage], live_view))}/", READY)
+    head = page.locator(".arms thead th").all_text_contents()
+    rows = [
+        row.locator("th, td").all_text_contents() for row in page.locator(".arms tbody tr").all()
+    ]
+    table = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    assert {arm: row["stopped early"] for arm, row in table.items()} == {
+        "ce": "", "gce": "12", "sce": ""
+    }  # fmt: skip
+    assert {row["failed"] for row in table.values()} == {""}
+    page.close()  # before the dashboard goes
 
 
 def test_an_optuna_export_has_them_as_pruned(storage, tmp_path):

@@ -254,3 +254,24 @@ def test_a_path_that_leads_nowhere_is_for_its_reader_to_tell(path: str, tmp_path
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
     read = load_study(str(tmp_path / "mine.yaml")).protocol.data
     assert read.path is not None and read.path.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        ("schedule", {"steps": 5}, "protocol.schedule: epochs = 3 and steps = 5: give one"),
+        ("noise", {"kind": "none"}, "protocol.noise: rate = 0.4 without a kind of noise"),
+        (
+            "model",
+            {"name": "pretrained", "options": {"timm": "a", "own": "b:c"}},
+            "protocol: model.options: name one network, by one of torchvision, timm, transformers, "
+            "own; found timm and own",
+        ),
+    ],
+)
+def test_what_is_wrong_between_several_keys_is_said_without_the_whole_block(place, change, message):
+    raw = copy.deepcopy(WHOLE)
+    raw["protocol"][place].update(change)
+    with pytest.raises(UserError) as error:
+        parse_study(raw, "s.yaml")
+    assert str(error.value) == f"s.yaml: {message}"

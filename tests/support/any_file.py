@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.io import decode_image
 
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
 PIXELS = np.random.default_rng(1).integers(0, 256, (24, 3, 6, 5), np.uint8)
@@ -45,6 +46,7 @@ class FileKind(NamedTuple):
     read: Callable[[Path], Content | None]
     around: Callable[[Path], None] = lambda folder: None  # makes what else must be there
     checksums: bool = False  # whether it tells a flipped bit by itself
+    reads_damaged: bool = True  # whether the other reader can be believed of a damaged one
 
 
 # ---- arrays
@@ -212,8 +214,15 @@ def _folder_of_images(path: Path) -> Content | None:
 
 def _image_kind(suffix: str, kind: str, **options: Any) -> FileKind:
     place = f"set/a/odd.{suffix}"
-    content, checksums = _image(kind, **options), kind == "png"
-    return FileKind(content, place, _study_of_images, _folder_of_images, _images_beside, checksums)
+    return FileKind(
+        _image(kind, **options),
+        place,
+        _study_of_images,
+        _folder_of_images,
+        _images_beside,
+        checksums=kind == "png",
+        reads_damaged=kind != "gif",
+    )
 
 
 def _npz_kind(**arrays: Any) -> FileKind:

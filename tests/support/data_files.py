@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipelines.data.loading import load_dataset
 from pipelines.errors import UserError
-from pipelines.study.protocol import Data, LabelsFile
+from pipelines.study.labels_files import LabelsFile
+from pipelines.study.protocol import Data
 
 
 def write_labels(

@@ -183,6 +183,7 @@ def _row(spec: Json, epoch: int, val: float, random: Random) -> Json:
         "train/loss": 2 - share,
         "val/accuracy": 0.1 + (val - 0.1) * share,
         "val/nll": 1 - share,
+        "val/worst_class_recall": share * spec["config"].get("q", 0.5),
     }
     if epoch in (1, EPOCHS):
         bins = range(len(EDGES))

@@ -15,10 +15,11 @@ from rich.console import Console
 from pipelines.commands.launch import Options, launch
 from pipelines.data.dataset import make_dataset
 from pipelines.errors import UserError
+from pipelines.report.study_report import study_report
 from pipelines.report.study_state import load_study_state
-from pipelines.suspects import predictions
+from pipelines.suspects import predictions, ranking
 from pipelines.suspects.contact_sheet import contact_sheet, evidence, to_csv, write_suspects
-from pipelines.suspects.ranking import Suspect, Suspects, find_suspects
+from pipelines.suspects.ranking import Suspect, Suspects, count_wrong, find_suspects
 from pipelines.suspects.scores import margins, ranking_quality
 from tests.commands.test_commands import run
 from tests.conftest import small_study
@@ -28,7 +29,9 @@ ARMS = ("ce", "clean_only", "l2rw")
 
 
 def test_the_score_is_the_margin_by_which_the_given_label_loses():
-    assert margins(P, np.array([0, 0, 2])) == pytest.approx([0.2 - 0.7, 0.8 - 0.1, 0.4 - 0.3])
+    score, other = margins(P, np.array([0, 0, 2]))
+    assert score == pytest.approx([0.2 - 0.7, 0.8 - 0.1, 0.4 - 0.3])
+    assert other.tolist() == [1, 2, 1]
 
 
 def test_auroc_and_precision_of_a_ranking_agree_with_a_count_by_hand():
@@ -73,6 +76,20 @@ def test_the_arm_with_the_highest_val_finds_the_wrong_labels(study):
     assert suspects.quality["precision_at_all"].mean > 0.8
     assert suspects.known == 1797 - 50 - 50 - 1400
     assert suspects.wrong / suspects.known == pytest.approx(0.4, abs=0.1)
+
+
+def test_labels_are_counted_by_models_that_never_saw_them(study):
+    """40 % of the labels are flipped; clean_only has learned none of them."""
+    noise = count_wrong(*study, "ce")
+    assert (noise["arm"], noise["in_sample"], noise["repeats"]) == ("clean_only", False, 2)
+    assert noise["examples"] == 1797 - 50 - 50 - 1400
+    assert noise["rate"]["mean"] == pytest.approx(0.4, abs=0.15)
+
+
+def test_where_all_models_saw_the_labels_those_that_rank_count_them(study, monkeypatch):
+    monkeypatch.setattr(ranking, "_unseeing", lambda _: [])
+    noise = count_wrong(*study, "ce")
+    assert (noise["arm"], noise["in_sample"]) == ("ce", True)
 
 
 def test_the_score_beats_the_weights(storage, study):
@@ -123,9 +140,36 @@ def test_models_are_averaged_over_run_seeds_and_repeats(study, monkeypatch):
     assert only.score == pytest.approx(0.55 - 0.45) and only.weight == 1.0
 
 
+def test_each_entry_has_the_mean_of_its_repeats_wherever_it_is_looked_at():
+    """Two repeats that share examples, of which some have another label: each by itself."""
+    rng, classes = np.random.default_rng(0), ["c", "a", "b"]
+    dataset = make_dataset("x", np.zeros((40, 2), np.float32), [classes[k % 3] for k in range(40)])
+    repeats, expected = [], {}
+    for rows in (range(30), range(10, 40)):
+        y, p, weights = rng.integers(0, 3, 30), rng.dirichlet(np.ones(3), 30), rng.random(30)
+        for row, label, *seen in zip(rows, y.tolist(), p, weights, strict=True):
+            expected.setdefault((row, label), []).append(seen)
+        split = SimpleNamespace(index=torch.tensor([*rows]), y=torch.from_numpy(y))
+        repeats.append(predictions.RepeatPredictions(split, p, weights))
+    found = ranking._rank(repeats, dataset, None, told=True)
+    assert len(found) == len(expected) > 40
+    names = dataset.classes
+    for suspect in found:
+        seen = expected[suspect.row, names.index(suspect.given)]
+        mean = np.mean([p for p, _ in seen], axis=0)
+        own, other = mean[names.index(suspect.given)], mean[names.index(suspect.suggested)]
+        assert suspect.score == pytest.approx(other - own) and suspect.repeats == len(seen)
+        assert suspect.weight == pytest.approx(np.mean([w for _, w in seen]))
+        assert suspect.true == names[dataset.truth[suspect.row]] and suspect.dissent is None
+    order = [(-s.score, s.row, s.given) for s in found]
+    assert order == sorted(order)
+    assert [*found[2:5]] == [found[k] for k in (2, 3, 4)] and found[-1] == [*found][-1]
+
+
 def test_files_are_written_where_the_study_is(storage):
-    suspects, paths = write_suspects(storage, "l2rw", 20)
+    suspects, noise, paths = write_suspects(storage, "l2rw", 20)
     assert [path.removeprefix(storage) for path in paths] == ["/suspects.csv", "/suspects.json"]
+    assert study_report(storage).results["label_noise"]["confident"] == noise
     table, sheet = (Path(path).read_text() for path in paths)
     rows = list(csv.DictReader(io.StringIO(table)))
     assert len(rows) == 20 and list(rows[0])[:4] == ["rank", "name", "given", "suggested"]
@@ -141,7 +185,7 @@ def suspect(**change):
 def test_where_no_wrong_label_is_known_nothing_is_claimed():
     unknown = Suspects("ce", [suspect()], None, 10, 0)
     assert "cannot be measured" in evidence(unknown)
-    [row] = csv.DictReader(io.StringIO(to_csv(unknown.ranking)))
+    [row] = csv.DictReader(io.StringIO(to_csv(unknown)))
     assert "true" not in row and row["weight"] == ""
 
 

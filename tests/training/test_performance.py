@@ -11,6 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines.errors import UserError
+from pipelines.training.augmentation import crop_flip_gather
 from pipelines.training.capture_checks import Watch
 from pipelines.training.fast_paths import FastPaths
 from pipelines.training.trial import TrainingRun
@@ -142,7 +143,7 @@ def test_what_is_left_out_does_not_run(name):
     shown = {
         "channels_last": lambda trial: trial.training.network.channels_last,
         "fused": lambda trial: trial.training.optimizer.defaults["fused"],
-        "gather": lambda trial: trial.training.crop_flip.__name__ == "crop_flip_gather",
+        "gather": lambda trial: trial.training.batches.augmentation._crop_flip is crop_flip_gather,
     }[name]
     assert shown(TrainingRun(spec, CPU)) and not shown(
         TrainingRun(spec, CPU, FastPaths.without([name]))

@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
@@ -14,7 +15,7 @@ from pipelines.hypergradient.meta_step import MetaLearner
 from pipelines.study.phase_rules import total_steps
 from pipelines.study.protocol import Protocol
 from pipelines.study.study_file import parse_study
-from pipelines.training.phase import PhaseTraining
+from pipelines.training.batches import Batches
 from pipelines.training.trial import TrainingRun, run_trial
 from tests.conftest import DIGITS, in_phase, small_study, training_spec, under
 from tests.support.arms import TRAINED, every_arm
@@ -59,7 +60,7 @@ def test_a_snapshot_is_not_changed_by_later_steps(study):
 
 def batches_seen(arm, study, monkeypatch):
     seen = []
-    original = PhaseTraining.batch
+    original = Batches.training
 
     def record(self, *args):
         batch = original(self, *args)
@@ -67,7 +68,7 @@ def batches_seen(arm, study, monkeypatch):
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(PhaseTraining, "batch", record)
+        patch.setattr(Batches, "training", record)
         list(run_trial(training_spec(arm, study)))
     return seen
 
@@ -190,11 +191,16 @@ def test_a_model_is_checked_before_the_first_step_of_a_meta_learned_arm(study, m
     assert checked
 
 
-def test_threads_of_the_protocol_are_set():
+@pytest.mark.parametrize("arm", ["ce", "importance_weights"])  # which loads scikit-learn
+def test_threads_of_the_protocol_are_set_in_all_libraries(arm: str):
     raw = DIGITS | {"threads": 2}
-    study = parse_study({"name": "two", "protocol": raw, "request": {"arms": ["ce"]}}, "two")
-    TrainingRun(training_spec("ce", study), torch.device("cpu"))
+    study = parse_study({"name": "two", "protocol": raw, "request": {"arms": [arm]}}, "two")
+    threadpool_limits(3)
+    TrainingRun(training_spec(arm, study), torch.device("cpu"))
     assert torch.get_num_threads() == Protocol.model_validate(raw).threads == 2
+    pools = threadpool_info()
+    assert any(pool["user_api"] == "blas" for pool in pools)
+    assert {pool["num_threads"] for pool in pools} == {2}
 
 
 class Recurrent(torch.nn.Module):

@@ -40,7 +40,7 @@ def source_for(path: Path) -> Source:
     """
     if not (is_there(path, "file") or is_there(path, "folder")):
         raise UserError(f"{path}: there is no such file or folder")
-    for source in SOURCES.values():
+    for source in sorted(SOURCES.values(), key=lambda source: source.known_by is None):
         if source.takes(path):
             return source
     suffixes = [suffix for source in SOURCES.values() for suffix in source.suffixes]

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from rich.filesize import decimal
 
-from pipelines.data.dataset import Dataset, make_dataset, preview
-from pipelines.data.images import SUFFIXES, Header, Unreadable, for_each, read_header, read_pixels
+from pipelines.data.dataset import Dataset, make_dataset
+from pipelines.data.image_decoding import decode_images, side_for
+from pipelines.data.images import SUFFIXES, Header, for_each, read_header
 from pipelines.data.source import FirstLook, Source
 from pipelines.errors import UserError, one_line
 from pipelines.study.protocol import Data
-
-SIDES = (32, 64, 128, 224)  # pixels, that images of different sizes are resized to
-LISTED = 100  # unreadable images that a message names
-
 
 # ---- which files
 
@@ -94,7 +87,8 @@ def _all_images(root: Path) -> list[Path]:
 def _look(data: Data) -> FirstLook:
     assert data.path
     images = _all_images(data.path)
-    headers = [h for h in for_each(images, read_header) if isinstance(h, Header)]
+    looked = for_each(images, read_header, "looking at images")
+    headers = [header for header in looked if isinstance(header, Header)]
     sizes = Counter(header.size for header in headers)
     turned = sum(header.turned for header in headers)
     files = [file for part in _parts(data.path) for file in _files(part)]
@@ -103,15 +97,7 @@ def _look(data: Data) -> FirstLook:
         notes.append(("left out", f"{others:,} files that are no images, or hidden"))
     if turned:
         notes.append(("turned", f"{turned:,} images, as their EXIF orientation says"))
-    return FirstLook({"size": _side(sizes)}, sizes, notes)
-
-
-def _side(sizes: Counter[tuple[int, int]]) -> int | None:
-    """Side to resize images to: none if all are alike and not large."""
-    if len(sizes) == 1 and max(next(iter(sizes))) <= SIDES[-1]:
-        return None
-    short = np.median([min(size) for size in sizes.elements()]) if sizes else SIDES[0]
-    return max([side for side in SIDES if side <= short], default=SIDES[0])
+    return FirstLook({"size": side_for(sizes)}, sizes, notes)
 
 
 # ---- reading
@@ -124,7 +110,7 @@ def _read(data: Data, folder: Path) -> Dataset:
     part_of = {image: part for part in parts for image in _images(part)}
     if empty := set(parts) - set(part_of.values()):
         raise UserError(f"{min(empty)}: holds no images in folders named by their class")
-    images, x = _decode(data, list(part_of), folder)
+    images, x = decode_images(data, list(part_of), folder)
     left_out = sorted(set(part_of) - set(images))
     names = [image.relative_to(root).as_posix() for image in images]
     dataset = _labelled(root, parts, part_of, images, x, names)
@@ -157,93 +143,6 @@ def _labelled(
         classes=classes,
         names=names,
     )
-
-
-def _decode(data: Data, paths: list[Path], folder: Path) -> tuple[list[Path], NDArray[np.uint8]]:
-    """The images that can be decoded, and their pixels [N, C, H, W], memory-mapped in a folder.
-
-    Raises:
-        UserError: some cannot be decoded, and the study does not say to leave them out.
-    """
-    assert data.path
-    headers = dict(zip(paths, for_each(paths, read_header), strict=True))
-    broken = _unreadable(headers)
-    good = {path: header for path, header in headers.items() if isinstance(header, Header)}
-    if broken and (not good or not data.skip_broken):
-        # Those that only decoding finds are named in the same message.
-        _refuse(data.path, broken | _undecodable(good), len(paths))
-    x, undecodable = _decode_into(data, good, folder)
-    if undecodable and not data.skip_broken:
-        _refuse(data.path, undecodable, len(paths))
-    if undecodable:
-        del x  # its file is written anew
-        return _decode(data, [path for path in good if path not in undecodable], folder)
-    return list(good), x
-
-
-def _decode_into(
-    data: Data, headers: dict[Path, Header], folder: Path
-) -> tuple[NDArray[np.uint8], dict[Path, str]]:
-    """Pixels of images, memory-mapped; grey if all are, else RGB. And why some have none."""
-    paths = list(headers)
-    size = (data.size, data.size) if data.size else _common_size(headers)
-    mode = "L" if all(header.mode in ("1", "L") for header in headers.values()) else "RGB"
-    x = _allocate(data, folder, (len(paths), len(mode), size[1], size[0]))
-
-    def store(row: int) -> None:
-        x[row] = read_pixels(paths[row], headers[paths[row]], mode, size)
-
-    results = for_each(range(len(paths)), store, "decoding images")
-    return x, _unreadable(dict(zip(paths, results, strict=True)))
-
-
-def _undecodable(headers: dict[Path, Header]) -> dict[Path, str]:
-    """Why images cannot be decoded that look well."""
-    paths = list(headers)
-    results = for_each(paths, lambda p: read_pixels(p, headers[p], "L", (1, 1)), "checking images")
-    return _unreadable(dict(zip(paths, results, strict=True)))
-
-
-def _unreadable(results: dict[Path, Any]) -> dict[Path, str]:
-    return {path: str(r) for path, r in results.items() if isinstance(r, Unreadable)}
-
-
-def _refuse(root: Path, broken: dict[Path, str], number: int) -> NoReturn:
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for path, reason in sorted(broken.items()):
-        by_reason[reason].append(path.relative_to(root).as_posix())
-    listed = "; ".join(f"{preview(n, LISTED)} ({reason})" for reason, n in by_reason.items())
-    raise UserError(
-        f"{root}: {len(broken)} of {number} images cannot be read: {listed}. Repair or remove "
-        "them, or leave them out with `skip_broken: true` under data (new --skip-broken)"
-    )
-
-
-def _common_size(headers: dict[Path, Header]) -> tuple[int, int]:
-    """(width, height), which all images must share where they are not resized."""
-    (first, header), *others = headers.items()
-    for path, other in others:
-        if other.size != header.size:
-            raise UserError(
-                f"{path}: is {other.size}, {first.name} is {header.size}; "
-                "set data.size to resize all"
-            )
-    return header.size
-
-
-def _allocate(data: Data, folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    needed, free = int(np.prod(shape, dtype=object)), shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"data.size = {data.size}: {shape[0]:,} images of {shape[3]:,} x {shape[2]:,} pixels "
-            f"take {decimal(needed)}, and the cache {folder.parent.parent} has {decimal(free)} left"
-        )
-    x = open_memmap(folder / "x.npy", "w+", np.uint8, shape)
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        # A disk that fills up meanwhile would end the process, as it writes to mapped memory.
-        with (folder / "x.npy").open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-    return x
 
 
 def _example(data: Data) -> list[str]:

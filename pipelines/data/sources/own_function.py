@@ -21,11 +21,10 @@ def own_function(name: str) -> Source:
 
 def _read(data: Data, folder: Path) -> Dataset:
     content = _call(data.source)
-    if isinstance(content, Dataset):
-        fields = dict(vars(content))
-        del fields["fingerprint"], fields["left_out"], fields["columns"], fields["encoding"]
-        content = {"y": fields.pop("observed"), **fields}
     allowed = list(inspect.signature(make_dataset).parameters)[1:]
+    if isinstance(content, Dataset):
+        own = {name: getattr(content, name) for name in allowed if name != "y"}
+        content = own | {"y": content.observed}
     if not isinstance(content, dict) or not {"x", "y"} <= set(content) <= set(allowed):
         given = preview(content) if isinstance(content, dict) else type(content).__name__
         raise UserError(

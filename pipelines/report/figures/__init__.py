@@ -28,6 +28,7 @@ FIGURES = (
     "scores",
     "budget",
     "early_stopping",
+    "fronts",
     "hyperparameters",
     "parallel",
     "sensitivity",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from pipelines.analysis.fronts import pareto
 from pipelines.analysis.results_schema import EstimateJson, Passes, Seconds
 from pipelines.report.figures.budget import COST_AXES, CostUnit
 from pipelines.report.figures.inputs import FigureInputs, sample_sizes
@@ -66,7 +67,8 @@ def draw(inputs: FigureInputs) -> Drawing:
 
 
 def _panel(inputs: FigureInputs, unit: CostUnit, points: list[Point]) -> Panel:
-    front, costs = pareto(points), [point.cost for point in points]
+    front = pareto(points, lambda point: point.cost, lambda point: point.mean)
+    costs = [point.cost for point in points]
     first = [*front, *sorted(points, key=lambda point: -point.mean)]
     layout = go.Layout(
         xaxis=log_axis(f"{COST_AXES[unit]}, tuning included", min(costs), max(costs)),
@@ -92,15 +94,6 @@ def _points(inputs: FigureInputs, arm: str, cost: Passes | Seconds) -> list[Poin
         for name, spent, test, hollow in ways
         if run and test["mean"] is not None
     ]
-
-
-def pareto(points: list[Point]) -> list[Point]:
-    """Those that nothing cheaper, or as cheap, does better than; the cheapest one first."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.cost, -point.mean)):
-        if not front or point.mean > front[-1].mean:
-            front.append(point)
-    return front
 
 
 def _front(inputs: FigureInputs, front: list[Point], points: list[Point]) -> go.Scatter:

@@ -10,6 +10,8 @@ from scipy.special import ndtri
 
 from pipelines.analysis.intervals import LEVEL
 from pipelines.analysis.record import Range, Record
+from pipelines.analysis.results_schema import KnobGain
+from pipelines.analysis.surrogate import Dependence, partial_dependence
 from pipelines.analysis.tunability import MIN_TRIALS_FOR_IMPORTANCE
 from pipelines.documents import Json
 from pipelines.report.figures.inputs import FigureInputs, either
@@ -18,10 +20,14 @@ from pipelines.report.figures.plot import (
     Drawing,
     Panel,
     axis,
+    band,
+    error_bars,
     escape,
     left_out,
+    line,
     log_axis,
     rounded,
+    scaled,
 )
 
 TITLE = "Hyperparameters and validation score"
@@ -40,9 +46,16 @@ def draw(inputs: FigureInputs) -> Drawing:
     return Drawing(
         f"One point per search trial (n = {either(map(len, trials.values()))} per arm), all "
         f"repeats together; single runs, so no interval over repeats.{_noise_note(inputs)} Star: "
-        "the published default. Crosses on the floor: diverged. Importance: each one's share in "
-        "reaching the best quarter of the random trials (PED-ANOVA, Watanabe et al. 2023), from "
-        f"{MIN_TRIALS_FOR_IMPORTANCE} trials on, for two hyperparameters or more.",
+        "the published default. Diamonds: configurations that a search began with. Crosses on the "
+        "floor: diverged. From "
+        f"{MIN_TRIALS_FOR_IMPORTANCE} random trials on, where none was stopped early: the line is "
+        "what a forest that is fitted to them expects along one hyperparameter, the others as they "
+        "were tried (partial dependence); 95 % of its trees, each of other trials, lie in the "
+        "band. Importance, for two hyperparameters or more: each one's share in reaching the best "
+        "quarter of the trials (PED-ANOVA, Watanabe et al. 2023), and in the variance of val over "
+        "the whole space (fANOVA, Hutter et al. 2014). From the default to what was selected: what "
+        "the forest expects each to add to val, one after the other, the best step first "
+        "(ablation, Fawcett & Hoos 2016); 95 % intervals over repeats.",
         {name: _panels(inputs, name, records) for name, records in trials.items()},
     )
 
@@ -55,25 +68,41 @@ def _noise_note(inputs: FigureInputs) -> str:
 
 
 def _panels(inputs: FigureInputs, arm: str, trials: list[Record]) -> list[Panel]:
-    """One per hyperparameter; then their importance, where enough trials tell."""
+    """One per hyperparameter; then what each is worth, where enough trials tell."""
     entry = inputs.results["arms"][arm]
-    panels = [_scatter(inputs, arm, knob, trials) for knob in entry["space"]]
-    importance = entry.get("importance")
-    return [*panels, _importance(importance)] if importance else panels
+    # Of trials that a rule let run to their ends nothing is learned about the space.
+    given = entry.get("warm_start", 0)
+    whole = [] if "stopping" in entry else inputs.runs[arm].random_trials(given)
+    curves = partial_dependence(whole, entry["space"])
+    panels = [_scatter(inputs, arm, knob, trials, curves.get(knob)) for knob in entry["space"]]
+    shares = {
+        "best quarter (PED-ANOVA)": entry.get("importance"),
+        "variance (fANOVA)": entry.get("variance_shares"),
+    }
+    known = {name: share for name, share in shares.items() if share}
+    if known:
+        panels.append(_importance(known))
+    if path := entry.get("ablation"):
+        panels.append(_ablation(inputs, arm, path))
+    return panels
 
 
-def _scatter(inputs: FigureInputs, arm: str, knob: str, trials: list[Record]) -> Panel:
+def _scatter(
+    inputs: FigureInputs, arm: str, knob: str, trials: list[Record], curve: Dependence | None
+) -> Panel:
     """Val against one hyperparameter.
 
-    knob: its name in the arm's search space.
+    knob: its name in the arm's search space. curve: what a forest makes of the trials.
     trials: of the arm's searches; diverged ones are drawn as low as the lowest that is not.
     """
-    space = inputs.results["arms"][arm]["space"][knob]
+    entry = inputs.results["arms"][arm]
+    space, given = entry["space"][knob], entry.get("warm_start", 0)
     completed = [r for r in trials if r.status == "completed"]
     diverged = [r for r in trials if r.status == "diverged"]
     floor = min((inputs.factor * r.val for r in completed), default=0.0)
     groups = {
-        "random trial": ("circle", 7, [r for r in completed if r.index]),
+        "random trial": ("circle", 7, [r for r in completed if r.index > given]),
+        "given": ("diamond", 9, [r for r in completed if 0 < r.index <= given]),
         "default": ("star", 13, [r for r in completed if not r.index]),
         "diverged": ("x", 8, diverged),
     }
@@ -97,10 +126,22 @@ def _scatter(inputs: FigureInputs, arm: str, knob: str, trials: list[Record]) ->
         for name, (symbol, size, records) in groups.items()
         if records
     ]
+    if curve is not None:
+        data = [*_dependence(inputs, arm, curve, space), *data]
     layout = go.Layout(
         xaxis=_axis_of(knob, space), yaxis=axis(f"val {inputs.score_label}"), height=300
     )
     return Panel(data, layout)
+
+
+def _dependence(
+    inputs: FigureInputs, arm: str, curve: Dependence, space: Range
+) -> list[go.Scatter]:
+    """The forest's curve with the band of its trees."""
+    x = [_on_axis(value, space) for value in curve.values]
+    mean, low, high = ([inputs.factor * v for v in side] for side in curve[1:])
+    style, name = inputs.styles[arm], "expected"
+    return [band(x, low, high, name, style), line(x, mean, name, style, showlegend=True)]
 
 
 def _noise(inputs: FigureInputs, records: list[Record]) -> Json | None:
@@ -144,20 +185,45 @@ def _on_axis(value: Any, space: Range) -> Any:
     return escape(value) if "choices" in space else value
 
 
-def _importance(shares: dict[str, float]) -> Panel:
-    """How much each hyperparameter matters, the most important one on top."""
-    rising = sorted(shares, key=lambda knob: shares[knob])  # plotly draws from below
-    bars = go.Bar(
-        orientation="h",
-        name="importance",
-        x=rounded(100 * shares[knob] for knob in rising),
-        y=[escape(knob) for knob in rising],
-        marker={"color": STEPS[1]},
-        hovertemplate="%{y}: %{x:.0f} %<extra></extra>",
-    )
+def _importance(shares: dict[str, dict[str, float]]) -> Panel:
+    """How much each hyperparameter matters, by each measure; the most important one on top."""
+    first, *_ = shares.values()
+    rising = sorted(first, key=lambda knob: first[knob])  # plotly draws from below
+    bars = [
+        go.Bar(
+            orientation="h",
+            name=name,
+            x=rounded(100 * share[knob] for knob in rising),
+            y=[escape(knob) for knob in rising],
+            marker={"color": colour},
+            hovertemplate="%{y}: %{x:.0f} %<extra></extra>",
+        )
+        for (name, share), colour in zip(shares.items(), (STEPS[1], STEPS[3]), strict=False)
+    ]
     layout = go.Layout(
         xaxis=axis("importance, %", range=[0, 100]),
         yaxis={"automargin": True},
-        height=90 + 40 * len(rising),
+        height=160 + 50 * len(rising),
+        barmode="group",
     )
-    return Panel([bars], layout, "Importance")
+    return Panel(bars, layout, "Importance")
+
+
+def _ablation(inputs: FigureInputs, arm: str, path: list[KnobGain]) -> Panel:
+    """What each hyperparameter adds to val between the default and what was selected."""
+    rising = path[::-1]  # plotly draws from below
+    bars = error_bars((step["gain"] for step in rising), inputs.factor)
+    bar = go.Bar(
+        orientation="h",
+        x=rounded(scaled(step["gain"]["mean"], inputs.factor) for step in rising),
+        y=[escape(step["knob"]) for step in rising],
+        error_x=bars,
+        marker={"color": inputs.styles[arm].colour},
+        showlegend=False,
+    )
+    layout = go.Layout(
+        xaxis=axis(f"added to val {inputs.score_label}"),
+        yaxis={"automargin": True},
+        height=130 + 35 * len(rising),
+    )
+    return Panel([bar], layout, "From the default to what was selected")

@@ -113,11 +113,11 @@ class FigureInputs:
 
 def load_inputs(ledger: Ledger, study_state: StudyState, results: Results) -> FigureInputs:
     """All that the figures of a study need; only final runs' histories are read."""
-    protocol = study_state.study.protocol
+    protocol, records = study_state.study.protocol, study_state.records_with_histories[""]
     runs = {
         name: ArmRuns(
             name,
-            [r for r in study_state.records if r.arm == name],
+            [r for r in records if r.arm == name],
             protocol.epoch,
             protocol.metric,
         )

@@ -4,6 +4,7 @@
 const PAUSE = 3000; // ms between two questions
 const SVG = "http://www.w3.org/2000/svg";
 const template = document.querySelector("template.study");
+const seen = new WeakMap(); // what each study looked like at first
 let running = []; // [element, when it started in ms]
 
 function duration(seconds) {
@@ -41,6 +42,15 @@ function stateOf(study) {
   return ["stopped", "nobody drives it; the same launch goes on from here"];
 }
 
+// Runs that end in an hour, by what has ended since this page first saw the study being driven.
+function speed(article, study) {
+  const now = { at: performance.now(), done: study.done };
+  const first = study.driver ? (seen.get(article) ?? now) : null;
+  seen.set(article, first);
+  if (!first || study.done <= first.done) return "";
+  return `${runs(Math.round((3.6e6 * (study.done - first.done)) / (now.at - first.at)))} an hour since this page was opened`;
+}
+
 function head(article, study) {
   const [state, driver] = stateOf(study);
   say(article.querySelector("h1"), study.name);
@@ -50,7 +60,10 @@ function head(article, study) {
   say(label, state);
   say(article.querySelector(".driver"), driver);
   say(article.querySelector(".done"), `${study.done} of ${runs(study.planned)}`);
-  say(article.querySelector(".eta"), study.eta === null ? "" : `about ${duration(study.eta)} left`);
+  const left = study.eta === null ? "" : `about ${duration(study.eta)} left`;
+  const hourly = speed(article, study);
+  say(article.querySelector(".eta"), [left, hourly].filter(Boolean).join(", "));
+  say(article.querySelector(".machines"), study.hosts && `Runs by machine: ${study.hosts}`);
   const bar = article.querySelector(".whole .bar");
   bar.setAttribute("aria-valuenow", study.done);
   bar.setAttribute("aria-valuemax", study.planned);
@@ -74,6 +87,7 @@ function arms(article, study) {
     add(row, "td", left === null ? "?" : left ? duration(left) : "", "number");
     add(row, "td", arm.runs ? duration(arm.seconds) : "", "number");
     for (const n of [arm.collapsed, arm.diverged, arm.failed]) add(row, "td", n ? String(n) : "", n ? "number bad" : "number");
+    add(row, "td", arm.stopped ? String(arm.stopped) : "", "number");
   }
   say(
     article.querySelector(".arms .note"),

@@ -31,6 +31,7 @@ function restore() {
   for (const { table, column, times } of kept.sorted)
     for (let i = 0; i < times; i++) sort(sortable[table], column);
   for (const form of filters) filter(form.closest("section"));
+  for (const form of document.querySelectorAll(".of-labels")) form.dispatchEvent(new Event("input"));
   const near = kept.anchor && document.getElementById(kept.anchor.id);
   return () => near && scrollBy({ top: topOf(near) - kept.anchor.top, behavior: "instant" });
 }

@@ -35,5 +35,5 @@ for (const table of sortable)
   [...table.tHead.rows[0].cells].forEach((cell, i) =>
     cell.firstElementChild.addEventListener("click", () => sort(table, i)),
   );
-const filters = [...document.querySelectorAll(".filters:not(.of-trials)")];
+const filters = [...document.querySelectorAll(".filters:not(.of-trials, .of-labels)")];
 for (const form of filters) form.addEventListener("input", () => filter(form.closest("section")));

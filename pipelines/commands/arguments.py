@@ -1,0 +1,31 @@
+"""Arguments that several commands have. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def _storage(name: str) -> str:
+    from pipelines.commands.which_study import storage_named
+
+    return storage_named(name)
+
+
+def _storages(names: list[str]) -> list[str]:
+    return [_storage(name) for name in names]
+
+
+def place(name: str | None) -> str | None:
+    """The storage of a study, or where one may be made."""
+    from pipelines.commands.which_study import storage_named
+
+    return None if name is None else storage_named(name, new=True)
+
+
+WHICH = "a study's directory or URI, its name, or its file"
+Directory = Annotated[str, typer.Argument(help=WHICH, callback=_storage)]
+Directories = Annotated[list[str], typer.Argument(help=WHICH, callback=_storages)]
+Arm = Annotated[str | None, typer.Option()]
+Export = Annotated[str | None, typer.Option(metavar="FILE", help="its model as .onnx or .pt2")]
