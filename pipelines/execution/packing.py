@@ -120,9 +120,10 @@ def spread(gpus: float, trials: int, whole: int) -> float:
     Ray fills a GPU with shares before it takes the next one, and offers no other way. So where
     there are too few trials to fill all GPUs, each takes what keeps the others off: as much as all
     of them can have. trials: to come, and running; they only get fewer, so that each finds its
-    share free. whole: GPUs that the launch may fill; 0: it is not known, and nothing changes.
+    share free. whole: GPUs that the launch may fill; where that is one, or 0, not known, nothing
+    changes: no other GPU idles, and a worker of another size is another process.
     """
-    if not (0 < gpus < 1 and trials and whole):
+    if not (0 < gpus < 1 and trials and whole > 1):
         return gpus
     return max(gpus, _share_of(ceil(trials / whole)))
 

@@ -122,7 +122,7 @@ def test_other_gpus_per_trial_are_refused(text: str):
         (0.25, 5, 4, 0.5),
         (0.25, 9, 4, 0.3333),
         (0.25, 100, 4, 0.25),
-        (0.25, 2, 1, 0.5),
+        (0.25, 2, 1, 0.25),  # no other GPU could idle
         (0.25, 4, 0, 0.25),  # it is not known how many there are
         (0.4, 12, 4, 0.4),
         (0.0, 1, 4, 0.0),
@@ -158,3 +158,4 @@ def test_each_finds_room_and_none_shares_while_another_gpu_is_idle(gpus: float, 
         assert places is not None
         most = max(places.count(i) for i in range(whole))
         assert most == max(1, -(-trials // whole)) or shares == [gpus] * trials
+        assert whole > 1 or shares == [gpus] * trials
