@@ -209,7 +209,7 @@ def import_configs(
     ],
     arm: Annotated[str | None, typer.Option(help="whose, where the source does not say")] = None,
     metric: Annotated[
-        str | None, typer.Option(help="the score, on validation data; not of Optuna's")
+        str | None, typer.Option(help="the score, on val; of Optuna one of several objectives")
     ] = None,
     lowest: Annotated[bool, typer.Option("--lowest", help="is best")] = False,
     best: Annotated[int, typer.Option(min=1, help="how many of each search")] = 3,

@@ -45,7 +45,8 @@ class FoundSearch(NamedTuple):
 def found_searches(source: Path, metric: str | None, lowest: bool) -> list[FoundSearch]:
     """What a file or a folder holds: of Optuna each study is a search, else all is one.
 
-    metric: the name of the score, in what is not Optuna's. lowest: that which is best.
+    metric: the name of the score, or of one of an Optuna study's several objectives. lowest: that
+    which is best, in what is not Optuna's.
 
     Raises:
         UserError: it cannot be read, or has no such score.
@@ -82,9 +83,8 @@ def _checked(metric: str | None, source: Path) -> str:
 
 def _of_optuna(source: Path, metric: str | None, lowest: bool) -> Iterator[FoundSearch]:
     """Completed trials by study; from a copy, since opening a storage may write to it."""
-    if metric is not None or lowest:
-        option = "--lowest" if metric is None else "--metric"
-        raise UserError(f"{option}: an Optuna study says itself by what it compares")
+    if lowest:
+        raise UserError("--lowest: an Optuna study says itself what is best")
     if not source.is_file():
         raise UserError(f"--from {str(source)!r}: there is no such file")
     with tempfile.TemporaryDirectory() as folder:
@@ -92,16 +92,27 @@ def _of_optuna(source: Path, metric: str | None, lowest: bool) -> Iterator[Found
         with optuna_storage(copy) as storage:
             for name in optuna.get_all_study_names(storage):
                 study = optuna.load_study(study_name=name, storage=storage)
-                if len(study.directions) > 1:
-                    raise UserError(
-                        f"--from {str(source)!r}: study {name!r} has several objectives"
-                    )
-                sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
+                objective = _objective(study, metric)
+                sign = -1 if study.directions[objective] == StudyDirection.MINIMIZE else 1
                 ended = study.get_trials(states=[TrialState.COMPLETE])
-                trials = [
-                    Found(dict(t.params), sign * t.value) for t in ended if t.value is not None
-                ]
+                trials = [Found(dict(t.params), sign * t.values[objective]) for t in ended]
                 yield FoundSearch(study.user_attrs.get("arm"), trials)
+
+
+def _objective(study: optuna.Study, metric: str | None) -> int:
+    """Which of its objectives counts: val, the first one, of what `untuned optuna` wrote."""
+    several = len(study.directions) > 1
+    if metric is None and (not several or "arm" in study.user_attrs):
+        return 0
+    if not several:
+        raise UserError("--metric: an Optuna study says itself by what it compares")
+    names = study.metric_names or [f"values_{i}" for i in range(len(study.directions))]
+    if metric not in names:
+        raise UserError(
+            f"--metric must name one of the objectives of the Optuna study {study.study_name!r}: "
+            f"{', '.join(names)}"
+        )
+    return names.index(metric)
 
 
 def _of_tune(folder: Path, metric: str) -> Iterator[tuple[Json, object]]:

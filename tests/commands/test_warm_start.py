@@ -16,6 +16,8 @@ from pipelines.study.study_file import Study, parse_study
 from pipelines.tracking.optuna_storage import write_optuna_storage
 from tests.commands.test_commands import LAUNCH, run, study_file
 from tests.conftest import DIGITS, small_study
+from tests.report.test_fronts import outcome as falls_with_q
+from tests.report.test_fronts import study as two_aims
 from tests.support.synthetic_ledger import write_study
 
 DATA = "data"  # the fingerprint of synthetic studies
@@ -43,6 +45,10 @@ def selected(storage: str, arm: str) -> list[dict]:
         best = max(searched, key=lambda t: (t.result["val"]["last"], -t.spec["index"]))
         found.append(best.spec["config"])
     return found
+
+
+def distinct(configs: list[dict]) -> list[dict]:
+    return [c for i, c in enumerate(configs) if c not in configs[:i]]
 
 
 def test_they_are_what_the_searches_of_the_other_study_selected_on_val(source, tmp_path):
@@ -158,9 +164,7 @@ def test_an_export_comes_back_as_configurations(source, tmp_path, capsys, kind):
     file = study_file(tmp_path, request={"arms": ["gce", "sce"], "trials": 2})
     status, said, _ = imported(capsys, file, "--from", path, "--best", 1)
     assert status == 0 and path.read_bytes() == before
-    expected = {arm: selected(source, arm) for arm in ("gce", "sce")}
-    distinct = {a: [c for i, c in enumerate(cs) if c not in cs[:i]] for a, cs in expected.items()}
-    assert yaml.safe_load(said) == distinct
+    assert yaml.safe_load(said) == {a: distinct(selected(source, a)) for a in ("gce", "sce")}
 
 
 def test_a_study_of_optunas_own_is_taken_by_its_direction_and_within_the_space(tmp_path, capsys):
@@ -179,6 +183,43 @@ def test_a_study_of_optunas_own_is_taken_by_its_direction_and_within_the_space(t
     assert "1 of 4 trials lie outside of the search space" in warned
     status, _, warned = imported(capsys, file, "--from", tmp_path / "mine.log")
     assert status == 2 and "it does not say of which arm it is: give --arm" in warned
+
+
+def test_of_several_objectives_of_an_optuna_study_one_is_named(tmp_path, capsys):
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "two.log"))
+    )
+    study = optuna.create_study(storage=storage, directions=["maximize", "minimize"])
+    space = {"q": optuna.distributions.FloatDistribution(0, 1)}
+    for q, values in ((0.4, (0.9, 30)), (0.6, (0.7, 10)), (0.8, (0.8, 20))):
+        study.add_trial(optuna.create_trial(params={"q": q}, distributions=space, values=values))
+    file = study_file(tmp_path, request={"arms": ["gce"]})
+    options = ("--from", tmp_path / "two.log", "--arm", "gce", "--best", 2)
+
+    def found(*more: str) -> object:
+        status, said, warned = imported(capsys, file, *options, *more)
+        return yaml.safe_load(said)["gce"] if status == 0 else (status, warned)
+
+    assert found("--metric", "values_0") == [{"q": 0.4}, {"q": 0.8}]
+    assert found("--metric", "values_1") == [{"q": 0.6}, {"q": 0.8}]
+    told = "error: --metric must name one of the objectives of the Optuna study 'no-name-"
+    for more in ((), ("--metric", "accuracy")):
+        status, warned = found(*more)
+        assert status == 2 and warned.startswith(told)
+        assert warned.endswith(": values_0, values_1\n")
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        study.set_metric_names(["accuracy", "seconds"])
+    assert found("--metric", "seconds") == [{"q": 0.6}, {"q": 0.8}]
+
+
+def test_an_export_of_a_search_by_two_aims_comes_back_by_val(tmp_path, capsys):
+    """The recall of whose worst class falls as val rises."""
+    asked = two_aims(("gce",), second_aim="worst_class_recall")
+    two = write_study(tmp_path / "two", asked, falls_with_q)
+    path, _ = write_optuna_storage(two, tmp_path / "two.log")
+    file = study_file(tmp_path, request={"arms": ["gce"]})
+    status, said, _ = imported(capsys, file, "--from", path, "--best", 1)
+    assert (status, yaml.safe_load(said)) == (0, {"gce": distinct(selected(two, "gce"))})
 
 
 def test_an_experiment_of_ray_tunes_is_taken_by_the_last_value_of_those_that_did_not_fail(
@@ -231,7 +272,7 @@ def test_a_table_has_a_column_for_each_hyperparameter_and_rows_without_a_score_a
         (("--from", "none.db"), "there is no such file"),
         (("--from", "none.csv", "--metric", "val"), "cannot be read"),
         (("--from", "x.csv"), "--metric must say which score is compared"),
-        (("--from", "x.db", "--lowest"), "an Optuna study says itself by what it compares"),
+        (("--from", "x.db", "--lowest"), "an Optuna study says itself what is best"),
         (("--from", "broken.log"), "none of its 0 finished trials is a configuration"),
         pytest.param(("--from", "broken.db"), "cannot be read", marks=pytest.mark.slow),
     ],
