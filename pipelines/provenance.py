@@ -21,8 +21,10 @@ PACKAGES = ("torch", "torchvision", "numpy", "optuna", "ray", "wandb")
 #: The packages and modules of pipelines whose code decides a trial's numbers.
 COMPUTING = (
     *("study", "data", "models", "hypergradient", "training"),
-    *("metrics", "score_order", "collapse"),
+    *("metrics", "stored_predictions", "score_order", "collapse"),
 )
+#: Vector instructions by their flags, widest first.
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 #: Digests of earlier code that computed the same numbers to the last bit, and from which commit
 #: each is. Whoever changes a number empties it; tests/test_same_numbers.py fails until then.
 SAME_NUMBERS = {
@@ -30,6 +32,7 @@ SAME_NUMBERS = {
     "4c413b294f7ce3cf30d231b148cb2758fa4029cd96f4ba950810385e93037a5c": "ae71cb6",
     "c0fba445e86a4d0e88987165855f42108648b779519807c1e1b80d1a51787c66": "871b7e9",
     "f44cce3d3485d7c7a8c8021ad203a442f642e2164edf340fed9778eff100c4b8": "044ee77",
+    "6b7f05309a13b964045b83eae37398edd2360bbadb500605fb6af604b8f79cbf": "db15391",
 }
 
 
@@ -219,8 +222,22 @@ def _commit() -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+
+
+def processor_name(cpuinfo: str) -> str:
+    """A processor by what /proc/cpuinfo says: its name, and what decides on its last digits.
+
+    Libraries choose kernels by family, model and vector instructions, of which a name need not
+    tell: hypervisors call many kinds "AMD EPYC".
+    """
+    fields = [line.partition(":")[::2] for line in cpuinfo.partition("\n\n")[0].splitlines()]
+    first = {name.strip(): value.strip() for name, value in fields}
+    if "model name" not in first:
+        return platform.machine()
+    flags = first.get("flags", "").split()
+    kinds = [f"{name} {first[name]}" for name in ("cpu family", "model") if name in first]
+    widest = next((text for flag, text in VECTORS.items() if flag in flags), None)
+    return ", ".join([first["model name"], *kinds, *filter(None, [widest])])

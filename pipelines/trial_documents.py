@@ -57,7 +57,7 @@ class FinalScores(TypedDict):
 
     held_out: `score` and, if it did not diverge, `last` and `selected` with all metrics, and
         `correct`: by epoch rule which test examples were classified right, under the attack where
-        that is what is scored (`pipelines.metrics.unpack_hits`; not in 0.1).
+        that is what is scored (`pipelines.stored_predictions.unpack_hits`; not in 0.1).
     """
 
     val: Scores | None

@@ -10,12 +10,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from pipelines.metrics import (
-    DENSE,
-    METRICS,
-    confusion_matrix,
-    evaluate,
-)
+from pipelines.metrics import METRICS, evaluate
 from pipelines.score_order import auroc, average_precision
 
 
@@ -123,18 +118,6 @@ def test_auroc_needs_a_positive_and_a_negative_example():
 def test_what_reads_the_registry_starts_without_torch():
     code = "import pipelines.analysis.scenarios, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize(("n", "classes"), [(50, DENSE), (50, DENSE + 1), (3000, 1000)])
-def test_a_confusion_is_no_larger_than_its_matrix_or_its_examples(n: int, classes: int):
-    p, y = sample(n, classes, classes, classes)
-    stored = json.loads(json.dumps(evaluate(p, y)["confusion"]))
-    expected = sk.confusion_matrix(y, p.argmax(1), labels=range(classes))
-    assert (confusion_matrix(stored) == expected).all()
-    if classes <= DENSE:
-        assert stored == expected.tolist(), "as version 0.1 wrote it"
-    else:
-        assert len(stored["counts"]) <= n
 
 
 def test_average_precision_is_scikit_learns_with_ties():

@@ -1,6 +1,7 @@
 """What a result says of its origin."""
 
 import ast
+import platform
 import shutil
 from pathlib import Path
 
@@ -104,3 +105,21 @@ def test_the_digest_is_of_the_code_not_of_its_comments(tmp_path, monkeypatch):
         rule.write_text(changed)
         digests.append(code_digest.__wrapped__())
     assert digests[0] == digests[1] == here != digests[2]
+
+
+def test_a_processor_is_told_from_others_of_its_name():
+    """They may round another way: two kinds of machines of one name did."""
+    cpuinfo = (
+        "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 1\n"
+        "model name\t: AMD EPYC\nflags\t\t: fpu sse2 avx avx2 fma\n"
+    )
+    name = provenance.processor_name
+    assert name(f"{cpuinfo}\n{cpuinfo}") == "AMD EPYC, cpu family 25, model 1, AVX2"
+    newer = cpuinfo.replace("model\t\t: 1", "model\t\t: 17").replace("avx2", "avx2 avx512f")
+    assert name(newer) == "AMD EPYC, cpu family 25, model 17, AVX-512"
+    assert name(cpuinfo.replace(" avx2", "")) == "AMD EPYC, cpu family 25, model 1"
+
+
+def test_a_processor_that_says_nothing_of_itself_has_the_machines_name():
+    arm = "processor\t: 0\nBogoMIPS\t: 243.75\nCPU part\t: 0xd0c\n"
+    assert provenance.processor_name(arm) == platform.machine()

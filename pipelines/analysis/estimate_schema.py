@@ -63,7 +63,7 @@ class MatrixJson(TypedDict):
 class NoiseEstimate(TypedDict):
     """How many of the given labels are wrong, and how true classes are labelled.
 
-    transition: None for more classes than `metrics.DENSE`.
+    transition: None for more classes than `stored_predictions.DENSE`.
     """
 
     examples: int

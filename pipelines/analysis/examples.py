@@ -12,7 +12,8 @@ from scipy.special import stdtrit
 
 from pipelines.analysis.record import EpochRule, Record
 from pipelines.analysis.runs import LEVEL, MIN_UNITS, Floats, all_equal
-from pipelines.metrics import METRICS, confusion_matrix, unpack_hits
+from pipelines.metrics import METRICS
+from pipelines.stored_predictions import confusion_matrix, unpack_hits
 
 Examples = Mapping[tuple[int, int], Floats]
 """By (repeat, index of the run seed): what each test example [N] adds; the score is their mean."""

@@ -17,7 +17,7 @@ from pipelines.analysis.as_json import to_json
 from pipelines.analysis.estimate_schema import MatrixJson, NoiseEstimate
 from pipelines.analysis.intervals import t_intervals
 from pipelines.analysis.runs import LEVEL, Floats
-from pipelines.metrics import DENSE
+from pipelines.stored_predictions import DENSE
 
 Interval = tuple[Floats, Floats, Floats]  # means, lower and upper ends, all of one shape
 

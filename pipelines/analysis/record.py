@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 from pipelines.analysis.answer_schema import RunCounts
 from pipelines.collapse import Signs, spoiled
 from pipelines.documents import Json
-from pipelines.metrics import Confusion
+from pipelines.stored_predictions import Confusion
 from pipelines.trial_documents import Role
 
 EpochRule = Literal["last", "selected"]
@@ -24,9 +24,9 @@ Range = Mapping[str, Any]
 class HeldOut(NamedTuple):
     """What is known of a run's predictions on test, with the weights of one epoch rule.
 
-    confusion: as `pipelines.metrics.confusion_matrix` reads it. correct: which examples were
-    classified right, as `pipelines.metrics.pack_hits` gives it; None in results of version 0.1.
-    metrics: values by name.
+    confusion, correct: which examples were classified right; both as in
+    `pipelines.stored_predictions`, correct is None in results of version 0.1. metrics: values by
+    name.
     """
 
     confusion: Confusion

@@ -16,7 +16,8 @@ from pipelines.analysis.sentences import gap_text, interval_told
 from pipelines.analysis.words import count, shown
 from pipelines.collapse import AT, MEANING, SPOILING, Sign, at_chance, fell, is_constant, told
 from pipelines.kinds import KINDS
-from pipelines.metrics import METRICS, confusion_matrix
+from pipelines.metrics import METRICS
+from pipelines.stored_predictions import confusion_matrix
 
 PLAIN = "ce"  # whose steps and passes are the measure of the others'
 STARVED = 0.5  # share of the plain arm's steps

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.data.dataset import Dataset
 from pipelines.data.splits import Rows
-from pipelines.metrics import stored_confusion
+from pipelines.stored_predictions import stored_confusion
 from pipelines.study.label_corruption import Noise
 from pipelines.study.protocol import Splits
 from pipelines.trial_documents import DataDescription, NoiseDescription

@@ -15,9 +15,9 @@ from pipelines.analysis.results_schema import Results
 from pipelines.analysis.words import with_interval
 from pipelines.ledger.documents import read_document
 from pipelines.ledger.ledger import Ledger
-from pipelines.metrics import confusion_matrix
 from pipelines.report.comparisons import Comparisons
 from pipelines.report.tables import MISSING, Cell, Column
+from pipelines.stored_predictions import confusion_matrix
 from pipelines.trial_documents import DataDescription
 
 NOISE_FILE = "noise.json"  # confident counting, which `suspects` writes

@@ -8,8 +8,9 @@ from typing import Any
 from methods.objective import Objective
 from pipelines.collapse import ONE, Signs, signs_of
 from pipelines.data.task import Split, Task
-from pipelines.metrics import METRICS, confusion_matrix, evaluate, pack_hits
+from pipelines.metrics import METRICS, evaluate
 from pipelines.models.network import EVALUATION_BATCH, Network
+from pipelines.stored_predictions import confusion_matrix, pack_hits
 from pipelines.study.phase_rules import selects
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import Protocol

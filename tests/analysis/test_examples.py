@@ -1,6 +1,5 @@
 """Intervals for new examples, against closed forms and classical analysis of variance."""
 
-import base64
 from dataclasses import replace
 from math import isnan, sqrt
 
@@ -17,7 +16,8 @@ from pipelines.analysis.examples import (
 )
 from pipelines.analysis.intervals import estimate, t_interval
 from pipelines.analysis.record import HeldOut
-from pipelines.metrics import evaluate, pack_hits
+from pipelines.metrics import evaluate
+from pipelines.stored_predictions import pack_hits
 from tests.support.synthetic import record
 
 
@@ -128,8 +128,3 @@ def test_run_seeds_of_a_repeat_are_averaged_example_by_example():
     assert new_examples_interval(examples) == pytest.approx(two_way_interval(np.array(means)))
     scores = estimate({(r.repeat, r.index): r.test["last"] for r in finals}, examples, (0.0, 1.0))
     assert scores.new_low <= scores.low + 1e-12 and scores.high - 1e-12 <= scores.new_high
-
-
-def test_a_byte_holds_eight_examples():
-    probabilities, labels = predictions(n=500)
-    assert len(base64.b64decode(pack_hits(probabilities, labels))) == 63

@@ -11,7 +11,6 @@ from pipelines.analysis.estimate_schema import IntervalJson
 from pipelines.analysis.intervals import t_intervals
 from pipelines.analysis.runs import Floats
 from pipelines.documents import Json
-from pipelines.metrics import confusion_matrix
 from pipelines.report.figures.inputs import FigureInputs, either
 from pipelines.report.figures.plot import (
     GROUND,
@@ -23,6 +22,7 @@ from pipelines.report.figures.plot import (
     left_out,
     rounded,
 )
+from pipelines.stored_predictions import confusion_matrix
 from pipelines.trial_documents import TrialResult
 
 TITLE = "Confusion of classes"
