@@ -59,14 +59,18 @@ def read_shares(labels: LabelsFile, dataset: Dataset) -> NDArray[np.float32]:
 
 
 def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
-    """Row, annotator and label of each answer in a file."""
-    rows = _rows_by_name(dataset)
+    """Row, annotator and label of each answer in a file, but those for broken images."""
+    rows = _rows_by_name(dataset.names)
+    left_out = _rows_by_name(dataset.left_out).keys() - rows.keys()
     number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = class_codes(dataset.classes)
     given: dict[tuple[int, str], int] = {}
     for line, path, annotator, label in _lines(labels):
         origin = f"{labels.file}, line {line}"
-        row = rows.get(PurePosixPath(path).as_posix())
+        name = PurePosixPath(path).as_posix()
+        if name in left_out:
+            continue
+        row = rows.get(name)
         if row is None:
             raise UserError(f"{origin}: {path!r} names no example; names are {_called(dataset)}")
         if number[dataset.names[row]] > 1:
@@ -87,13 +91,13 @@ def classes_in(labels: LabelsFile) -> list[str]:
     return sorted({label for *_, label in _lines(labels) if label})
 
 
-def _rows_by_name(dataset: Dataset) -> dict[str, int]:
-    """Rows by what a file may call them."""
-    stems = [name.rpartition(".")[0] for name in dataset.names]
+def _rows_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Places in a list of examples' names by what a file may call them."""
+    stems = [name.rpartition(".")[0] for name in names]
     number = Counter(stems)
     rows = {stem: row for row, stem in enumerate(stems) if stem and number[stem] == 1}
-    rows |= {name.removeprefix("train/"): row for row, name in enumerate(dataset.names)}
-    return rows | {name: row for row, name in enumerate(dataset.names)}
+    rows |= {name.removeprefix("train/"): row for row, name in enumerate(names)}
+    return rows | {name: row for row, name in enumerate(names)}
 
 
 def _called(dataset: Dataset) -> str:
@@ -182,11 +186,11 @@ def _guess_annotator(names: Sequence[str]) -> str | None:
 def _guess_path(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:
     if "path" in values:
         return "path"
-    rows = _rows_by_name(dataset)
+    known = _rows_by_name([*dataset.names, *dataset.left_out])
     naming = [
         name
         for name, held in values.items()
-        if held and all(PurePosixPath(value).as_posix() in rows for value in held)
+        if held and all(PurePosixPath(value).as_posix() in known for value in held)
     ]
     if not naming:
         raise UserError(

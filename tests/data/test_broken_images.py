@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from pipelines.data.labels_file import guess_columns, read_labels
 from pipelines.data.loading import load_dataset
 from pipelines.data.task import prepare
 from pipelines.errors import UserError
 from pipelines.study.protocol import Protocol, Splits
-from tests.support.data_files import assert_refused, images, paint
+from tests.support.data_files import assert_refused, images, paint, write_labels
 
 
 def noise(path: Path, **options) -> None:
@@ -118,6 +119,18 @@ def test_broken_images_are_left_out_and_counted_where_the_study_says_so(folder):
     for left_out in load_dataset(data).left_out:
         (folder / left_out).unlink()
     assert "left_out" not in prepare(protocol, 1).description
+
+
+def test_a_labels_file_may_name_images_that_are_broken_and_left_out(folder, tmp_path):
+    truncated(folder / "train" / "a" / "00.png")
+    lines = [("train/a/0.png", "b"), ("a/00.png", "b"), ("train/a/00", "b"), ("b/1.png", "a")]
+    labels = write_labels(tmp_path / "l.csv", lines)
+    data = images(folder, size=4, skip_broken=True)
+    dataset = load_dataset(data)
+    assert read_labels(labels, dataset)[1] == [1, 0]
+    assert guess_columns(labels.file, dataset) == labels
+    (folder / "train" / "a" / "00.png").unlink()  # no longer there, it is a mistake again
+    assert_refused(data.model_copy(update={"labels": labels}), "'a/00.png' names no example")
 
 
 def test_leaving_out_every_image_of_a_class_is_refused(tmp_path):
