@@ -1,5 +1,6 @@
 """A folder of images becomes a checked data set."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,14 @@ def test_images_of_different_sizes_need_data_size(folder):
 
 def test_a_folder_that_cannot_be_used_is_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert_refused(images(tmp_path / "empty"), "holds no images in folders")
+    assert_refused(images(tmp_path / "empty"), "holds no images in folders.* its files: none")
     (folder / "train" / "c").mkdir()
-    assert_refused(images(folder), "train/c: holds no images")
-    (folder / "train" / "c").rmdir()
+    assert_refused(images(folder), "train/c: holds no images; its files: none; images are .jpg")
+    for name in ("0.GIF", "1.gif", "2.heic", ".DS_Store", "README"):
+        (folder / "train" / "c" / name).touch()
+    kinds = "2 .gif, 1 .heic, 1 hidden, 1 without an ending"
+    assert_refused(images(folder), f"train/c: holds no images; its files: {kinds}; images")
+    shutil.rmtree(folder / "train" / "c")
     paint(folder / "test" / "z" / "0.png", (0, 0, 0))
     assert_refused(images(folder), "label 'z': allowed are a, b")
     (folder / "train" / "a" / "0.png").write_bytes(b"nonsense")

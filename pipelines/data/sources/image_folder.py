@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -81,6 +81,21 @@ def _all_images(root: Path) -> list[Path]:
     return sorted(image for part in _parts(root) for image in _images(part))
 
 
+def _kinds(files: Iterable[Path]) -> str:
+    """Files that are not read as images, in words: 12 .gif, 1 hidden."""
+    kinds = Counter(
+        "hidden" if file.name.startswith(".") else file.suffix.lower() or "without an ending"
+        for file in files
+    )
+    by_number = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number:,} {kind}" for kind, number in by_number)
+
+
+def _nothing_in(folder: Path, what: str) -> UserError:
+    kinds = _kinds(_files_below(folder, ())) or "none"
+    return UserError(f"{folder}: {what}; its files: {kinds}; images are {', '.join(SUFFIXES)}")
+
+
 # ---- what `new` sees
 
 
@@ -93,10 +108,10 @@ def _look(data: Data) -> FirstLook:
     turned = sum(header.turned for header in headers)
     files = [file for part in _parts(data.path) for file in _files(part)]
     notes = []
-    if others := len(files) - len(images):
-        notes.append(("left out", f"{others:,} files that are no images, or hidden"))
+    if kinds := _kinds(set(files) - set(images)):
+        notes.append(("left out", f"{kinds}; images are {', '.join(SUFFIXES)}"))
     if turned:
-        notes.append(("turned", f"{turned:,} images, as their EXIF orientation says"))
+        notes.append(("turned", f"{turned:,}, as their EXIF orientation says"))
     return FirstLook({"size": side_for(sizes)}, sizes, notes)
 
 
@@ -109,7 +124,7 @@ def _read(data: Data, folder: Path) -> Dataset:
     parts = _parts(root)
     part_of = {image: part for part in parts for image in _images(part)}
     if empty := set(parts) - set(part_of.values()):
-        raise UserError(f"{min(empty)}: holds no images in folders named by their class")
+        raise _nothing_in(min(empty), "holds no images in folders named by their class")
     images, x = decode_images(data, list(part_of), folder)
     left_out = sorted(set(part_of) - set(images))
     names = [image.relative_to(root).as_posix() for image in images]
@@ -134,7 +149,7 @@ def _labelled(
     in_test = np.array([part_of[image] != parts[0] for image in images])
     classes = _classes(parts[0])
     if empty := set(classes) - set(compress(labels, ~in_test)):
-        raise UserError(f"{parts[0] / min(empty)}: holds no images")
+        raise _nothing_in(parts[0] / min(empty), "holds no images")
     return make_dataset(
         str(root),
         x,
