@@ -109,11 +109,12 @@ class ProgressTable:
         }
 
     def table(self) -> Table:
-        """The lines as a table for the terminal."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("arm")
-        for name in ("trials", "best val", "left", "cost", "collapsed", "diverged", "failed"):
-            table.add_column(name, justify="right")
+        """The lines as a table for the terminal, in 80 columns with the longest names of arms."""
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("arm", no_wrap=True)
+        for name in ("trials", "best val", "left", "cost"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("lost")
         if self.planner.brackets:
             table.add_column("stopped early", justify="right")
         lines = self.lines()
@@ -172,14 +173,14 @@ def progress(progress_table: ProgressTable, console: Console) -> Iterator[OnEnd]
 def _cells(line: ArmProgress) -> list[str]:
     best = "" if line.best_val is None else f"{line.best_val:.3f}"
     left = line.remaining_seconds()
-    bad = [str(n) if n else "" for n in (line.collapsed, line.diverged, line.failed)]
+    lost = {"collapsed": line.collapsed, "diverged": line.diverged, "failed": line.failed}
     return [
         line.arm,
         f"{line.done}/{line.planned}",
         best,
         format_duration(left),
         format_duration(line.seconds),
-        *bad,
+        ", ".join(f"{number} {what}" for what, number in lost.items() if number),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from textwrap import fill
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,8 @@ from pipelines.report.tables import MISSING, beside, number, rows
 
 HEADINGS = {"arm": "arm", "score": "test", "labels": "clean labels", "break_even": "b*",
             "steps": "steps", "ratio": "passes"}  # fmt: skip
+SCORE_WIDTH = len("94.8 [93.7, 95.9]")  # in which a heading is broken into lines
+HEADING_WIDTH = 8
 
 
 def print_answer(results: Results, console: Console) -> None:
@@ -63,7 +66,12 @@ def terminal_table(results: Results) -> Table:
     headings = dict([first, second, *((m, METRICS[m].title) for m in others), *rest])
     for name, heading in headings.items():
         title = f"{heading} {METRICS[metric].title}" if name == "score" else heading
-        table.add_column(title, justify="left" if name == "arm" else "right", overflow="fold")
+        table.add_column(
+            fill(title, SCORE_WIDTH if name == "score" else HEADING_WIDTH),
+            justify="left" if name == "arm" else "right",
+            overflow="fold",
+            no_wrap=True,
+        )
     tests = {name: arm["test"][epoch] for name, arm in results["arms"].items()}
     cells = {row["arm"].text: row for row in rows(results)}
     for name in sorted(tests, key=lambda arm: _rank(tests[arm])):
@@ -73,6 +81,7 @@ def terminal_table(results: Results) -> Table:
         texts |= {
             "score": _score(metric, tests[name]),
             "labels": texts["labels"].replace(" ", ""),
+            "break_even": texts["break_even"].partition(" (")[0],  # how few searches, stands below
         }
         table.add_row(*(Text(texts[column]) for column in headings))
     return table

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.commands import status as module
-from pipelines.commands.status import run_status, show_status, watch_status
+from pipelines.commands.status import _table, run_status, show_status, watch_status
 from pipelines.errors import UserError
 from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
@@ -44,6 +44,21 @@ def watched(monkeypatch):
         return shown(lambda console: watch_status(storage, console), terminal=terminal)
 
     return watch
+
+
+def test_the_longest_names_of_arms_and_times_fit_in_80_columns(tmp_path: Path):
+    arms = ("clean_only_long", "clean_only_all_long", "logistic_regression_balanced")
+    storage = write_study(tmp_path, small_study(("ce", *arms)))
+    progress_table = _table(load_study_state(storage)[1])
+    [*_, last] = progress_table.lines()
+    last.seconds, last.collapsed, last.failed = 50_000.0, 12, 1
+    text = io.StringIO()
+    Console(file=text, width=80).print(progress_table.table())
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for arm in arms:
+        assert len([line for line in lines if line.startswith(f"{arm} ")]) == 1
+    assert "13 h 53 min 12 collapsed" in text.getvalue()
 
 
 def test_a_failed_trial_is_shown_with_its_host(tmp_path: Path):

@@ -52,6 +52,13 @@ def test_a_storage_without_a_study_is_the_user_s_mistake(tmp_path):
         write_report(str(tmp_path))
 
 
+def test_each_question_of_the_text_has_its_answer_in_a_few_words(finished):
+    lines = [line for line in read(finished, "report.md").splitlines() if line.startswith("- **")]
+    (cost,) = [line for line in lines if "What did it cost?" in line]
+    trials = len(load_study_state(finished)[1].trials)
+    assert re.match(rf"- \*\*What did it cost\?\*\* \d.*, {trials} trials\. Computing time", cost)
+
+
 def test_tables_show_the_numbers_of_results_json(finished):
     results = json.loads(read(finished, "results.json"))
     lines = [line.split("|") for line in read(finished, "report.md").splitlines()]

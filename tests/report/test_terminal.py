@@ -37,6 +37,20 @@ def test_it_fits_in_80_columns_with_a_line_for_each_arm(results):
         assert f"{100 * arm['test']['last']['mean']:.1f} [" in line
 
 
+def test_the_longest_name_of_an_arm_stands_on_one_line(results):
+    """And without intervals, of which the last line speaks, the table is no wider."""
+    long = "logistic_regression_balanced"
+    arms = {long if n == "gce" else n: arm for n, arm in results["arms"].items()}
+    metric = "balanced_accuracy"
+    lines = table_of(printed(results | {"arms": arms, "metric": metric}))
+    assert len(lines) == 2 + len(arms) and max(map(len, lines)) <= 80
+    assert len([line for line in lines if line.startswith(f"{long} ")]) == 1
+    for pair in results["pairs"]:
+        if pair["break_even"]:
+            pair["break_even"]["interval"] = False
+    assert "no interval" not in " ".join(table_of(printed(results)))
+
+
 def test_arms_stand_by_score_and_what_has_none_last(results):
     without = results["arms"]["mw_net"]["test"]["last"] | {"mean": None}
     mw_net = results["arms"]["mw_net"] | {"test": {"last": without, "selected": without}}
