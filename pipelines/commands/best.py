@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 from pipelines.collapse import told
 from pipelines.data.sources import source_named
@@ -35,8 +36,9 @@ def show_best(storage: str, arm: str | None, export: str | None = None) -> None:
     data = study_state.study.protocol.data
     # A model in an object store is no file that could be opened by its name.
     place = f"open_study({storage!r}).load_model({chosen.key!r})" if is_url(storage) else None
-    load = ["import untuned", f"model = untuned.{place or f'load_model({path!r})'}"]
+    load = ["import untuned", f"model = untuned.{place or f'load_model({_anywhere(path)!r})'}"]
     example = source_named(data.source).example(data)
+    predict = [*load, *example, "print(model.predict(inputs))"] if example else []
     description = {
         "arm": chosen.arm,
         "chosen_by": "val",
@@ -48,12 +50,19 @@ def show_best(storage: str, arm: str | None, export: str | None = None) -> None:
         "checkpoint": path,
         **({"exported": export} if export else {}),
         "load": load,
-        "predict": [*load, *example, "print(model.predict(inputs))"] if example else [],
+        "predict": predict,
     }
     print(json.dumps(description, indent=2))
+    if sys.stdout.isatty():  # a person's, to be copied; a program reads JSON alone
+        print("", *(predict or load), sep="\n")
     if chosen.collapsed:
         what = f"every final run of {chosen.arm} has collapsed: {told(chosen.collapse or {})}"
         print(f"warning: {what}", file=sys.stderr)
+
+
+def _anywhere(path: str) -> str:
+    """A path that holds in another folder, too."""
+    return str(Path(path).resolve())
 
 
 def _export(ledger: Ledger, trial: TrialRecord, file: str) -> None:

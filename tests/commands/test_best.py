@@ -1,6 +1,7 @@
 """The lines that `best` prints load the model, wherever the study is."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,22 @@ from pipelines.commands import best as module
 from pipelines.report.study_state import load_study_state
 from tests.conftest import small_study
 from tests.support.synthetic_ledger import write_study
+
+
+def test_on_a_terminal_they_stand_by_themselves_and_hold_in_any_folder(
+    tmp_path, monkeypatch, capsys
+):
+    there = write_study(tmp_path, small_study(("ce", "gce")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    module.show_best(str(Path(there).relative_to(tmp_path)), "ce")
+    document, lines = capsys.readouterr().out.split("\n\n")
+    shown = json.loads(document)
+    assert lines.splitlines() == shown["predict"]
+    asked: list[str] = []
+    monkeypatch.setattr(untuned, "load_model", asked.append)
+    exec("\n".join(shown["load"]), {})
+    assert asked == [str(tmp_path / shown["checkpoint"])]
 
 
 @pytest.mark.parametrize("storage", ["s3://bucket/study", "az://container/a'b"])
