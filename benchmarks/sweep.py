@@ -31,6 +31,7 @@ def run(study: str, executor: str, arms: str) -> Record:
     """Launch the study in a new directory; figures in seconds."""
     with tempfile.TemporaryDirectory(prefix="untuned-benchmark-") as storage:
         command = [sys.executable, "run_sweep.py", "launch", study, "--quick", "--arms", arms]
+        command += ["--trials", "2", "--repeats", "2"]
         command += ["--executor", executor, "--wandb", "offline", "--storage", storage]
         environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
         begin = time.time()

@@ -52,7 +52,7 @@ def load_study(source: str | Path | Mapping[str, Any], request: Json | None = No
 def launch(
     study: str | Path | Mapping[str, Any] | Study, *, quiet: bool = False, **options: Any
 ) -> StudyResults:
-    """Run what is missing of a study, as `run_sweep.py launch` does; its results.
+    """Run what is missing of a study, as `untuned launch` does; its results.
 
     Args:
         study: what `load_study` takes, or what it gave.

@@ -21,7 +21,7 @@ from pipelines.study.study_file import Study
 from pipelines.tracking.event_file import FOLDER
 from pipelines.tracking.mode import Mode
 
-SHORT = {"trials": 2, "repeats": 2, "seeds": 1}  # the request of a rehearsal
+SHORT = {"trials": 1, "repeats": 1, "seeds": 1}  # the request of a rehearsal
 
 
 def run_launch(

@@ -64,7 +64,7 @@ def make_study(
             )
         console.print(rules)
     quick = "" if options["minutes"] else " --quick"
-    print_line(f"Wrote {file}. Read it, then: run_sweep.py launch {file}{quick}", console)
+    print_line(f"Wrote {file}. Read it, then: untuned launch {file}{quick}", console)
 
 
 def new_study(
@@ -118,6 +118,7 @@ def study_text(file: Path, seen: Survey, size: Size | None = None) -> str:
     environment = Environment(
         loader=PackageLoader("pipelines.commands"), undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters |= {"quoted": _quoted, "commented": _commented}
     return environment.get_template("study.yaml").render(
         seen=seen,
         data=seen.data,
@@ -143,7 +144,13 @@ def _options(data: Data) -> list[tuple[str, Any, str]]:
 def _labels_file(labels: LabelsFile, file: Path) -> str:
     """A labels file as YAML on one line."""
     values = identity(labels) | {"file": _relative(labels.file, file)}
-    return ", ".join(f"{name}: {json.dumps(value)}" for name, value in values.items())
+    return ", ".join(f"{name}: {_quoted(value)}" for name, value in values.items())
+
+
+def _quoted(value: Any) -> str:
+    """A value as JSON, which is YAML, too; letters of all languages stay what they are."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
 
 
 def _relative(path: Path | None, file: Path) -> str:
@@ -151,6 +158,12 @@ def _relative(path: Path | None, file: Path) -> str:
     assert path is not None
     full, home = path.resolve(), file.resolve().parent
     return (full.relative_to(home) if full.is_relative_to(home) else full).as_posix()
+
+
+def _commented(text: str) -> str:
+    """What is told, on the one line of a comment, without what no YAML may hold."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def choices(seen: Survey) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def test_what_is_seen_of_a_folder(place):
     (root / "dog" / "copy.png").write_bytes((root / "cat" / "000.png").read_bytes())
     seen = survey(root)
     assert seen.counts == [31, 11] and seen.data.size is None
-    assert seen.look.notes == [("left out", "1 files that are no images, or hidden")]
+    [(name, left_out)] = seen.look.notes
+    assert name == "left out" and left_out.startswith("1 .txt; images are .jpg, .jpeg, .png, ")
     assert seen.duplicates == (2, 0, 1)  # copies: one of them is called a dog
     assert seen.imbalance == pytest.approx(31 / 11)
     assert seen.look.image_sizes == {(12, 12): 42}
@@ -68,7 +69,7 @@ def test_duplicates_across_the_test_set_are_told(place):
     (root / "test/cat/copy.png").write_bytes((root / "train/cat/003.png").read_bytes())
     file, seen = new_study("pets", root)
     assert (seen.duplicates.number, seen.duplicates.across) == (1, 1)
-    assert "1 examples occur both in training and in test set" in file.read_text()
+    assert "occur both in training and in test set: 1." in file.read_text()
     assert load_study("pets.yaml").protocol.splits.test is None
 
 
@@ -125,7 +126,9 @@ def test_a_folder_with_labels_launches(place, capsys):
     assert run(*words) == 2  # either may be meant
     assert "the labels? It has first, second: --label-column names it" in capsys.readouterr().err
     assert run(*words, "--label-column", "second") == 0
-    assert "changes 25.0% of the labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "changes 25.0% of the labels" in said
+    assert "untuned launch pets.yaml --quick" in said
     study = load_study("pets.yaml")
     assert study.protocol.data.labels.label == "second"
     assert 'path: "my pets"' in Path("pets.yaml").read_text()
@@ -147,9 +150,21 @@ def test_a_table_launches(place):
     check(study)
 
 
+def test_letters_of_all_languages_stay_readable_in_the_study_file(place):
+    """And what YAML or a line cannot hold as it is, is the same when it is read again."""
+    names = ["größe", "naïve & 'co'", "字 \u2028", "sé\x85", "\U0001f4f7"]
+    rows = [[*range(i, i + 4), n] for n in ("ja", "nein") for i in range(20)]
+    with (place / "Müller & Söhne.csv").open("w", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*names], *rows])
+    new_study("table", place / "Müller & Söhne.csv", target=names[4])
+    text = Path("table.yaml").read_text(encoding="utf-8")
+    assert 'path: "Müller & Söhne.csv"' in text and f'target: "{names[4]}"' in text
+    assert load_study("table.yaml").protocol.data.target == names[4]
+
+
 def test_a_rehearsal_keeps_what_was_asked_for():
-    request = rehearsal(load_study("digits"), {"trials": 1, "arms": ["ce"]}).request
-    assert (request.trials, request.repeats, request.seeds) == (1, 2, 1)
+    request = rehearsal(load_study("digits"), {"trials": 4, "arms": ["ce"]}).request
+    assert (request.trials, request.repeats, request.seeds) == (4, 1, 1)
 
 
 def test_a_file_that_exists_is_not_touched(place):
