@@ -103,7 +103,9 @@ def attempt(
 
 
 def helpers() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "help_with" in " ".join(p.cmdline())]
+    found = psutil.process_iter(["ppid", "cmdline"])  # passes over those that end meanwhile
+    ours = [process for process in found if process.info["ppid"] == os.getpid()]
+    return [process for process in ours if "help_with" in " ".join(process.info["cmdline"] or [])]
 
 
 @pytest.mark.slow
