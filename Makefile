@@ -22,8 +22,9 @@ test-chaos: .venv/tested
 test-gpu: .venv/tested
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
-# A real SLURM, hosts whose links are cut, and pods, on this machine, as root: apt-get install slurm-wlm
-# munge. Half an hour; on a machine that does something else Ray's servers may be too late.
+# A real SLURM, hosts whose links are cut, pods, and the image's steps, on this machine, as root: apt-get
+# install slurm-wlm munge debootstrap. An hour; on a machine that does something else Ray's servers may be
+# too late.
 test-cluster: .venv/tested
 	$(BIN)/python -m pytest -q -rs -m cluster tests/deploy
 

@@ -19,7 +19,7 @@ except ModuleNotFoundError as missing:
     )
     sys.exit(2)
 
-from pipelines.commands.arguments import WHICH, Arm, Directories, Directory, Export, place
+from pipelines.commands import arguments as args
 from pipelines.commands.options import NewOptions, Options, split_names, with_options
 from pipelines.commands.printing import logged_lines
 from pipelines.commands.screen import screens
@@ -56,12 +56,8 @@ def default(
 @app.command()
 @with_options
 def launch(
-    study: Annotated[
-        str, typer.Argument(help="a ready study's name, a YAML file, or a study's directory")
-    ] = DEFAULT_STUDY,
-    sbatch: Annotated[
-        list[str] | None, typer.Argument(help="after --: of SLURM's sbatch, with --on slurm")
-    ] = None,
+    study: args.Study = DEFAULT_STUDY,
+    more: args.MoreStudies = None,
     arms: Annotated[str | None, typer.Option(help="only these, comma-separated")] = None,
     trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
     repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
@@ -69,9 +65,7 @@ def launch(
     stopping: Annotated[
         str | None, typer.Option(help="of searches' trials, early: none, halving or median")
     ] = None,
-    accelerator: Annotated[
-        str | None, typer.Option(help="type of GPU: H100, A100-40G; any")
-    ] = None,
+    accelerator: Annotated[str | None, typer.Option(help="GPU type: H100, A100-40G, any")] = None,
     labels: Annotated[str | None, typer.Option(help="of Ray's nodes: market-type=spot")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
     on: Annotated[Literal["slurm"] | None, typer.Option(help="as a job of this")] = None,
@@ -90,10 +84,21 @@ def launch(
     if on:
         from pipelines.commands.submit import submit
 
-        return submit(study, given, options, quick, sbatch or (), console)
-    if sbatch:
-        raise UserError(f"unexpected extra argument(s) ({' '.join(sbatch)})")
+        return submit([study, *(more or ())], given, options, quick, console)
+    if more:
+        raise UserError(f"unexpected extra argument(s) ({' '.join(more)}): see --on slurm")
     raise typer.Exit(run_launch(study, given, options, quick, console))
+
+
+@app.command()
+def join(
+    job: Annotated[str, typer.Argument(help="of `launch STUDY --on slurm`, by SLURM's number")],
+    sbatch: args.Sbatch = None,
+) -> None:
+    """More machines for a study that runs on SLURM: a job that joins another one."""
+    from pipelines.commands.submit import submit_join
+
+    submit_join(job, sbatch or (), console)
 
 
 @app.command()
@@ -116,7 +121,7 @@ def new(
 
 
 @app.command()
-def plan(study: Annotated[str, typer.Argument(help=WHICH)] = DEFAULT_STUDY) -> None:
+def plan(study: Annotated[str, typer.Argument(help=args.WHICH)] = DEFAULT_STUDY) -> None:
     """What a launch would run: trials, passes, estimated time and disk."""
     from pipelines.commands.plan import show_plan
 
@@ -125,7 +130,7 @@ def plan(study: Annotated[str, typer.Argument(help=WHICH)] = DEFAULT_STUDY) -> N
 
 @app.command()
 def status(
-    directory: Directory,
+    directory: args.Directory,
     as_json: Annotated[bool, typer.Option("--json")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="again and again, with speed")] = False,
 ) -> None:
@@ -137,7 +142,7 @@ def status(
 
 @app.command()
 def report(
-    directories: Directories,
+    directories: args.Directories,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="publish to W&B too: runs, tables, workspace, report")
     ] = False,
@@ -151,12 +156,7 @@ def report(
 
 
 @app.command()
-def dashboard(
-    directories: Directories,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="on loopback; 0: any that is free")
-    ] = 0,
-) -> None:
+def dashboard(directories: args.Directories, port: args.Port = 0) -> None:
     """Serve the report on this machine, fresh while the study runs."""
     from pipelines.commands.dashboard import serve_dashboard
 
@@ -165,7 +165,7 @@ def dashboard(
 
 @app.command()
 def suspects(
-    directory: Directory,
+    directory: args.Directory,
     arm: Annotated[str | None, typer.Option(help="whose models judge; default: best val")] = None,
     top: Annotated[int | None, typer.Option(help="rows of suspects.csv; default: all")] = None,
     verified: Annotated[
@@ -190,7 +190,7 @@ def suspects(
 
 @app.command("optuna")
 def export_optuna(
-    directory: Directory,
+    directory: args.Directory,
     file: Annotated[
         Path | None, typer.Argument(help="SQLite (.db) or a journal (.log); default DIR/optuna.db")
     ] = None,
@@ -203,7 +203,7 @@ def export_optuna(
 
 @app.command("import")
 def import_configs(
-    study: Annotated[str, typer.Argument(help=WHICH)],
+    study: Annotated[str, typer.Argument(help=args.WHICH)],
     source: Annotated[
         str, typer.Option("--from", help="an Optuna storage, a folder of Ray Tune's, a CSV table")
     ],
@@ -221,7 +221,7 @@ def import_configs(
 
 
 @app.command()
-def trial(directory: Directory, key: str) -> None:
+def trial(directory: args.Directory, key: str) -> None:
     """Run one recorded trial again, without Ray, and compare."""
     from pipelines.commands.trial import rerun_trial
 
@@ -229,7 +229,7 @@ def trial(directory: Directory, key: str) -> None:
 
 
 @app.command()
-def best(directory: Directory, arm: Arm = None, export: Export = None) -> None:
+def best(directory: args.Directory, arm: args.Arm = None, export: args.Export = None) -> None:
     """The chosen configuration as JSON, its checkpoint, and lines that load it and predict."""
     from pipelines.commands.best import show_best
 
@@ -238,7 +238,7 @@ def best(directory: Directory, arm: Arm = None, export: Export = None) -> None:
 
 @app.command()
 def doctor(
-    directory: Annotated[str | None, typer.Argument(help=WHICH, callback=place)] = None,
+    directory: Annotated[str | None, typer.Argument(help=args.WHICH, callback=args.place)] = None,
     address: Annotated[str | None, typer.Option(help="of a Ray cluster: ask every node")] = None,
 ) -> None:
     """Look for what would stop a launch: versions, storage, disk, devices, clocks, W&B."""
@@ -249,7 +249,7 @@ def doctor(
 
 @app.command()
 def prune(
-    directory: Directory,
+    directory: args.Directory,
     models: Annotated[
         bool, typer.Option("--models", help="and models, but each arm's best")
     ] = False,
@@ -270,7 +270,7 @@ def studies() -> None:
 
 @app.command()
 def arms(
-    study: Annotated[str | None, typer.Argument(help=WHICH)] = None,
+    study: Annotated[str | None, typer.Argument(help=args.WHICH)] = None,
     fits: Annotated[
         str | None, typer.Option("--for", help="only those that train on this study's data")
     ] = None,

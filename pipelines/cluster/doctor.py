@@ -99,15 +99,24 @@ def refuse_unfit(
 ) -> None:
     """`doctor` in short form, before the first trial of a launch; warnings are said in a line each.
 
+    A machine that joined the cluster by itself stops nobody: it declines its first trial.
+
     Raises:
-        UserError: a machine is not fit for the study.
+        UserError: another machine is not fit for the study.
     """
     examine = examine_here if address is None else examine_cluster
     _, issues = examine(worker_config.storage, wandb_url(worker_config.tracking))
     for issue in issues:
-        if issue.level == "error":
+        if issue.level == "warning":
+            say(str(issue))
+        elif address is None or not _joined_by_itself(issue.node):
             raise UserError(str(issue).removeprefix("error: "))
-        say(str(issue))
+
+
+def _joined_by_itself(node: str) -> bool:
+    from pipelines.cluster.nodes import joined_by_themselves
+
+    return node in joined_by_themselves()
 
 
 def diagnose(nodes: dict[str, Json], asked: float, answered: float) -> list[HealthIssue]:

@@ -22,6 +22,7 @@ from pipelines.execution.worker_config import ACCELERATOR, NodeCheck, Resources
 LOOK_SECONDS = 2.0  # between two looks at the nodes
 AGAIN_SECONDS = 300.0  # after which a node that was not fit is asked again: its storage was away
 LABEL = "ray.io/node-id"  # that Ray gives to each node
+JOINED = "untuned-joined"  # that deploy/slurm.sh gives to those of a job that joins another one
 
 Node = dict[str, Any]  # as Ray tells it
 
@@ -34,6 +35,11 @@ def live_nodes() -> list[Node]:
 def node_name(node: Node) -> str:
     """Its host, and the beginning of its id: several nodes may be on one host."""
     return f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})"
+
+
+def joined_by_themselves() -> set[str]:
+    """Names of the nodes that come and go as they like, and may have come before the launch."""
+    return {node_name(node) for node in live_nodes() if JOINED in node["Labels"]}
 
 
 def remote_on(node: str, function: Callable[..., Any]) -> Any:

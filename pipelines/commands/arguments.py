@@ -1,4 +1,4 @@
-"""Arguments that several commands have. Imports nothing that takes time."""
+"""Arguments of commands that need some words. Imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -29,3 +29,12 @@ Directory = Annotated[str, typer.Argument(help=WHICH, callback=_storage)]
 Directories = Annotated[list[str], typer.Argument(help=WHICH, callback=_storages)]
 Arm = Annotated[str | None, typer.Option()]
 Export = Annotated[str | None, typer.Option(metavar="FILE", help="its model as .onnx or .pt2")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="on loopback; 0: any that is free")]
+Study = Annotated[
+    str, typer.Argument(help="a ready study's name, a YAML file, or a study's directory")
+]
+Sbatch = Annotated[list[str] | None, typer.Argument(help="after --: options of SLURM's sbatch")]
+MoreStudies = Annotated[
+    list[str] | None,
+    typer.Argument(help="with --on slurm: further studies and, after --, options of sbatch"),
+]

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import ray
 
 from pipelines.cluster import doctor
 from pipelines.cluster.doctor import HealthIssue, diagnose, examine_here, marked, refuse_unfit
+from pipelines.cluster.nodes import JOINED, node_name
 from pipelines.errors import UserError
 from pipelines.execution import machine
 from pipelines.execution.machine import NodeCheck, examine, ray_folder
@@ -142,6 +144,7 @@ def test_a_server_that_answers_with_an_error_is_reachable_and_a_closed_port_is_n
 
 @pytest.mark.parametrize("address", [None, "head:6379"])
 def test_an_error_on_any_machine_ends_a_launch_and_a_warning_is_said(monkeypatch, address):
+    monkeypatch.setattr(ray, "nodes", list)
     error = HealthIssue("error", "node 2", "has no torch", "install it")
     warning = HealthIssue("warning", "node 1", "1 GiB free", "make room")
     name = "examine_here" if address is None else "examine_cluster"
@@ -151,6 +154,23 @@ def test_an_error_on_any_machine_ends_a_launch_and_a_warning_is_said(monkeypatch
     with pytest.raises(UserError, match=r"\Anode 2: has no torch: install it\Z"):
         refuse_unfit(address, config, said.append)
     assert said == ["warning: node 1: 1 GiB free: make room"]
+
+
+def test_a_machine_that_joined_by_itself_stops_no_launch(monkeypatch):
+    def nodes() -> list[dict]:
+        node = {"NodeManagerHostname": "host", "Alive": True}
+        joined = {"NodeID": "a" * 8, "Labels": {JOINED: "yes"}}
+        return [node | joined, node | {"NodeID": "b" * 8, "Labels": {}}]
+
+    monkeypatch.setattr(ray, "nodes", nodes)
+    config = cast(WorkerConfig, SimpleNamespace(storage="s", tracking="disabled"))
+    names = [node_name(node) for node in nodes()]
+    found = [HealthIssue("error", name, "has no torch", "install it") for name in names]
+    monkeypatch.setattr(doctor, "examine_cluster", lambda storage, url: ({}, found[:1]))
+    refuse_unfit("head:6379", config, print)
+    monkeypatch.setattr(doctor, "examine_cluster", lambda storage, url: ({}, found))
+    with pytest.raises(UserError, match=r"\Ahost \(bbbbbb\): has no torch: install it\Z"):
+        refuse_unfit("head:6379", config, print)
 
 
 def folder_for_ray(monkeypatch, length: int, *, fallbacks: tuple[str, ...] = ("/tmp",)) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.chaos import compare
 from tests.support.launches import ROOT
+from tests.support.slurm import Slurm, missing, slurm
 
 STUDY = {
     "name": "cut",
@@ -30,6 +31,15 @@ STUDY = {
 CHECKPOINT = "trials/*/attempts/*/checkpoint*"
 COLUMNS = ("scenario", "what was cut", "attempts", "trials", "results equal")
 ROWS = pytest.StashKey[list[tuple[str, ...]]]()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    if reason := missing():
+        pytest.skip(reason)
+    with slurm() as running:
+        (running.folder / "cut.yaml").write_text(yaml.safe_dump(STUDY))  # every user may read it
+        yield running
 
 
 @pytest.fixture

@@ -153,6 +153,15 @@ def test_the_batch_script_is_right_bash():
     assert script.stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize("studies", [["photos", "--arms", "ce"], []])
+def test_a_task_of_a_job_array_without_a_study_ends_as_a_mistake(studies: list[str]):
+    job = {"SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "1", "PATH": "/usr/bin:/bin"}
+    command = ["bash", DEPLOY / "slurm.sh", *studies]
+    done = subprocess.run(command, env=job, capture_output=True, text=True, check=False)
+    says = "error: --array: there is no study for task 1, of 1 that are numbered from 0\n"
+    assert (done.returncode, done.stderr) == (2, says)
+
+
 def test_commands_in_the_files_are_those_of_the_command_line():
     help_of = CliRunner().invoke(app, ["launch", "--help"], env={"COLUMNS": "200"}).output
     known = set(re.findall(r"--[a-z-]+", re.sub(r"\x1b\[[0-9;]*m", "", help_of)))
