@@ -211,9 +211,7 @@ join() {
     [ -n "$STOP" ] || await_end "$OTHERWISE"
 }
 # Number, state and first machine of the job $JOIN; nothing once it has ended.
-joined() {
-    squeue --noheader --jobs="$JOIN" --states=PENDING,RUNNING,SUSPENDED --format='%A %T %B' 2> /dev/null
-}
+joined() { squeue --noheader --jobs="$JOIN" --format='%A %T %B' 2> /dev/null; }
 # Ask it for ADDRESS and password of its Ray; fails where nothing is to be had.
 enter() {
     local ID STATE FIRST WORD TOKEN ANSWER
@@ -244,10 +242,15 @@ enter() {
 # If the job $JOIN is about to end, or to be queued again, this one does so, too. Sets STATUS; $1:
 # to what if the other goes on.
 await_end() {
-    local STATE
-    for _ in {1..30}; do
+    local STATE LOOKS=0
+    while [ "$LOOKS" -lt 30 ]; do
         read -r _ STATE _ < <(joined) || { STATUS=0 && return; }
-        [ "$STATE" != PENDING ] || return 0
+        case "$STATE" in
+            RUNNING) LOOKS=$((LOOKS + 1)) ;;
+            COMPLETING) ;;   # and then queued, or gone
+            PENDING | CONFIGURING | SUSPENDED) return 0 ;;
+            *) STATUS=0 && return ;;
+        esac
         sleep 1 || true
     done
     STATUS=$1

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from datetime import datetime, timedelta
+from importlib.util import find_spec
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
 from tests.deploy.conftest import CHECKPOINT
 from tests.deploy.slurm_job import SCRIPT, Job, another_user, environment_of
-from tests.support.slurm import Slurm
+from tests.support.slurm import PATIENCE, Slurm
 
 pytestmark = [pytest.mark.cluster]
 
@@ -151,3 +154,17 @@ def _runs_a_trial_of(process: psutil.Process, job: str) -> bool:
         return command.startswith("ray::") and process.environ().get("SLURM_JOB_ID") == job
     except psutil.Error:
         return False
+
+
+@pytest.mark.skipif(find_spec("aiohttp_cors") is None, reason="needs ray[default], the extra jobs")
+def test_a_job_prints_where_its_metrics_are(cluster: Slurm):
+    job = Job(cluster, "metrics", "--nodes=1")
+    job.submit()
+    job.wait_for(CHECKPOINT)
+    [place] = re.findall(r"^Prometheus: (\S+)$", cluster.said(job.id), re.MULTILINE)
+    deadline = time.monotonic() + PATIENCE
+    while b"ray_untuned_trials_planned{" not in urlopen(place, timeout=60).read():
+        assert time.monotonic() < deadline, cluster.said(job.id)
+        time.sleep(1)
+    cluster.say("scancel", job.id)
+    job.wait("CANCELLED")
