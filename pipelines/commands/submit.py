@@ -180,4 +180,5 @@ def _output_of(job: str) -> str:
     )
     files = [word[7:] for word in said.stdout.split() if word.startswith("StdOut=")]
     # Tasks of an array that wait are one to SLURM, and have no number yet.
-    return files[0].replace(NO_TASK, job.partition("_")[2]) if files else f"slurm-{job}.out"
+    task = job.partition("_")[2] or "*"
+    return files[0].replace(NO_TASK, task) if files else f"slurm-{job}.out"

@@ -75,6 +75,8 @@ def test_where_a_task_that_has_no_number_yet_will_print_is_told(sbatch, tmp_path
     assert run("launch", "digits", "digits_rates", "--on", "slurm") == 0
     told = capsys.readouterr().out
     assert "/home/me/slurm-17_0.out" in told and "/home/me/slurm-17_1.out" in told
+    assert run("join", "5", "--", "--array=1-8") == 0
+    assert "it prints to /home/me/slurm-17_*.out" in capsys.readouterr().out
 
 
 def test_a_job_that_joins_waits_for_the_one_that_it_joins(sbatch, capsys):

@@ -25,7 +25,7 @@ def submitted(cluster: Slurm, *names: str) -> list[Job]:
     options = ["--arms", "ce,l2rw", "--checkpoint-seconds", "0.2", "--on", "slurm", "--"]
     files = [f"{name}.yaml" for name in names]
     told = untuned(cluster, "launch", *files, *options, *tasks[0].sbatch)
-    for task, number in zip(tasks, re.findall(r"^Job (\d+_\d+): ", told), strict=True):
+    for task, number in zip(tasks, re.findall(r"^Job (\d+_\d+): ", told, re.M), strict=True):
         task.id = number
     return tasks
 
