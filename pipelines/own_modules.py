@@ -1,8 +1,9 @@
 """Modules of a person's own: methods, models, sources and augmentations of a study.
 
-A study names them as `module:name`. They lie beside the study file, and are searched there last, so
-that no file of that folder can hide a package that is installed. A study's directory remembers the
-folder; to the nodes of a cluster, the launch sends a copy.
+A study names them as `module:name`. They lie beside the study file, as folders of trained networks
+do (`study.own_folders`), and are searched there last, so that no file of that folder can hide a
+package that is installed. A study's directory remembers the folder; to the nodes of a cluster, the
+launch sends a copy of modules.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from pipelines.errors import UserError, one_line
 from pipelines.provenance import ROOT, SENT, folder_of, forget_modules, module_files
 
-_searched: list[str] = []  # folders that this process was told of, the newest first
+_told: list[str] = []  # folders that this process was told of, the newest first
+_searched: list[str] = []  # those of them that Python did not search by itself
 
 
 def search(folders: Iterable[str | Path]) -> None:
@@ -27,6 +29,7 @@ def search(folders: Iterable[str | Path]) -> None:
     folders: absolute, or relative to this program.
     """
     for folder in map(str, [*(ROOT / folder for folder in folders), *_sent()]):
+        _told[:] = [folder, *(other for other in _told if other != folder)]
         if folder in sys.path and folder not in _searched:
             continue  # it is Python's own business
         if _searched[:1] == [folder]:
@@ -37,6 +40,11 @@ def search(folders: Iterable[str | Path]) -> None:
         sys.path[:] = [*kept, *_searched]
         importlib.invalidate_caches()
         forget_modules()
+
+
+def told() -> list[str]:
+    """The folders of studies that this process was told of, the newest first."""
+    return list(_told)
 
 
 def load(path: str, what: str) -> Any:

@@ -39,6 +39,7 @@ from pipelines.ledger.lease import Lease, LeaseHeld
 from pipelines.ledger.ledger import STUDY_FILE, Ledger
 from pipelines.ledger.storage import is_url
 from pipelines.provenance import provenance
+from pipelines.study.own_folders import beside_study
 from pipelines.study.protocol import protocol_hash
 from pipelines.study.study_file import Study
 from pipelines.tracking.mode import resolve_mode, wandb_url
@@ -98,7 +99,8 @@ class Launch:
             commit=provenance()["commit"],
             checkpoint_seconds=options.checkpoint_seconds,
             fast=options.fast,
-            modules=own_modules.own_folders(modules_of(study)),
+            modules=own_modules.own_folders(modules_of(study))
+            | beside_study(study.protocols.values()),
             fingerprint=fingerprint,
             study_id=document.get("id"),
             event_files=options.log == "tensorboard",

@@ -14,7 +14,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -104,7 +103,7 @@ def _read(entry: Path) -> Dataset:
             truth=observed if truth is None else np.array(truth, np.int64),
             test=None if test is None else np.array(test, bool),
             left_out=tuple(left_out),
-            columns=tuple(Column(**c | {"values": tuple(c["values"])}) for c in columns),
+            columns=tuple(map(Column.from_state, columns)),
             **metadata,
         )
     except _Damaged:
@@ -130,7 +129,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "names": dataset.names,
         "fingerprint": dataset.fingerprint,
         "left_out": dataset.left_out,
-        "columns": [asdict(column) for column in dataset.columns],
+        "columns": [column.state() for column in dataset.columns],
     }
     if not np.array_equal(dataset.truth, dataset.observed):
         metadata["truth"] = dataset.truth.tolist()

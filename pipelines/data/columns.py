@@ -6,15 +6,17 @@ What is learned from rows (medians, which values there are) is in conversion.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.documents import Json
 from pipelines.errors import UserError, one_line
 from pipelines.study.column_rules import Kind, Rule
+from pipelines.study.encoders import Encoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,18 +32,42 @@ LISTED = 8  # values that a message names
 Floats = NDArray[np.float32]
 
 
+Encode = Callable[["Column", list[str]], Floats]
+"""Features [n, width] of the n texts of a column."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A feature's name, and what is done with it.
 
     values: of `ordinal` in their order, of `one_hot` those of the table; a category is a number of
-    one of them. format: of `date`.
+    one of them. format: of `date`. encoder: of `text`; width: how many features it gives; content:
+    the digest of the table's texts and of the encoder, since features may differ from one processor
+    to another by rounding.
     """
 
     name: str
     kind: Kind = "number"
     values: tuple[str, ...] = ()
     format: str | None = None
+    encoder: Encoder | None = None
+    width: int = 1
+    content: str | None = None
+
+    def state(self) -> Json:
+        """Plain values, of which `from_state` makes the same column."""
+        values = asdict(self) | {"values": list(self.values)}
+        # Not there where there are no texts: data sets from before there were have a fingerprint.
+        if self.kind != "text":
+            for name in ("encoder", "width", "content"):
+                del values[name]
+        return values
+
+    @classmethod
+    def from_state(cls, state: Json) -> Column:
+        """The column of a file."""
+        values: Json = state | {"values": tuple(state["values"])}
+        return cls(**values)
 
 
 def column_of(name: str, rule: Rule, cells: pd.Series) -> Column:
@@ -49,13 +75,15 @@ def column_of(name: str, rule: Rule, cells: pd.Series) -> Column:
     values = rule.values
     if rule.kind == "one_hot":
         values = tuple(sorted({text for text in texts(cells) if text is not None}))
-    return Column(name, rule.kind, values, rule.format)
+    return Column(name, rule.kind, values, rule.format, rule.encoder)
 
 
-def parse(columns: Sequence[Column], frame: pd.DataFrame, origin: str) -> Floats:
-    """A table as numbers [n, C], an empty cell as nan.
+def parse(
+    columns: Sequence[Column], frame: pd.DataFrame, origin: str, encode: Encode | None = None
+) -> Floats:
+    """A table as numbers [n, C], an empty cell as nan; of a text column its features.
 
-    origin: names the table in errors.
+    origin: names the table in errors. encode: makes features of texts, where there are such.
 
     Raises:
         UserError: a column is not there, or a cell is not what its rule says.
@@ -69,7 +97,15 @@ def parse(columns: Sequence[Column], frame: pd.DataFrame, origin: str) -> Floats
                 f"takes {_some(c.name for c in columns)}"
             )
     cells: Any = frame  # whose columns are series, since no two share a name
-    return np.stack([_numbers(c, cells[c.name], origin) for c in columns], axis=1)
+    return np.concatenate(
+        [
+            encode(c, [text or "" for text in texts(cells[c.name])])
+            if encode and c.kind == "text"
+            else _numbers(c, cells[c.name], origin)[:, None]
+            for c in columns
+        ],
+        axis=1,
+    )
 
 
 def _numbers(column: Column, cells: pd.Series, origin: str) -> Floats:
@@ -92,13 +128,14 @@ def _numbers(column: Column, cells: pd.Series, origin: str) -> Floats:
     if (odd := np.isinf(numbers)).any():
         row = int(odd.argmax())
         raise UserError(
-            f"{origin}: row {row}, column {column.name!r} is {_cell(cells, row)}: by its rule "
-            f"({column.kind}) it must be {allowed}"
+            f"{origin}: row {cells.index[row]}, column {column.name!r} is {_cell(cells, row)}: by "
+            f"its rule ({column.kind}) it must be {allowed}"
         )
     if column.kind == "number" and (empty := int(np.isnan(numbers).sum())):
+        first = cells.index[int(np.isnan(numbers).argmax())]
         raise UserError(
-            f"{origin}: column {column.name!r} has {empty} empty cells, the first in row "
-            f"{int(np.isnan(numbers).argmax())}; the rule impute takes such, number does not"
+            f"{origin}: column {column.name!r} has {empty} empty cells, the first in row {first}; "
+            "the rule impute takes such, number does not"
         )
     return numbers
 
@@ -140,10 +177,11 @@ def as_days(cells: pd.Series, written: str | None = None) -> NDArray[np.float64]
 
 def texts(cells: pd.Series) -> list[str | None]:
     """Values of categories as text, None where a cell is empty; 1, 1.0 and "1" are the same."""
-    return [_text(cell) for cell in cells.tolist()]
+    return [text_of(cell) for cell in cells.tolist()]
 
 
-def _text(cell: Any) -> str | None:
+def text_of(cell: Any) -> str | None:
+    """A cell as text, None if it is empty."""
     if _is_empty(cell):
         return None
     if isinstance(cell, float) and cell.is_integer():

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,8 @@ class Conversion:
     """Rows as `columns.parse` gives them [n, C] -> features [n, D], both float32.
 
     D: the numbers, then what empty cells were filled of, then a flag for each column that had any,
-    then a feature for each value of a category. Of a value without one they are all 0.
+    then a feature for each value of a category. Of a value without one they are all 0. Last are the
+    features of texts, as they are.
     learned: `medians` and `flagged` by column, `categories` by column; as `fit` makes it.
     """
 
@@ -80,27 +81,33 @@ class Conversion:
             ("filled", SimpleImputer(strategy="median"), filled),
             ("empty", MissingIndicator(features="all"), self.learned["flagged"]),
             ("one_hot", encoder, _places(columns, "one_hot")),
+            ("text", "passthrough", _places(columns, "text")),
         ]
         transformer = ColumnTransformer([s for s in steps if s[2]], sparse_threshold=0)
         # The median of one row is that row: so it is fitted to exactly what was learned.
-        row = np.zeros((1, len(columns)), np.float32)
+        row = np.zeros((1, sum(column.width for column in columns)), np.float32)
         row[0, filled] = self.learned["medians"]
         return transformer.fit(row)
 
     def state(self) -> Json:
         """Plain values, of which `from_state` makes the same conversion."""
-        columns = [asdict(column) | {"values": list(column.values)} for column in self.columns]
-        return {"columns": columns, "learned": self.learned}
+        return {"columns": [column.state() for column in self.columns], "learned": self.learned}
 
     @classmethod
     def from_state(cls, state: Json) -> Conversion:
         """The conversion of a model's file."""
-        columns = [Column(**c | {"values": tuple(c["values"])}) for c in state["columns"]]
-        return cls(columns, state["learned"])
+        return cls([*map(Column.from_state, state["columns"])], state["learned"])
 
 
 def _places(columns: Sequence[Column], *kinds: str) -> list[int]:
-    return [place for place, column in enumerate(columns) if column.kind in kinds]
+    """Where the columns of some kinds are in a row."""
+    ends = accumulate(column.width for column in columns)
+    return [
+        place
+        for column, end in zip(columns, ends, strict=True)
+        if column.kind in kinds
+        for place in range(end - column.width, end)
+    ]
 
 
 def _commonest(codes: Floats) -> list[Any]:

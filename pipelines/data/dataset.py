@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,10 +38,11 @@ class Dataset:
     labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
     and labels, wherever they were read from; left_out, names of what could not be read, where a
     study allows it; columns, of a table, in the order of x, which is then [N, C] with nan in empty
-    cells, until it is converted (`conversion.Conversion`); encoding, of x that are features; soft
-    [N, K], label distributions of several annotators, where these are trained on; verified [2, n],
-    of trusted examples that had a label before, the verified one and that one; answers, of several
-    annotators, where what one example's say is learned from the others'.
+    cells and features of texts, until it is converted (`conversion.Conversion`); encoding, of x
+    that are features; soft [N, K], label distributions of several annotators, where these are
+    trained on; verified [2, n], of trusted examples that had a label before, the verified one and
+    that one; answers, of several annotators, where what one example's say is learned from the
+    others'.
     """
 
     x: NDArray[Any]
@@ -109,6 +110,14 @@ def make_dataset(
         names=_check_names(origin, names, n),
         fingerprint=content_hash(x),
     )
+
+
+def with_texts(dataset: Dataset, texts: Sequence[str]) -> Dataset:
+    """The data set with texts [N] as inputs, of which an encoder will make features."""
+    content = hashlib.sha256()
+    for text in texts:
+        content.update(f"{len(text)} {text}".encode("utf-8", "surrogatepass"))
+    return replace(dataset, x=np.array(texts, dtype=object), fingerprint=content.hexdigest())
 
 
 def _array(origin: str, name: str, values: Any) -> NDArray[Any]:

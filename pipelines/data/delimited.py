@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,12 +20,18 @@ BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 DELIMITERS = ",;\t|"
+COMPRESSED = ".gz"
 LARGEST = 2**30  # bytes of a file whose types are inferred from all of it
+
+
+def opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """A file's bytes, decompressed where its name ends in .gz."""
+    return gzip.open(path) if path.suffix.lower() == COMPRESSED else path.open("rb")
 
 
 def encoding_of(path: Path, stated: str | None = None) -> str:
     """What a file's first bytes say, else what a person has stated, else UTF-8."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(4)
     marked = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
     return marked or stated or "utf-8"
@@ -37,7 +45,7 @@ def check_text(path: Path, encoding: str) -> None:
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = 1
-    with path.open("rb") as file:
+    with opened(path) as file:
         while block := file.read(2**20):
             try:
                 decoder.decode(block)
@@ -52,7 +60,7 @@ def check_text(path: Path, encoding: str) -> None:
 
 def delimiter_of(path: Path, encoding: str) -> str:
     """The character between cells: a comma where the first line has one."""
-    with path.open(encoding=encoding, errors="replace", newline="") as file:
+    with opened(path) as stream, io.TextIOWrapper(stream, encoding, "replace", "") as file:
         first = file.readline()
     outside = "".join(first.split('"')[::2])  # of what is quoted
     present = [d for d in DELIMITERS if d in outside]
@@ -91,9 +99,11 @@ def _read(
     convert = csv.ConvertOptions(decimal_point=decimal_point)
     if only is not None:
         convert.include_columns, convert.column_types = [only], {only: pa.string()}
-    block = min(max(path.stat().st_size, 2**20), LARGEST)
+    with opened(path) as file:
+        content = file.read()
+    block = min(max(len(content), 2**20), LARGEST)
     return csv.read_csv(
-        path,
+        pa.BufferReader(content),
         csv.ReadOptions(
             encoding="utf-8" if encoding == "utf-8-sig" else encoding, block_size=block
         ),

@@ -18,6 +18,7 @@ from pipelines import own_modules
 from pipelines.errors import UserError, one_line
 from pipelines.provenance import module_digest
 from pipelines.study.encoders import WORDS, Encoder
+from pipelines.study.own_folders import LOCAL, as_loaded
 
 Encode = Callable[[Any], Any]
 """Texts, a list of n; or n images [n, C, H, W] or rows [n, D] as they are stored -> [n, F]."""
@@ -37,23 +38,23 @@ def encoder_named(encoder: Encoder, shape: tuple[int, ...]) -> Encode:
         _check_for("texts", encoder, shape == ())
         return _words()
     if isinstance(encoder, str):
-        return own_modules.load(encoder, "data.encoder")
+        return own_modules.load(encoder, "encoder")
     [(library, name)] = encoder.items()
     texts = library in ("sentence_transformers", "transformers")
     _check_for("texts" if texts else "images", encoder, shape == () if texts else len(shape) == 3)
     try:
-        return LOADERS[library](name)
+        return LOADERS[library](as_loaded(library, name))
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
         raise UserError(
-            f"data.encoder: {library} is not installed: pip install {EXTRAS[library]}"
+            f"encoder: {library} is not installed: pip install {EXTRAS[library]}"
         ) from None
     except UserError:
         raise
     except Exception as error:  # no such model, or none can be downloaded
         reason = f"{type(error).__name__}: {one_line(error)}"
-        raise UserError(f"data.encoder = {encoder}: cannot be loaded: {reason}") from None
+        raise UserError(f"encoder {encoder}: cannot be loaded: {reason}") from None
 
 
 def version_of(encoder: Encoder) -> list[Any]:
@@ -63,7 +64,7 @@ def version_of(encoder: Encoder) -> list[Any]:
     if isinstance(encoder, str):
         return [encoder, module_digest(encoder.partition(":")[0])]
     [(library, name)] = encoder.items()
-    folder = Path(name.removeprefix("local-dir:"))  # as timm has it
+    folder = Path(as_loaded(library, name).removeprefix(LOCAL))
     files = [f for f in sorted(folder.rglob("*")) if f.is_file()] if folder.is_dir() else []
     contents = [[file.relative_to(folder).as_posix(), _content(file)] for file in files]
     try:
@@ -79,7 +80,7 @@ def _content(file: Path) -> str:
 
 def _check_for(what: str, encoder: Encoder, fits: bool) -> None:
     if not fits:
-        raise UserError(f"data.encoder = {encoder!r}: is for {what}, which the source has none of")
+        raise UserError(f"encoder {encoder!r}: is for {what}, which the source has none of")
 
 
 def _words() -> Encode:
@@ -180,12 +181,10 @@ def as_features(encoder: Encoder, given: Any, n: int) -> NDArray[np.float32]:
     try:
         features = np.asarray(given, np.float32)
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"data.encoder = {encoder!r}: gives no numbers: {one_line(error)}"
-        ) from None
+        raise UserError(f"encoder {encoder!r}: gives no numbers: {one_line(error)}") from None
     if features.ndim != 2 or len(features) != n or not np.isfinite(features).all():
         what = f"gives {list(features.shape)} for {n} inputs"
         if features.ndim == 2 and len(features) == n:
             what = "gives numbers that are not finite"
-        raise UserError(f"data.encoder = {encoder!r}: {what}, a row of numbers for each is needed")
+        raise UserError(f"encoder {encoder!r}: {what}, a row of numbers for each is needed")
     return features

@@ -30,7 +30,10 @@ def encoded(dataset: Dataset, encoder: Encoder) -> Dataset:
         UserError: the encoder cannot be loaded, is for other inputs, or gives no features.
     """
     if dataset.columns:
-        raise UserError("data.encoder: a table has columns for features; under data, give one")
+        raise UserError(
+            f"data.encoder = {encoder!r}: a table has columns for features; `source: text` reads "
+            "one of texts alone, and beside others `columns` says `NAME: words`"
+        )
     encoding = Encoding(encoder, dataset.x.shape[1:])
     key = [*version_of(encoder), dataset.fingerprint]
 
@@ -59,10 +62,10 @@ def encode(encoding: Encoding, inputs: Sequence[str] | NDArray[Any]) -> NDArray[
             raise
         except Exception as error:  # whatever a user's own code raises
             raise UserError(
-                f"data.encoder = {encoding.encoder!r}: fails with {type(error).__name__}: "
+                f"encoder {encoding.encoder!r}: fails with {type(error).__name__}: "
                 f"{one_line(error)}"
             ) from error
         parts.append(as_features(encoding.encoder, given, len(block)))
     if len({part.shape[1] for part in parts}) > 1:
-        raise UserError(f"data.encoder = {encoding.encoder!r}: gives rows of different lengths")
+        raise UserError(f"encoder {encoding.encoder!r}: gives rows of different lengths")
     return np.concatenate(parts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.annotators import Answers, collected, settle, shares
 from pipelines.data.dataset import Dataset, class_codes, preview
-from pipelines.data.delimited import delimiter_of, encoding_of
+from pipelines.data.delimited import delimiter_of, encoding_of, opened
 from pipelines.data.paths import is_there
 from pipelines.errors import UserError, one_line
 from pipelines.study.labels_files import LabelsFile
@@ -70,7 +72,7 @@ def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
         name = PurePosixPath(path).as_posix()
         if name in left_out:
             continue
-        row = rows.get(name)
+        row = rows.get(path, rows.get(name))
         if row is None:
             raise UserError(f"{origin}: {path!r} names no example; names are {_called(dataset)}")
         if number[dataset.names[row]] > 1:
@@ -105,7 +107,7 @@ def _called(dataset: Dataset) -> str:
     first = dataset.names[0]
     if first != "0":
         return f"like {first!r}"
-    return "like '0': row numbers (unless an .npz file has an array `names`, in the order of x)"
+    return "like '0': row numbers (unless `names` of an .npz file or under data says other ones)"
 
 
 def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str, str]]:
@@ -139,16 +141,41 @@ def _records(file: Path) -> Iterator[tuple[int, list[str]]]:
         if not is_there(file, "file"):  # and a named pipe would wait for ever
             raise UserError(f"{file}: is no file")
         encoding = encoding_of(file)
-        with file.open(newline="", encoding=encoding) as stream:
+        with opened(file) as content, io.TextIOWrapper(content, encoding, newline="") as stream:
             # Not strict, an open quote would swallow what follows it.
             reader = csv.reader(stream, strict=True, delimiter=delimiter_of(file, encoding))
             for cells in reader:
                 yield reader.line_num, cells
-    except (OSError, UnicodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read: {one_line(error)}") from None
 
 
 # ---- what a person has not said
+
+
+def naming_columns(
+    file: Path, identifiers: Mapping[str, Sequence[str]], path: str | None = None
+) -> tuple[str, str] | None:
+    """A table's column that has the names that a labels file uses, and the file's column of them.
+
+    They share a name, or all that the file's column holds is in the other, unless it may be row
+    numbers. identifiers: columns of the table that may name its rows, with their cells. path: the
+    file's column, where a person has named it. None: there are no such columns.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    held = {name: values - {""} for name, (values, _) in _columns(file).items()}
+    held = {name: values for name, values in held.items() if values and path in (None, name)}
+    for name in identifiers.keys() & held.keys():
+        if 2 * len(held[name] & {*identifiers[name]}) > len(held[name]):  # a few may be misspelt
+            return name, name
+    for column, cells in identifiers.items():
+        rows = {str(row) for row in range(len(cells))}
+        for name, values in held.items():
+            if values <= {*cells} and not values <= rows:
+                return column, name
+    return None
 
 
 def guess_columns(
@@ -161,21 +188,27 @@ def guess_columns(
     Raises:
         UserError: the file cannot be read, or no column, or more than one, may be what is needed.
     """
-    lines = _records(file)
-    _, columns = next(lines, (0, []))
-    looked_at = [cells for (_, cells), _ in zip(lines, range(LOOKED_AT), strict=False) if cells]
-    values = {
-        name: {cells[place].strip() for cells in looked_at if place < len(cells)}
-        for place, name in enumerate(columns)
-    }
+    columns = _columns(file)
+    values = {name: held for name, (held, _) in columns.items()}
     path = path or _guess_path(file, values, dataset)
     others = {name: held for name, held in values.items() if name != path}
     label = label or _guess_label(file, others, dataset)
-    if path in columns and len(values[path]) < len(looked_at):  # an example has several lines
+    if path in columns and len(values[path]) < columns[path][1]:  # an example has several lines
         by = _guess_annotator([name for name in others if name != label])
         if by:
             return LabelsFile(file=file, path=path, label=label, annotator=by, rule="dawid_skene")
     return LabelsFile(file=file, path=path, label=label)
+
+
+def _columns(file: Path) -> dict[str, tuple[set[str], int]]:
+    """By column, what its cells hold in the first lines; and in how many lines there are such."""
+    lines = _records(file)
+    _, columns = next(lines, (0, []))
+    looked_at = [cells for (_, cells), _ in zip(lines, range(LOOKED_AT), strict=False) if cells]
+    return {
+        name: ({cells[place].strip() for cells in looked_at if place < len(cells)}, len(looked_at))
+        for place, name in enumerate(columns)
+    }
 
 
 def _guess_annotator(names: Sequence[str]) -> str | None:

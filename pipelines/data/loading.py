@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from pipelines.data.cache import cached
-from pipelines.data.dataset import Dataset, preview
+from pipelines.data.dataset import Dataset, content_hash, preview
 from pipelines.data.encoding import encoded
 from pipelines.data.labels_file import classes_in, read_answers, read_labels, read_shares
 from pipelines.data.paths import is_there
@@ -158,7 +158,18 @@ def _fingerprint(dataset: Dataset) -> str:
     if dataset.answers is not None:
         for given in (dataset.answers.rows, dataset.answers.by, dataset.answers.labels):
             labels.update(given.tobytes())
-    content = [dataset.fingerprint, labels.hexdigest(), dataset.classes]
+    content = [_inputs(dataset), labels.hexdigest(), dataset.classes]
     if any(column.kind != "number" for column in dataset.columns):
-        content.append([asdict(column) for column in dataset.columns])
+        content.append([column.state() for column in dataset.columns])
     return digest(content)
+
+
+def _inputs(dataset: Dataset) -> str:
+    """Of inputs; but for features of a table's texts, whose columns have digests of their own."""
+    if all(column.kind != "text" for column in dataset.columns):
+        return dataset.fingerprint
+    of_texts = np.repeat(
+        [column.kind == "text" for column in dataset.columns],
+        [column.width for column in dataset.columns],
+    )
+    return content_hash(dataset.x[:, ~of_texts])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipelines.data.columns import WORDS, as_days, as_numbers, texts
+from pipelines.data.table_rows import is_part
+from pipelines.study.encoders import WORDS as HASHED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +34,7 @@ SCALES = (
 )
 MANY = 20  # different texts: from here on they are identifiers or free text, if most are different
 MOST = 0.5
+A_TEXT = 5  # words on average: shorter ones are names and addresses
 SHOWN = 4
 
 
@@ -54,10 +57,13 @@ def propose(name: str, cells: pd.Series) -> Proposal:
         return Proposal("drop", "empty")
     if len(values) == 1 and not empty:
         return Proposal("drop", f"constant: always {_shown(values)}")
+    if is_part(values) and not empty:
+        return Proposal("drop", f"says which part of the data a row is of: {_shown(values)}")
     return (
         _as_boolean(cells, values, empty)
         or _as_number(name, cells)
         or _as_date(cells, empty)
+        or _as_text(cells, len(values), len(cells) - empty)
         or _as_category(name, words, values, empty)
     )
 
@@ -99,6 +105,19 @@ def _as_date(cells: pd.Series, empty: int) -> Proposal | None:
         return None
     doubt = "; or is the day first? both fit" if set(AMBIGUOUS) <= set(fitting) else ""
     return Proposal({"date": fitting[0]}, f"days since 1970{doubt}{filled}")
+
+
+def _as_text(cells: pd.Series, different: int, known: int) -> Proposal | None:
+    if different <= max(MANY, MOST * known) or (length := words_of(cells)) < A_TEXT:
+        return None
+    told = f"texts of {length:.0f} words on average, hashed; docs/data.md has other encoders"
+    return Proposal(HASHED, told)
+
+
+def words_of(cells: pd.Series) -> float:
+    """Words of a cell that is not empty, on average."""
+    written = [cell for cell in texts(cells) if cell]
+    return sum(len(cell.split()) for cell in written) / max(1, len(written))
 
 
 def _as_category(

@@ -28,6 +28,7 @@ class FirstLook:
     options: of `data`, as they suit it. image_sizes: how many images have which (width, height).
     notes: what else a person should know, as name and text. reasons: why columns are used as the
     options say, by name. source: the one that reads it, where it is another than was thought.
+    identifiers: columns that may name the examples, with their cells.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class FirstLook:
     notes: list[tuple[str, str]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     source: str | None = None
+    identifiers: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Source:
         """Whether `new` reads what is at a path by this source."""
         if path.is_dir():
             return self.path == "folder" and (self.known_by is None or self.known_by(path))
-        return path.suffix.lower() in self.suffixes
+        return path.name.lower().endswith(self.suffixes)
 
 
 def listing(source: Source, path: Path) -> list[list[Any]]:
@@ -104,5 +106,13 @@ def cache_key(source: Source, data: Data) -> list[Any]:
         *(getattr(data, name) for name in ALWAYS_IN_KEY),
         listing(source, data.path),
         *([others] if others else []),
+        *(_encoder_versions(data) if data.columns else []),
         *([f"decoding {source.decoding}"] if source.decoding > 1 else []),
     ]
+
+
+def _encoder_versions(data: Data) -> list[Any]:
+    """Of encoders whose features are part of the decoded content."""
+    from pipelines.data.encoders import version_of  # imports torch
+
+    return [version_of(encoder) for encoder in data.encoders]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.data.annotators import told
 from pipelines.data.dataset import Dataset, preview
-from pipelines.data.labels_file import guess_columns, read_answers
+from pipelines.data.labels_file import guess_columns, naming_columns, read_answers
 from pipelines.data.loading import check_data, load_dataset, read_source, told_if_unreadable
 from pipelines.data.source import FirstLook
 from pipelines.data.sources import source_for, source_named
@@ -85,14 +85,16 @@ def survey(
     source = source_named(look.source or source.name)
     data = data.model_copy(update={"source": source.name} | look.options)
     if labels:
+        data, path_column = _named(data, look, labels, path_column)
         found = guess_columns(labels, read_source(data, source), path_column, label_column)
         data = data.model_copy(update={"labels": found})
     elif path_column or label_column:
         raise UserError("--path-column and --label-column are of the file that --labels names")
-    dataset = load_dataset(data)
     if trusted:
-        data = data.model_copy(update={"trusted": guess_columns(trusted, dataset)})
-        dataset = load_dataset(data)
+        data, trusted_path = _named(data, look, trusted)
+        found = guess_columns(trusted, load_dataset(data), trusted_path)
+        data = data.model_copy(update={"trusted": found})
+    dataset = load_dataset(data)
     ours, known = ~dataset.in_own_test, (dataset.truth >= 0) & (dataset.observed >= 0)
     observed = _counted(dataset, dataset.observed[ours], FEWEST, "observed")
     fewest, kind = (FEWEST_TRUSTED, "trusted") if trusted else (FEWEST, "true")
@@ -106,6 +108,26 @@ def survey(
         duplicates=_duplicates(dataset),
         relabelled=float((dataset.observed != dataset.truth)[ours & known].mean()),
     )
+
+
+def _named(
+    data: Data, look: FirstLook, file: Path, path: str | None = None
+) -> tuple[Data, str | None]:
+    """With the column of a table that has the names which a labels file uses, and that file's.
+
+    look: is told. path: the file's column, where a person has named it.
+    """
+    known = {n: cells for n, cells in look.identifiers.items() if data.names in (None, n)}
+    found = naming_columns(file, known, path)
+    if found is None:
+        return data, path
+    names, path = found
+    if data.names is None:
+        look.notes.append(("names", f"column {names!r}, as {file.name} has it in {path!r}"))
+    columns = {n: rule for n, rule in (data.columns or {}).items() if n != names}
+    drop = tuple(name for name in data.drop or () if name != names)
+    changes = {"names": names, "columns": columns or None, "drop": drop or None}
+    return data.model_copy(update=changes), path
 
 
 def _counted(dataset: Dataset, labels: NDArray[np.int64], fewest: int, kind: str) -> list[int]:
@@ -183,7 +205,8 @@ def _describe_input(seen: Survey) -> str:
     if encoding := seen.dataset.encoding:
         return f"{shape[0]:,} features by {encoding.encoder!r}"
     if len(shape) == 1:
-        return f"{shape[0]} {'columns' if seen.data.columns else 'numbers'}"
+        described = seen.data.columns is not None
+        return f"{len(seen.dataset.columns)} columns" if described else f"{shape[0]} numbers"
     colours = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")
     text = f"{colours} images, {shape[2]} x {shape[1]}"
     if not seen.data.size:

@@ -14,6 +14,7 @@ from pipelines.errors import UserError, one_line
 from pipelines.models.heads import last_linear
 from pipelines.models.layers import layers_of
 from pipelines.models.zoo import Shape
+from pipelines.study.own_folders import as_loaded
 from pipelines.study.pretrained import Colours, PretrainedOptions
 
 #: Of ImageNet's images between 0 and 1: what torchvision's networks were trained with.
@@ -39,7 +40,8 @@ def pretrained(
         )
     name = getattr(options, options.library)
     try:
-        network, own = LOADERS[options.library](name, classes, options.dropout, weights)
+        loaded = as_loaded(options.library, name)
+        network, own = LOADERS[options.library](loaded, classes, options.dropout, weights)
     except UserError:
         raise
     except ModuleNotFoundError as error:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipelines.data.columns import parse
+from pipelines.data.columns import Column, parse
 from pipelines.data.conversion import Conversion
 from pipelines.data.dataset import Encoding
 from pipelines.data.encoding import encode
 from pipelines.data.images import Unreadable, decode, read_header, read_pixels
 from pipelines.data.paths import is_there
-from pipelines.data.sources.table import read_frame
+from pipelines.data.table_file import read_frame
 from pipelines.errors import UserError, one_line
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
@@ -129,6 +129,11 @@ def _check_bytes(x: Tensor) -> None:
         raise UserError(f"images of {kind}: the model takes bytes from 0 to 255 (uint8)")
 
 
+def _features(column: Column, texts: list[str]) -> NDArray[np.float32]:
+    assert column.encoder is not None
+    return encode(Encoding(column.encoder, ()), texts)
+
+
 def rows(inputs: Any, conversion: Conversion | None, features: int) -> Tensor:
     """Rows of a table [n, D] as features.
 
@@ -152,7 +157,8 @@ def rows(inputs: Any, conversion: Conversion | None, features: int) -> Tensor:
             raise UserError(
                 f"the model knows no names of columns: give its {features} features as an array"
             )
-        return torch.from_numpy(conversion(parse(conversion.columns, inputs, origin)))
+        table = inputs.reset_index(drop=True)  # rows are told by their place
+        return torch.from_numpy(conversion(parse(conversion.columns, table, origin, _features)))
     if conversion is not None and conversion.changes:
         names = ", ".join(column.name for column in conversion.columns)
         raise UserError(

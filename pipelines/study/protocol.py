@@ -21,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.metrics import METRICS
 from pipelines.study.attack import Attack
 from pipelines.study.augmentations import check_augment
-from pipelines.study.column_rules import check_rules
+from pipelines.study.column_rules import check_rules, rule_of
 from pipelines.study.encoders import Encoder, check_encoder
 from pipelines.study.label_corruption import Imbalance, Noise
 from pipelines.study.labels_files import LabelsFile
@@ -72,6 +72,12 @@ class Data(Strict):
         None, description="of a table, what is done with each; none: all are numbers"
     )
     text: str = added("text", description="column of texts")
+    split: str | None = added(
+        None, description="column of a table that says which rows are train and which test"
+    )
+    names: str | None = added(
+        None, description="column of a table that names the examples; none: their rows do"
+    )
     encoder: Annotated[Encoder | None, AfterValidator(check_encoder)] = added(
         None, description="makes features of texts or images, once: words, module:function, ..."
     )
@@ -83,10 +89,19 @@ class Data(Strict):
     )
 
     #: Their values decide nothing but what the data's content is, and that has a fingerprint.
-    CONTENT: ClassVar = ("path", "drop", "skip_broken", "columns", "text", "encoder", "encoding")
+    CONTENT: ClassVar = (
+        *("path", "drop", "skip_broken", "columns", "text", "encoder", "encoding"),
+        *("split", "names"),
+    )
 
     def __hash__(self) -> int:  # `columns` has none of its own
         return hash(digest(self.model_dump(mode="json")))
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """What makes features: of all inputs, or of columns of texts."""
+        of_columns = [rule_of(rule).encoder for rule in (self.columns or {}).values()]
+        return [encoder for encoder in (self.encoder, *of_columns) if encoder is not None]
 
 
 class Splits(Strict):

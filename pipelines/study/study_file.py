@@ -8,7 +8,6 @@ docs/study.md is the reference.
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelines.errors import UserError, one_line
 from pipelines.study.arms import Arm, resolve_arm
 from pipelines.study.common_knobs import with_common
 from pipelines.study.labels_files import LabelsFile
+from pipelines.study.own_folders import without_variable
 from pipelines.study.phase_rules import check_under, selects
 from pipelines.study.protocol import Protocol, with_changes
 from pipelines.study.request import Request
@@ -240,7 +240,7 @@ def with_absolute_paths(study: Study, base: Path) -> Study:
 
     def place(path: Path | None) -> Path | None:
         try:
-            return path and (base / _without_variable(path).expanduser()).resolve()
+            return path and (base / without_variable(path).expanduser()).resolve()
         except (OSError, ValueError, RuntimeError):  # NUL, a circle of links, the home of nobody
             return path and base / path  # where nothing is, as is told by who looks there
 
@@ -261,19 +261,3 @@ def with_absolute_paths(study: Study, base: Path) -> Study:
     warm_start = warm_start.model_copy(update={"sources": sources})
     request = study.request.model_copy(update={"warm_start": warm_start})
     return study.model_copy(update={"protocol": protocol, "request": request})
-
-
-def _without_variable(path: Path) -> Path:
-    """A path that may begin with an environment variable: $UNTUNED_DATA/letter.parquet.
-
-    So a study can be handed on, and run wherever its data are.
-    """
-    first, *rest = path.parts or ("",)
-    if not re.fullmatch(r"\$\w+", first):
-        return path
-    if not (value := os.environ.get(first[1:])):
-        raise UserError(
-            f"path {preview(str(path))}: the environment variable {first[1:]} is not set; it must "
-            "name the folder where the data are"
-        )
-    return Path(value, *rest)

@@ -38,7 +38,7 @@ class TrainingSpec:
         """
         protocol = self.protocol
         named = [protocol.model.name, protocol.data.source, *augmentations_of(protocol.augment)]
-        named += [encoder] if isinstance(encoder := protocol.data.encoder, str) else []
+        named += [encoder for encoder in protocol.data.encoders if isinstance(encoder, str)]
         if protocol.model.name == PRETRAINED:
             named.append(pretrained_options(protocol.model.options).own or "")
         named += [phase.method for phase in self.phases]

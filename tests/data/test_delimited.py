@@ -1,10 +1,13 @@
 """Text files of cells, as spreadsheets and people write them."""
 
+import gzip
+
 import pytest
 
 from pipelines.data.loading import load_dataset
 from pipelines.data.survey import survey
 from pipelines.errors import UserError
+from pipelines.study.labels_files import LabelsFile
 from pipelines.study.protocol import Data
 from tests.support.data_files import assert_refused
 
@@ -62,6 +65,42 @@ def test_an_encoding_that_nobody_knows_is_refused(tmp_path):
     write(tmp_path / "t.csv")
     with pytest.raises(UserError, match=r"data.encoding = 'klingon': is no encoding"):
         survey(tmp_path / "t.csv", encoding="klingon")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_compressed_file_is_read_as_what_it_holds(encoding, tmp_path):
+    plain = write(tmp_path / "t.csv", ";", encoding, ",")
+    packed = tmp_path / "packed.CSV.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    stated = encoding if encoding == "latin-1" else None
+    assert read(packed, stated).x.tolist() == [[1.5], [2.25]]
+    assert read(packed, stated).fingerprint == read(plain, stated).fingerprint
+
+
+def test_compressed_json_lines_and_labels_are_read_and_a_torn_file_is_refused(tmp_path):
+    rows = "".join(f'{{"a": {n}, "label": "{"xy"[n % 2]}"}}\n' for n in range(4000))
+    path, labels = tmp_path / "t.jsonl.gz", tmp_path / "crowd.csv.gz"
+    path.write_bytes(gzip.compress(rows.encode()))
+    labels.write_bytes(gzip.compress(b"path,label\n1,x\n"))
+    data = Data(source="table", path=path, labels=LabelsFile(file=labels))
+    assert load_dataset(data).observed.tolist()[:3] == [0, 0, 0]
+    content = path.read_bytes()
+    for torn in (content[: len(content) // 2], b"no gzip", content[:-8] + b"\0" * 8, b""):
+        path.write_bytes(torn)
+        assert_refused(data, r"t.jsonl.gz: cannot be read")
+    path.write_bytes(content)
+    labels.write_bytes(labels.read_bytes()[:-12])
+    assert_refused(data, r"crowd.csv.gz: cannot be read")
+    torn = tmp_path / "t.csv.gz"
+    torn.write_bytes(gzip.compress(b"a,label\n1,x\n2,y\n")[:-9])
+    assert_refused(Data(source="table", path=torn), "t.csv.gz: cannot be read")
+
+
+def test_a_type_is_that_of_all_rows_of_a_compressed_file(tmp_path):
+    lines = ["1,x", "2,y"] * 150_000 + ["2.5,x"]
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress("\n".join(["a,label", *lines]).encode(), 1))
+    assert load_dataset(Data(source="table", path=path)).x[-1] == 2.5
 
 
 def test_a_cell_may_have_several_lines(tmp_path):

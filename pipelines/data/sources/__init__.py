@@ -44,4 +44,4 @@ def source_for(path: Path) -> Source:
         if source.takes(path):
             return source
     suffixes = [suffix for source in SOURCES.values() for suffix in source.suffixes]
-    raise UserError(f"{path}: must be a folder of images, or end in {' or '.join(suffixes)}")
+    raise UserError(f"{path}: must be a folder of images, or end in {', '.join(suffixes)}")
