@@ -95,6 +95,7 @@ def _read(entry: Path) -> Dataset:
         observed = np.array(metadata.pop("labels"), np.int64)
         truth = metadata.pop("truth", None)  # where it is another than what is observed
         left_out = metadata.pop("left_out", ())  # entries from before it have none
+        set_aside = metadata.pop("set_aside", ())
         columns = metadata.pop("columns", ())
         test = metadata.pop("test")
         return Dataset(
@@ -103,6 +104,7 @@ def _read(entry: Path) -> Dataset:
             truth=observed if truth is None else np.array(truth, np.int64),
             test=None if test is None else np.array(test, bool),
             left_out=tuple(left_out),
+            set_aside=tuple(set_aside),
             columns=tuple(map(Column.from_state, columns)),
             **metadata,
         )
@@ -129,6 +131,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
         "names": dataset.names,
         "fingerprint": dataset.fingerprint,
         "left_out": dataset.left_out,
+        "set_aside": dataset.set_aside,
         "columns": [column.state() for column in dataset.columns],
     }
     if not np.array_equal(dataset.truth, dataset.observed):

@@ -37,7 +37,8 @@ class Dataset:
     bool, the source's own test set, if it has one; classes, the names of the labels; names, what a
     labels file calls the examples: a path, or a row number from 0; fingerprint, SHA-256 of values
     and labels, wherever they were read from; left_out, names of what could not be read, where a
-    study allows it; columns, of a table, in the order of x, which is then [N, C] with nan in empty
+    study allows it; set_aside, names of examples that the source keeps for validation, which are
+    not used; columns, of a table, in the order of x, which is then [N, C] with nan in empty
     cells and features of texts, until it is converted (`conversion.Conversion`); encoding, of x
     that are features; soft [N, K], label distributions of several annotators, where these are
     trained on; verified [2, n], of trusted examples that had a label before, the verified one and
@@ -53,6 +54,7 @@ class Dataset:
     names: list[str]
     fingerprint: str
     left_out: tuple[str, ...] = ()
+    set_aside: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     encoding: Encoding | None = None
     verified: NDArray[np.int64] | None = None

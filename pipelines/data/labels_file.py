@@ -61,18 +61,18 @@ def read_shares(labels: LabelsFile, dataset: Dataset) -> NDArray[np.float32]:
 
 
 def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
-    """Row, annotator and label of each answer in a file, but those for broken images."""
+    """Row, annotator and label of each answer in a file, but those for examples that are not used."""
     rows = _rows_by_name(dataset.names)
-    left_out = _rows_by_name(dataset.left_out).keys() - rows.keys()
     number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = class_codes(dataset.classes)
+    not_used = _rows_by_name([*dataset.left_out, *dataset.set_aside]).keys()
     given: dict[tuple[int, str], int] = {}
     for line, path, annotator, label in _lines(labels):
         origin = f"{labels.file}, line {line}"
         name = PurePosixPath(path).as_posix()
-        if name in left_out:
-            continue
         row = rows.get(path, rows.get(name))
+        if row is None and not not_used.isdisjoint({path, name}):
+            continue
         if row is None:
             raise UserError(f"{origin}: {path!r} names no example; names are {_called(dataset)}")
         if number[dataset.names[row]] > 1:
@@ -219,7 +219,7 @@ def _guess_annotator(names: Sequence[str]) -> str | None:
 def _guess_path(file: Path, values: dict[str, set[str]], dataset: Dataset) -> str:
     if "path" in values:
         return "path"
-    known = _rows_by_name([*dataset.names, *dataset.left_out])
+    known = _rows_by_name([*dataset.names, *dataset.left_out, *dataset.set_aside])
     naming = [
         name
         for name, held in values.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.data.columns import text_of
-from pipelines.data.dataset import preview
+from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.table_file import Columns, as_written, read_columns
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data
@@ -31,7 +31,7 @@ class Examples:
 
     columns: [n] each, by name. labels [n]: names of classes, or whole numbers. rows [n]: where they
     are in the file, from 0. names: [n]. test [n]: whether a row is for testing; None where no
-    column says so.
+    column says so. set_aside: names of the other rows, those of val.
     """
 
     columns: Columns
@@ -39,6 +39,7 @@ class Examples:
     rows: NDArray[np.int64]
     names: list[str]
     test: NDArray[np.bool_] | None
+    set_aside: list[str]
 
 
 def read_examples(data: Data) -> Examples:
@@ -49,20 +50,29 @@ def read_examples(data: Data) -> Examples:
     """
     columns = read_columns(data)
     check_column(data, "target", columns)
-    parts = None if data.split is None else parts_of(data, columns)
-    rows = np.arange(len(columns[data.target]))
     for name in {data.target, data.names} & {*columns}:
         columns[name] = as_written(data, name, columns[name])
-    if parts is not None and (parts == "val").any():
-        rows = np.flatnonzero(parts != "val")
+    names = np.array(_names(data, columns), object)
+    parts = np.full(len(names), "train") if data.split is None else parts_of(data, columns)
+    rows = np.flatnonzero(parts != "val")
+    if len(rows) < len(names):
         columns = {name: column.take(pa.array(rows)) for name, column in columns.items()}
     return Examples(
         columns=columns,
         labels=_labels(data, columns[data.target]),
         rows=rows,
-        names=_names(data, columns, rows),
-        test=None if parts is None else parts[rows] == "test",
+        names=names[rows].tolist(),
+        test=None if data.split is None else parts[rows] == "test",
+        set_aside=names[parts == "val"].tolist(),
     )
+
+
+def as_dataset(data: Data, examples: Examples, x: NDArray[Any]) -> Dataset:
+    """The examples with their inputs [n, ...]; raises as `make_dataset`."""
+    dataset = make_dataset(
+        str(data.path), x, examples.labels, test=examples.test, names=examples.names
+    )
+    return replace(dataset, set_aside=tuple(examples.set_aside))
 
 
 def check_column(data: Data, key: str, columns: Columns) -> None:
@@ -167,13 +177,13 @@ def _labels(data: Data, column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(column.to_pylist(), object if is_text(column.type) else None)
 
 
-def _names(data: Data, columns: Columns, rows: NDArray[np.int64]) -> list[str]:
-    """What the examples are called [n]: by a column, else by their rows in the file."""
+def _names(data: Data, columns: Columns) -> list[str]:
+    """What the rows of a file are called [N]: by a column, else by their place."""
     if data.names is None:
-        return list(map(str, rows.tolist()))
+        return list(map(str, range(len(columns[data.target]))))
     check_column(data, "names", columns)
     row_of: dict[str, int] = {}
-    for row, cell in zip(rows.tolist(), columns[data.names].to_pylist(), strict=True):
+    for row, cell in enumerate(columns[data.names].to_pylist()):
         name = text_of(cell)
         if name is None:
             raise UserError(f"data.names = {data.names!r}: row {row} of {data.path} is empty")

@@ -43,9 +43,8 @@ class WorkerConfig:
     tracking: Mode
     tracking_dir: str
     commit: str | None  # of the driver's code; workers may have a copy without its history
-    modules: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of the study's own, and networks: where they lie
+    #: Of the study's own modules, and of folders of networks: where they lie.
+    modules: Mapping[str, str] = field(default_factory=dict)
     checkpoint_seconds: float = 60.0
     fast: FastPaths = ALL_FAST
     fingerprint: str | None = None  # of the study's data, as the driver has read it

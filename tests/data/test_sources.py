@@ -195,5 +195,7 @@ OTHER_VALUES = {
     "skip_broken": (False, True),
     "columns": (None, {"a": "drop"}),
     "encoding": (None, "latin-1"),
+    "split": (None, "part"),
+    "names": (None, "id"),
     "text": ("text", "question"),
 }

@@ -43,11 +43,13 @@ def test_they_are_never_trained_on(tmp_path):
 
 def test_a_labels_file_calls_the_rows_by_their_place_in_the_file(tmp_path):
     data = rows_of(tmp_path, SPELLINGS)
-    labels = write_labels(tmp_path / "labels.csv", [["5", "x"]])
+    labels = write_labels(tmp_path / "labels.csv", [["5", "x"], ["4", "y"]])  # 4 is of val
     dataset = load_dataset(data.model_copy(update={"labels": labels}))
-    assert dataset.classes[dataset.observed[4]] == "x"
-    other = write_labels(tmp_path / "other.csv", [["4", "y"]])
-    assert_refused(data.model_copy(update={"labels": other}), "'4' names no example")
+    assert [dataset.classes[k] for k in dataset.observed] == ["x", "y", "x", "y", "x"]
+    other = write_labels(tmp_path / "other.csv", [["6", "y"]])
+    assert_refused(data.model_copy(update={"labels": other}), "'6' names no example")
+    again = load_dataset(data.model_copy(update={"labels": labels}))  # from the cache
+    assert again.set_aside == ("4",) and again.fingerprint == dataset.fingerprint
 
 
 def test_a_table_of_columns_and_one_of_texts_have_it_too(tmp_path):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.columns import Column, column_of, parse
-from pipelines.data.dataset import Dataset, content_hash, make_dataset, preview, with_texts
+from pipelines.data.dataset import Dataset, content_hash, preview, with_texts
 from pipelines.data.source import Source
 from pipelines.data.table_file import SUFFIXES, Columns, frame_of
 from pipelines.data.table_look import look
 from pipelines.data.table_rows import (
     Examples,
+    as_dataset,
     check_filled,
     features_of,
     is_index,
@@ -36,13 +36,7 @@ def _read(data: Data, folder: Path) -> Dataset:
     with np.errstate(over="ignore"):  # too large a number is infinite, which is refused
         x = [column.to_numpy().astype(np.float32) for column in features.values()]
     return replace(
-        _dataset(data, examples, np.stack(x, axis=1)), columns=tuple(map(Column, features))
-    )
-
-
-def _dataset(data: Data, examples: Examples, x: NDArray[Any]) -> Dataset:
-    return make_dataset(
-        str(data.path), x, examples.labels, test=examples.test, names=examples.names
+        as_dataset(data, examples, np.stack(x, axis=1)), columns=tuple(map(Column, features))
     )
 
 
@@ -62,7 +56,7 @@ def _described(data: Data, examples: Examples) -> Dataset:
         from pipelines.data.encoding import encoded  # imports torch
 
         assert column.encoder is not None
-        dataset = _dataset(data, examples, np.zeros((len(texts), 1)))
+        dataset = as_dataset(data, examples, np.zeros((len(texts), 1)))
         of_texts[column.name] = encoded(with_texts(dataset, texts), column.encoder)
         return of_texts[column.name].x
 
@@ -70,7 +64,7 @@ def _described(data: Data, examples: Examples) -> Dataset:
     for place, column in enumerate(columns):
         if made := of_texts.get(column.name):
             columns[place] = replace(column, width=made.x.shape[1], content=made.fingerprint)
-    dataset = _dataset(data, examples, np.nan_to_num(cells))
+    dataset = as_dataset(data, examples, np.nan_to_num(cells))
     return replace(dataset, x=cells, fingerprint=content_hash(cells), columns=tuple(columns))
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.dataset import Dataset, make_dataset, with_texts
+from pipelines.data.dataset import Dataset, with_texts
 from pipelines.data.source import Source
-from pipelines.data.table_rows import Examples, check_column, read_examples
+from pipelines.data.table_rows import Examples, as_dataset, check_column, read_examples
 from pipelines.errors import UserError
 from pipelines.study.encoders import WORDS
 from pipelines.study.protocol import Data
@@ -24,10 +24,7 @@ def _read(data: Data, _folder: Path) -> Dataset:
         )
     examples = read_examples(data)
     texts, unused = _texts(data, examples), np.zeros((len(examples.rows), 1))
-    dataset = make_dataset(
-        str(data.path), unused, examples.labels, test=examples.test, names=examples.names
-    )
-    return with_texts(dataset, texts)
+    return with_texts(as_dataset(data, examples, unused), texts)
 
 
 def _texts(data: Data, examples: Examples) -> list[str]:
