@@ -61,7 +61,7 @@ def read_shares(labels: LabelsFile, dataset: Dataset) -> NDArray[np.float32]:
 
 
 def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
-    """Row, annotator and label of each answer in a file, but those for examples that are not used."""
+    """Row, annotator and label of each answer in a file for an example that is used."""
     rows = _rows_by_name(dataset.names)
     number = Counter(dataset.names)  # those of a user's own function may be called anything
     codes = class_codes(dataset.classes)
