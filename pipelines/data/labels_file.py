@@ -107,7 +107,7 @@ def _called(dataset: Dataset) -> str:
     first = dataset.names[0]
     if first != "0":
         return f"like {first!r}"
-    return "like '0': row numbers (unless `names` of an .npz file or under data says other ones)"
+    return "like '0': row numbers (or `names`: of an .npz file an array, of a table a column)"
 
 
 def _lines(labels: LabelsFile) -> Iterator[tuple[int, str, str, str]]:

@@ -250,7 +250,7 @@ def test_names_of_arrays_are_one_for_each_example(names, tmp_path):
 
 def test_a_file_with_other_names_is_told_where_names_come_from(data, tmp_path):
     np.savez(tmp_path / "plain.npz", x=np.arange(60.0).reshape(30, 2), y=np.arange(30) % 2)
-    with pytest.raises(UserError, match=r"like '0': row numbers \(unless an \.npz file has an arr"):
+    with pytest.raises(UserError, match=r"like '0': row numbers \(or `names`: of an \.npz file"):
         survey(tmp_path / "plain.npz", long_form(tmp_path / "l.csv"))
 
 
