@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.slurm import PATIENCE, ROOT, Slurm
@@ -54,11 +55,24 @@ class Job:
     def wait(self, *states: str) -> dict[str, str]:
         return self.cluster.wait(self.id, *states)
 
+    def trials(self) -> list[psutil.Process]:
+        """The processes on its machines that run trials."""
+        return [process for process in psutil.process_iter() if _runs_a_trial_of(process, self.id)]
+
     def leaves_nothing(self) -> bool:
         """Neither files of Ray nor a token on the machines."""
         number = self.cluster.job(self.id)["JobId"]  # a task of an array has one of its own
         left = [*Path("/tmp").glob(f"untuned-{number}-*")]
         return not left and not list(Path.home().glob(".untuned-token*"))
+
+
+def _runs_a_trial_of(process: psutil.Process, job: str) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+        mine = process.environ().get("SLURM_JOB_ID") == job
+        return mine and command.startswith("ray::ImplicitFunc")  # as Tune names them
+    except psutil.Error:
+        return False
 
 
 def untuned(cluster: Slurm, *words: str) -> str:

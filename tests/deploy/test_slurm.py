@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from importlib.util import find_spec
 from urllib.request import urlopen
 
-import psutil
 import pytest
 
 from tests.deploy.conftest import CHECKPOINT
@@ -139,21 +138,12 @@ def test_trials_run_on_all_processors_of_a_job_that_is_bound(cluster: Slurm):
     job = Job(cluster, "bound", "--nodes=1", "-c2")
     job.submit()
     job.wait_for(CHECKPOINT)
-    trials = [p for p in psutil.process_iter() if _runs_a_trial_of(p, job.id)]
-    bound = {tuple(process.cpu_affinity()) for process in trials}
+    bound = {tuple(process.cpu_affinity()) for process in job.trials()}
     cluster.say("scancel", job.id)
     job.wait("CANCELLED")
     if (os.cpu_count() or 1) < 2:
         pytest.skip("this machine has one processor: nothing to tell apart")
     assert bound and {len(processors) for processors in bound} == {2}
-
-
-def _runs_a_trial_of(process: psutil.Process, job: str) -> bool:
-    try:
-        command = " ".join(process.cmdline())
-        return command.startswith("ray::") and process.environ().get("SLURM_JOB_ID") == job
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.skipif(find_spec("aiohttp_cors") is None, reason="needs ray[default], the extra jobs")

@@ -68,7 +68,7 @@ def test_a_job_that_joined_and_is_cancelled_leaves_checkpoints_and_the_study_goe
 ):
     study = started(cluster, "less")
     more = joined(study)
-    wait_for_three_nodes(study)
+    wait_until(study, lambda text: len(more.trials()) == 2)
     cluster.say("scancel", more.id)
     more.wait("CANCELLED")
     wait_until(study, lambda text: text.count(" is gone") == 2)
@@ -81,7 +81,7 @@ def test_a_job_that_joined_and_is_cancelled_leaves_checkpoints_and_the_study_goe
 def test_a_job_that_joined_is_queued_again_before_its_time_limit(cluster: Slurm, judge):
     study = started(cluster, "limit")
     more = joined(study)
-    wait_for_three_nodes(study)
+    wait_until(study, lambda text: len(more.trials()) == 2)
     cluster.say("scancel", "--signal=USR1", "--batch", more.id)  # as SLURM does it
     more.wait("PENDING")
     ended = [job.wait("COMPLETED", "FAILED", "CANCELLED") for job in (more, study)]
