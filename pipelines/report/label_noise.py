@@ -47,7 +47,7 @@ def noise_words(results: Results) -> list[str]:
     phrases = []
     if estimates and (verified := estimates.get("verified")):
         phrases.append(
-            f"of {verified['examples']:,} verified labels {_share(verified['rate'])} % were wrong "
+            f"of {verified['examples']:,} verified labels {_percent(verified['rate'])} were wrong "
             "as given"
         )
     if estimates and (confident := estimates.get("confident")):
@@ -57,10 +57,11 @@ def noise_words(results: Results) -> list[str]:
 
 def confident_words(confident: ConfidentCounting) -> str:
     """What confident counting says, and by whom."""
-    few = ", which is too few: they were trained on these labels" * confident["in_sample"]
+    few = "; these models were trained on the labels, and as a rule count too few"
+    few *= confident["in_sample"]
     return (
         f"by confident counting with the final models of {confident['arm']} "
-        f"{_share(confident['rate'])} % of the training labels are wrong{few}"
+        f"{_percent(confident['rate'])} of the training labels are wrong{few}"
     )
 
 
@@ -115,6 +116,12 @@ def _cell(mean: float | None, low: float | None, high: float | None) -> Cell:
     if mean is None:
         return Cell(MISSING)
     return Cell(_share({"mean": mean, "low": low, "high": high}), mean)
+
+
+def _percent(rate: RateJson) -> str:
+    """25.0 ± 3.1 %; 25.0 % (too few repeats)."""
+    number, bracket, why = _share(rate).partition(" (")
+    return f"{number} %{bracket}{why}"
 
 
 def _share(rate: RateJson) -> str:

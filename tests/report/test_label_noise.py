@@ -90,5 +90,11 @@ def test_nothing_is_estimated_where_nothing_is_to_go_by(finished):
 def test_models_that_saw_the_labels_are_said_to_count_too_few():
     assert "too few" not in confident_words(CONFIDENT)
     assert confident_words(CONFIDENT | {"in_sample": True}).endswith(
-        ", which is too few: they were trained on these labels"
+        " of the training labels are wrong; these models were trained on the labels, and as a rule "
+        "count too few"
     )
+
+
+def test_a_rate_without_an_interval_reads_as_one():
+    rate = {"mean": 0.459, "low": None, "high": None}
+    assert " 45.9 % (too few repeats) of the" in confident_words(CONFIDENT | {"rate": rate})
