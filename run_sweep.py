@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 try:
     import typer
@@ -20,13 +20,14 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 from pipelines.commands import arguments as args
-from pipelines.commands.options import NewOptions, Options, split_names, with_options
+from pipelines.commands.options import NewOptions, Options, RequestOptions, with_options
 from pipelines.commands.printing import logged_lines
 from pipelines.commands.screen import screens
 from pipelines.commands.usage import line_and_status
 from pipelines.errors import UserError
 
-DEFAULT_STUDY, DEFAULT_OPTIONS, NEW_OPTIONS = "digits", Options(), NewOptions()
+DEFAULT_STUDY, NEW_OPTIONS = "digits", NewOptions()
+DEFAULT_OPTIONS, DEFAULT_REQUEST = Options(), RequestOptions()
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 #: Files and pipes have no width of their own; tables need this much.
 console = Console(width=None if sys.stdout and sys.stdout.isatty() else 110)
@@ -58,17 +59,9 @@ def default(
 def launch(
     study: args.Study = DEFAULT_STUDY,
     more: args.MoreStudies = None,
-    arms: Annotated[str | None, typer.Option(help="only these, comma-separated")] = None,
-    trials: Annotated[int | None, typer.Option(help="per tuned arm and repeat")] = None,
-    repeats: Annotated[int | None, typer.Option(help="of the whole search")] = None,
-    seeds: Annotated[int | None, typer.Option(help="fresh run seeds per repeat")] = None,
-    stopping: Annotated[
-        str | None, typer.Option(help="of searches' trials, early: none, halving or median")
-    ] = None,
-    accelerator: Annotated[str | None, typer.Option(help="GPU type: H100, A100-40G, any")] = None,
-    labels: Annotated[str | None, typer.Option(help="of Ray's nodes: market-type=spot")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")] = False,
+    quick: args.Quick = False,
     on: Annotated[Literal["slurm"] | None, typer.Option(help="as a job of this")] = None,
+    request: RequestOptions = DEFAULT_REQUEST,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """Run what is missing of a study, then report.
@@ -77,17 +70,13 @@ def launch(
     """
     from pipelines.commands.launch import run_launch
 
-    request = {"arms": None if arms is None else split_names(arms), "trials": trials}
-    request |= {"repeats": repeats, "seeds": seeds, "stopping": stopping}
-    request |= {"accelerator": accelerator, "labels": labels}
-    given: dict[str, Any] = {name: value for name, value in request.items() if value is not None}
     if on:
         from pipelines.commands.submit import submit
 
-        return submit([study, *(more or ())], given, options, quick, console)
+        return submit([study, *(more or ())], request.given, options, quick, console)
     if more:
         raise UserError(f"unexpected extra argument(s) ({' '.join(more)}): see --on slurm")
-    raise typer.Exit(run_launch(study, given, options, quick, console))
+    raise typer.Exit(run_launch(study, request.given, options, quick, console))
 
 
 @app.command()
@@ -121,11 +110,16 @@ def new(
 
 
 @app.command()
-def plan(study: Annotated[str, typer.Argument(help=args.WHICH)] = DEFAULT_STUDY) -> None:
+@with_options
+def plan(
+    study: Annotated[str, typer.Argument(help=args.WHICH)] = DEFAULT_STUDY,
+    quick: args.Quick = False,
+    request: RequestOptions = DEFAULT_REQUEST,
+) -> None:
     """What a launch would run: trials, passes, estimated time and disk."""
     from pipelines.commands.plan import show_plan
 
-    show_plan(study, console)
+    show_plan(study, request.given, quick, console)
 
 
 @app.command()

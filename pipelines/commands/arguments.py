@@ -27,6 +27,7 @@ def place(name: str | None) -> str | None:
 WHICH = "a study's directory or URI, its name, or its file"
 Directory = Annotated[str, typer.Argument(help=WHICH, callback=_storage)]
 Directories = Annotated[list[str], typer.Argument(help=WHICH, callback=_storages)]
+Quick = Annotated[bool, typer.Option("--quick", help="a short rehearsal of the study")]
 Arm = Annotated[str | None, typer.Option()]
 Export = Annotated[str | None, typer.Option(metavar="FILE", help="its model as .onnx or .pt2")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="on loopback; 0: any that is free")]

@@ -1,4 +1,4 @@
-"""The options of the commands `launch` and `new`: tables, which the command line is made from.
+"""Options of `launch`, `plan` and `new`: tables, which the command line is made from.
 
 Imports nothing that takes time.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -112,6 +112,27 @@ class Options:
 
 
 @dataclass(frozen=True)
+class RequestOptions:
+    """Entries of a study's request, in the place of its own."""
+
+    arms: Annotated[str | None, Option(help="only these, comma-separated")] = None
+    trials: Annotated[int | None, Option(help="per tuned arm and repeat")] = None
+    repeats: Annotated[int | None, Option(help="of the whole search")] = None
+    seeds: Annotated[int | None, Option(help="fresh run seeds per repeat")] = None
+    stopping: Annotated[
+        str | None, Option(help="of searches' trials, early: none, halving or median")
+    ] = None
+    accelerator: Annotated[str | None, Option(help="type of GPU: H100, A100-40G; any")] = None
+    labels: Annotated[str | None, Option(help="of Ray's nodes: market-type=spot")] = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that a person has given."""
+        values = vars(self) | {"arms": None if self.arms is None else split_names(self.arms)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class NewOptions:
     """What `new` is told of a person's data beside where it is."""
 
@@ -137,26 +158,34 @@ def split_names(text: str) -> list[str]:
 
 
 def with_options(command: Callable[..., T]) -> Callable[..., T]:
-    """A command of which each field of its argument `options`, a table, is an option for typer."""
+    """A command of which each field of its arguments that are tables is an option for typer."""
     signature = inspect.signature(command, eval_str=True)
-    table = type(signature.parameters["options"].default)
-    hints = get_type_hints(table, include_extras=True)
-    parameters = [p for p in signature.parameters.values() if p.name != "options"]
-    parameters += [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
-        )
-        for f in fields(table)
-    ]
+    arguments = signature.parameters.values()
+    tables: dict[str, type] = {
+        p.name: type(p.default) for p in arguments if is_dataclass(p.default)
+    }
+    parameters = [p for p in arguments if p.name not in tables]
+    parameters += [parameter for table in tables.values() for parameter in _parameters(table)]
     expanded = signature.replace(parameters=parameters)
 
     @functools.wraps(command)
     def with_each(*args: Any, **given: Any) -> T:
         bound = expanded.bind(*args, **given)
         bound.apply_defaults()
-        options = table(**{f.name: bound.arguments.pop(f.name) for f in fields(table)})
-        return command(**bound.arguments, options=options)
+        for name, table in tables.items():
+            values = {f.name: bound.arguments.pop(f.name) for f in fields(table)}
+            bound.arguments[name] = table(**values)
+        return command(**bound.arguments)
 
     with_each.__signature__ = expanded  # pyright: ignore[reportAttributeAccessIssue]
     with_each.__annotations__ = {p.name: p.annotation for p in parameters}
     return with_each
+
+
+def _parameters(table: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(table, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name])
+        for f in fields(table)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,8 +39,10 @@ class Estimate:
     files: int
 
 
-def estimate(study: Study) -> dict[str, Estimate]:
+def estimate(study: Study, say: Callable[[str], None] = lambda arm: None) -> dict[str, Estimate]:
     """Cost of each arm of a study from nothing, on this machine's CPU.
+
+    say: is told which arm is measured.
 
     An arm's passes are those of its default configuration; the speed is that of its first steps. A
     model that is fitted at once is fitted once.
@@ -50,6 +52,7 @@ def estimate(study: Study) -> dict[str, Estimate]:
     estimates = {}
     for name, arm in study.arms.items():
         trials, passes = planner.planned[name], passes_of(arm, {}, study, task)
+        say(name)
         seconds, model_bytes = _measure(study, arm, passes)
         kept = study.request.seeds * study.request.repeats * (2 if arm.tuned else 1)
         kept *= 1 + planner.common.moves("", name)  # and once more under common values

@@ -181,6 +181,24 @@ def test_plan_tells_what_would_run(tmp_path, capsys):
     assert run("plan", "digits") == 0
 
 
+def test_plan_counts_trials_as_a_launch_with_these_options_runs_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    axes = {"axes": {"noise.rate": [0.0, 0.2]}}
+    path = study_file(tmp_path, request={"arms": ["ce", "gce", "sce", "l2rw"]} | axes)
+    words = ("--trials", 4, "--repeats", 5, "--seeds", 3)
+    assert run("plan", path, *words, "--arms", "ce,gce,l2rw") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert " sce " not in text
+    assert "Trials of ce and l2rw: 5 repeats in each of 3 scenarios, with 3 final each." in text
+    searched = "5 searched, 5 retrained for the budget curve, 3 final and 3 of the default"
+    assert f"Trials of gce: 5 repeats in each of 3 scenarios, with {searched} each." in text
+    assert f" gce {5 * 3 * (5 + 5 + 3 + 3)} " in text and "with 3 trials at once, " in text
+    assert run("plan", path, "--quick", "--trials", 0) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    searched = "1 searched, 1 retrained for the budget curve, 1 final and 1 of the default"
+    assert f"Trials of gce and sce: 1 repeat in each of 3 scenarios, with {searched} each." in text
+
+
 def test_arms_and_studies_are_a_line_each(capsys):
     assert run("arms") == 0 and run("studies") == 0
     lines = capsys.readouterr().out.splitlines()
