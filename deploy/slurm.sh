@@ -70,7 +70,8 @@ node() {
     umask 077
     mkdir "$FILES" || exit
     # Ports that are free, since another job may be on this machine.
-    OPTIONS=(--block --temp-dir="$FILES" --num-cpus="$CPUS")
+    # Ray opens its own folder to everybody; the one around it stays closed.
+    OPTIONS=(--block --temp-dir="$FILES/ray" --num-cpus="$CPUS")
     OPTIONS+=(--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0)
     if [ "$MEMORY" -gt 0 ]; then
         TENTH=$((MEMORY * 1024 * 1024 / 10))
@@ -112,7 +113,7 @@ node() {
 # On a machine that leaves: its trials leave checkpoints, and go on elsewhere; then Ray ends.
 drain() {
     NODE=$(cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\0' '\n' |
-        sed -n "\\|^--raylet_socket_name=$FILES/|,/^--node_id=/s/^--node_id=//p")
+        sed -n "\\|^--raylet_socket_name=$FILES/ray/|,/^--node_id=/s/^--node_id=//p")
     "${RUN[@]}" timeout --signal=KILL 20 ray drain-node --address "$ADDRESS" --node-id "$NODE" \
         --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "its job ends" \
         --deadline-remaining-seconds 20 >> "$FILES/said" 2>&1 || return 0
@@ -127,13 +128,13 @@ drain() {
 admit() {
     local FILES='' FOUND
     trap '' TERM
-    until [ -s "$FILES/ray_current_cluster" ]; do
+    until [ -s "$FILES/ray/ray_current_cluster" ]; do
         sleep 0.5
         for FOUND in /tmp/untuned-"$1"-*-0; do   # one that failed may have left its own
             if [ -O "$FOUND" ] && [ "$FOUND" -nt "$FILES" ]; then FILES=$FOUND; fi
         done
     done
-    echo "join $(cat "$FILES/ray_current_cluster") $(cat "$FILES/token")"
+    echo "join $(cat "$FILES/ray/ray_current_cluster") $(cat "$FILES/token")"
     while [ -d "$FILES" ]; do read -r -t 1 || [ $? -gt 128 ] || break; done
 }
 
@@ -176,12 +177,12 @@ launch() {
     HEAD=$("${STEP[@]}" --nodes=1 --ntasks=1 -w "${HOSTS[-1]}" printenv SLURM_LAUNCH_NODE_IPADDR)
     export HEAD
     start_nodes
-    until [ -n "$STOP$LOST" ] || [ -s "$FILES-0/ray_current_cluster" ]; do
+    until [ -n "$STOP$LOST" ] || [ -s "$FILES-0/ray/ray_current_cluster" ]; do
         kill -0 "$NODES" 2> /dev/null || LOST=yes
         sleep 0.5
     done
     if [ -z "$STOP$LOST" ]; then
-        ADDRESS=$(cat "$FILES-0/ray_current_cluster")
+        ADDRESS=$(cat "$FILES-0/ray/ray_current_cluster")
         echo "$ADDRESS" >&"$HOLD"
         shielded untuned launch "$@" --address "$ADDRESS" {HOLD}>&- &
         LAUNCH=$! STATUS=0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,8 @@ def test_nobody_else_joins_and_what_joined_ends_with_a_study_that_is_cancelled(c
         done = cluster.wait(theirs, "COMPLETED", "FAILED")
         assert (done["ExitCode"], done["Restarts"]) == ("2:0", "0"), cluster.said(theirs)
         assert "denied" in cluster.said(theirs)
+    [folder] = Path("/tmp").glob(f"untuned-{study.id}-*-0")  # with the password
+    assert folder.stat().st_mode & 0o777 == 0o700
     more = joined(study)
     wait_for_three_nodes(study)
     cluster.say("scancel", study.id)
