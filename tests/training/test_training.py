@@ -216,7 +216,7 @@ class Recurrent(torch.nn.Module):
 
 
 def reads_in_bfloat16() -> bool:
-    """Whether PyTorch has such an LSTM for this processor; for those without AVX-512 it has none."""
+    """Whether PyTorch has such an LSTM for this processor; without AVX-512 it has none."""
     try:
         with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
             Recurrent((1, 8, 8), 2)(torch.zeros(1, 1, 8, 8))
