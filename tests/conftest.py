@@ -8,6 +8,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 import torch
+from hypothesis import settings
 
 from pipelines.study.phases import Phase
 from pipelines.study.protocol import with_changes
@@ -15,6 +16,11 @@ from pipelines.study.study_file import Study, parse_study
 from pipelines.study.training_spec import TrainingSpec
 
 torch.set_num_threads(1)
+
+# Generated examples are the same in every run, so that a run passes or fails by the code alone.
+# To look for new ones: pytest --hypothesis-profile=default.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 DIGITS = {
     "data": {"source": "digits"},

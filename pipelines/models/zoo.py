@@ -11,13 +11,14 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, validate_call
+from pydantic import Field, validate_call
 from torch import Tensor, nn
 
 from pipelines.errors import UserError
 
 Shape = tuple[int, ...]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[int, Field(gt=0, lt=2**60)]  # PyTorch counts in 64 bits
 
 
 @validate_call
@@ -25,7 +26,7 @@ def mlp(
     input_shape: Shape,
     classes: int,
     *,
-    hidden: tuple[PositiveInt, ...] = (128, 128),
+    hidden: tuple[Size, ...] = (128, 128),
     dropout: Dropout = 0.0,
 ) -> nn.Module:
     """Fully connected layers with ReLU on the flattened input."""
@@ -37,7 +38,7 @@ def mlp(
 
 
 @validate_call
-def cnn(input_shape: Shape, classes: int, *, width: PositiveInt = 32) -> nn.Module:
+def cnn(input_shape: Shape, classes: int, *, width: Size = 32) -> nn.Module:
     """Three blocks of convolution, BatchNorm, ReLU, pooling, for images of 8 to about 64 pixels."""
     if min(input_shape[1:]) < 8:
         raise UserError(
@@ -69,8 +70,8 @@ def wide_resnet(
     input_shape: Shape,
     classes: int,
     *,
-    depth: PositiveInt = 28,
-    width: PositiveInt = 10,
+    depth: Annotated[int, Field(gt=0, lt=10_000)] = 28,
+    width: Size = 10,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
     """WRN-28-10, 36.5 M parameters (Zagoruyko and Komodakis, BMVC 2016: dropout 0 and 0.3)."""

@@ -155,7 +155,7 @@ def check_labels(result: Dataset, given: dict[str, Any]) -> None:
     assert names in ([str(v) for v in whole], [result.classes[v] for v in whole if v in range(3)])
 
 
-@settings(ATTACK, max_examples=150, derandomize=True)
+@settings(ATTACK, max_examples=150)
 @given(makers=contents)
 def test_what_a_users_function_returns_is_taken_as_it_is_or_told_in_one_line(makers, monkeypatch):
     attack_values(makers, monkeypatch)

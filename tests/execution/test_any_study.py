@@ -33,7 +33,7 @@ def test_the_study_that_is_changed_below_can_be_launched(tmp_path):
     assert isinstance(attack(("name",), "mine", tmp_path), Launch)
 
 
-@settings(ATTACK, max_examples=40, derandomize=True)
+@settings(ATTACK, max_examples=40)
 @changed_studies
 def test_any_value_at_any_place_can_be_launched_or_is_told(path, value, tmp_path):
     attack(path, value, tmp_path)

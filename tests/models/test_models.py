@@ -168,6 +168,13 @@ def test_own_factory_by_dotted_path():
         ("mlp", {"width": 3}, (4,), "mlp has no option 'width'; allowed: hidden, dropout"),
         ("resnet32", {"width": 3}, (3, 32, 32), "allowed: none"),
         ("mlp", {"hidden": [0]}, (4,), r"model.options.hidden.0 = 0: .*greater than 0"),
+        (
+            "mlp",
+            {"hidden": [2**70]},
+            (4,),
+            r"model.options.hidden.0 = \d+: .*less than 1152921504606846976",
+        ),
+        ("wrn_28_10", {"depth": 6 * 10**9 + 4}, (3, 8, 8), r"model.options.depth = .*than 10000"),
         ("mlp", {"dropout": 1.0}, (4,), "model.options.dropout = 1.0: .*less than 1"),
         ("wrn_28_10", {"depth": 27}, (3, 32, 32), r"depth = 27: must be 6 n \+ 4"),
         ("cnn", {}, (4,), "is for images"),
