@@ -17,6 +17,7 @@ import run_sweep
 from methods.losses.cross_entropy import CrossEntropy
 from pipelines.commands.options import Options
 from pipelines.documents import decode, encode
+from pipelines.execution.estimate import Estimate
 from pipelines.models.classifier import load_model
 from tests.conftest import DIGITS
 from tests.support.wandb_reader import offline_runs
@@ -197,6 +198,17 @@ def test_plan_counts_trials_as_a_launch_with_these_options_runs_them(tmp_path, c
     text = " ".join(capsys.readouterr().out.split())
     searched = "1 searched, 1 retrained for the budget curve, 1 final and 1 of the default"
     assert f"Trials of gce and sce: 1 repeat in each of 3 scenarios, with {searched} each." in text
+
+
+def test_plan_shares_the_time_among_as_many_trials_as_the_processors_are_for(
+    tmp_path, capsys, monkeypatch
+):
+    costs = {"ce": Estimate(2, 10, 300.0, 0), "gce": Estimate(4, 20, 600.0, 0)}
+    monkeypatch.setattr("pipelines.execution.estimate.estimate", lambda study, say: costs)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert run("plan", study_file(tmp_path, request={"arms": ["ce", "gce"]})) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "15 min 00 s" in text and "with 3 trials at once, 5 min 00 s for all" in text
 
 
 def test_arms_and_studies_are_a_line_each(capsys):

@@ -26,6 +26,7 @@ from pipelines.study.study_file import parse_study
 from pipelines.study.training_spec import TrainingSpec
 from pipelines.training.artifacts import artifacts
 from pipelines.training.trial import run_trial
+from tests.support.own_encoders import own_encoders
 
 TEXTS = ["who wrote this", "where is it found", "who paid for it", "where do they live"]
 
@@ -33,20 +34,12 @@ TEXTS = ["who wrote this", "where is it found", "who paid for it", "where do the
 @pytest.fixture
 def mine(monkeypatch):
     """A module with encoders, whose calls are counted."""
-    own = types.ModuleType("my_encoders")
-    own.calls = 0
-
-    def lengths(texts):
-        own.calls += 1
-        return [[len(text), text.count("o")] for text in texts]
-
-    own.lengths = lengths
+    own = own_encoders(monkeypatch)
     own.means = lambda images: torch.from_numpy(images).float().mean(dim=(2, 3))
     own.flat = lambda texts: [1.0 for _ in texts]
     own.infinite = lambda texts: [[np.inf] for _ in texts]
     own.failing = lambda texts: 1 / 0
     own.uneven = lambda texts: np.ones((len(texts), len(texts)))
-    monkeypatch.setitem(sys.modules, "my_encoders", own)
     return own
 
 
