@@ -63,10 +63,21 @@ free_port() {
     "${RUN[@]}" python -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])'
 }
 
+# Of jobs that SLURM has killed with all their processes: what they left on this machine.
+clear_up() {
+    local LEFT=(/tmp/untuned-[0-9]*-????????-[0-9]*) FOLDER ID MINE   # before SLURM is asked who runs
+    MINE=$(squeue --noheader --user="$(id -un)" --format=%A 2> /dev/null) || return 0
+    for FOLDER in "${LEFT[@]}"; do
+        ID=${FOLDER#/tmp/untuned-} ID=${ID%%-*}
+        grep -qx "$ID" <<< "$MINE" || { [ -O "$FOLDER" ] && rm -rf "$FOLDER"; } || true
+    done
+}
+
 # On each machine: a Ray node, for as long as this script holds the standard input of all open.
 # What comes there beside the head's address is the wish to leave in order.
 node() {
     FILES+=-$SLURM_NODEID
+    clear_up
     umask 077
     mkdir "$FILES" || exit
     # Ports that are free, since another job may be on this machine.
@@ -161,7 +172,7 @@ mapfile -t HOSTS < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 STEP=(srun --export=ALL --overlap --cpus-per-task="$CPUS")
 start_nodes() {
     exec {HOLD}> >(exec "${STEP[@]}" --nodes="${#HOSTS[@]}" --ntasks="${#HOSTS[@]}" \
-        --ntasks-per-node=1 bash -c "$(declare -p RUN); $(declare -f shielded free_port drain node); node")
+        --ntasks-per-node=1 bash -c "$(declare -p RUN); $(declare -f shielded free_port clear_up drain node); node")
     NODES=$!
     trap end_nodes EXIT
 }

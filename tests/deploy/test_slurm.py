@@ -11,6 +11,7 @@ import shutil
 import time
 from datetime import datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -103,7 +104,11 @@ def test_a_mistake_is_told_once_and_never_queued_again(cluster: Slurm):
     assert len(re.findall("^error: ", cluster.said(job), re.MULTILINE)) == 1
 
 
-def test_two_studies_share_their_machines(cluster: Slurm, judge):
+def test_two_studies_share_their_machines_and_clear_up_what_a_killed_job_has_left(
+    cluster: Slurm, judge
+):
+    left = Path("/tmp/untuned-1-0a1b2c3d-0")  # this SLURM's jobs have other numbers
+    (left / "ray").mkdir(parents=True, exist_ok=True)
     jobs = [Job(cluster, f"study-{number}", "-w", "n1,n2") for number in (1, 2)]
     for job in jobs:
         job.submit()
@@ -111,6 +116,7 @@ def test_two_studies_share_their_machines(cluster: Slurm, judge):
         done = job.wait("COMPLETED", "FAILED")
         assert done["ExitCode"] == "0:0" and done["NodeList"] == "n[1-2]", cluster.said(job.id)
         judge(job.storage, "two studies at once on two nodes", "nothing")
+    assert not left.exists()
 
 
 def test_two_users_share_their_machines(cluster: Slurm, judge):

@@ -91,6 +91,23 @@ def test_a_job_that_joined_is_queued_again_before_its_time_limit(cluster: Slurm,
     judge(study.storage, "two nodes join, to their time limit", "the script: SIGUSR1")
 
 
+def test_a_job_that_joined_uses_the_grace_of_a_preemption_and_comes_back(cluster: Slurm, judge):
+    study = started(cluster, "grace")
+    more = joined(study)
+    wait_until(study, lambda text: len(more.trials()) == 2)
+    its = cluster.job(more.id)["NodeList"]
+    urgent = cluster.submit(
+        "--partition=high", "-N2", "-c2", "-w", its, "-t", "1", "--wrap", "sleep 3"
+    )
+    cluster.wait(urgent, "COMPLETED")
+    ended = [job.wait("COMPLETED", "FAILED", "CANCELLED") for job in (more, study)]
+    assert [(e["ExitCode"], e["Restarts"]) for e in ended] == [("0:0", "1"), ("0:0", "0")], said(
+        study, more
+    )
+    assert said(study).count(LEAVES) == 2, said(study, more)
+    judge(study.storage, "two nodes join, and are preempted", "their job's steps: SIGTERM")
+
+
 def test_when_the_study_is_queued_again_what_joined_it_is_too_and_comes_back(cluster: Slurm, judge):
     study = started(cluster, "both")
     more = joined(study)
