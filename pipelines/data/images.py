@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, TextIO, TypeVar
@@ -33,6 +34,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 TURNED = range(2, 9)  # EXIF orientations of images that are not stored as they are looked at
 ON_THE_SIDE = range(5, 9)
 BLOCK = 4096  # images that wait for a thread at a time
+SHARE = 16  # of them that a thread is given: handing one over takes as long as reading its header
 
 # Renderers write long prompts into PNG files; Pillow refuses more than a mebibyte of text.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -178,7 +180,9 @@ def _in_blocks(
 ) -> Iterator[R]:
     """As `threads.map`, which would hold a future for each of a million items at once."""
     for start in range(0, len(items), BLOCK):
-        yield from threads.map(function, items[start : start + BLOCK])
+        block = items[start : start + BLOCK]
+        shares = [block[i : i + SHARE] for i in range(0, len(block), SHARE)]
+        yield from chain.from_iterable(threads.map(lambda share: [*map(function, share)], shares))
 
 
 @contextmanager

@@ -37,9 +37,10 @@ def test_a_folder_of_classes_has_no_test_set_and_hidden_files_are_left_out(folde
 
 def test_images_are_looked_at_in_blocks_and_none_is_left_out(folder, monkeypatch):
     whole = load_dataset(images(folder))
-    for block in (1, 3, 7):
+    for block, share in ((1, 1), (3, 2), (7, 3), (7, 9)):
         monkeypatch.setattr("pipelines.data.images.BLOCK", block)
-        monkeypatch.setenv("UNTUNED_CACHE", str(folder / f".cache{block}"))
+        monkeypatch.setattr("pipelines.data.images.SHARE", share)
+        monkeypatch.setenv("UNTUNED_CACHE", str(folder / f".cache{block}-{share}"))
         assert (load_dataset(images(folder)).x == whole.x).all()
 
 

@@ -45,10 +45,12 @@ def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if Path(entry.path).is_dir():  # not entry.is_dir(), which a circle of links upsets
-                    yield from _files_below(folder / entry.name, (*above, real))
+                path = folder / entry.name
+                # Only a link is followed, by Path.is_dir: a circle of them upsets entry.is_dir.
+                if path.is_dir() if entry.is_symlink() else entry.is_dir():
+                    yield from _files_below(path, (*above, real))
                 else:
-                    yield folder / entry.name
+                    yield path
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed: {one_line(error)}") from None
 
@@ -101,14 +103,14 @@ def _nothing_in(folder: Path, what: str) -> UserError:
 
 def _look(data: Data) -> FirstLook:
     assert data.path
-    images = _all_images(data.path)
+    listed = [(file, part) for part in _parts(data.path) for file in _files(part)]
+    images = sorted(file for file, part in listed if _is_read(file, part))
     looked = for_each(images, read_header, "looking at images")
     headers = [header for header in looked if isinstance(header, Header)]
     sizes = Counter(header.size for header in headers)
     turned = sum(header.turned for header in headers)
-    files = [file for part in _parts(data.path) for file in _files(part)]
     notes = []
-    if kinds := _kinds(set(files) - set(images)):
+    if kinds := _kinds({file for file, _ in listed} - set(images)):
         notes.append(("left out", f"{kinds}; images are {', '.join(SUFFIXES)}"))
     if turned:
         notes.append(("turned", f"{turned:,}, as their EXIF orientation says"))
