@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipelines.data.columns import WORDS, as_days, as_numbers, texts
-from pipelines.data.table_rows import is_part
+from pipelines.data.table_rows import is_part, is_part_flag
 from pipelines.study.encoders import WORDS as HASHED
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def propose(name: str, cells: pd.Series) -> Proposal:
         return Proposal("drop", "empty")
     if len(values) == 1 and not empty:
         return Proposal("drop", f"constant: always {_shown(values)}")
-    if is_part(values) and not empty:
+    if is_part_flag(name, cells) or (is_part(values) and not empty):
         return Proposal("drop", f"says which part of the data a row is of: {_shown(values)}")
     return (
         _as_boolean(cells, values, empty)

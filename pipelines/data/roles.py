@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.columns import texts
 from pipelines.data.proposal import propose, words_of
-from pipelines.data.table_rows import PARTS, is_part
+from pipelines.data.table_rows import PARTS, is_part, is_part_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +23,10 @@ def guess_label(frame: pd.DataFrame) -> str | None:
     import pandas as pd
 
     for name in [*(n for n in frame if LABELS.fullmatch(str(n))), *reversed(frame.columns)]:
-        words = texts(pd.Series(frame[name]))
+        cells = pd.Series(frame[name])
+        words = texts(cells)
         different = {*words}
-        if None in different or is_part(different):
+        if None in different or is_part(different) or is_part_flag(str(name), cells):
             continue
         if 1 < len(different) <= max(2, MOST_CLASSES * len(words)):
             return str(name)

@@ -15,7 +15,14 @@ from pipelines.data.proposal import Proposal, propose
 from pipelines.data.roles import guess_label, split_column, text_column
 from pipelines.data.source import FirstLook
 from pipelines.data.table_file import Columns, as_written, frame_of, read_columns
-from pipelines.data.table_rows import features_of, is_index, is_number, is_text, parts_of
+from pipelines.data.table_rows import (
+    features_of,
+    is_index,
+    is_number,
+    is_part_flag,
+    is_text,
+    parts_of,
+)
 from pipelines.errors import UserError
 from pipelines.study.column_rules import rule_of
 from pipelines.study.encoders import WORDS
@@ -32,21 +39,25 @@ def look(data: Data) -> FirstLook:
     data, notes = _with_roles(data, columns)
     features = features_of(data, columns)
     own: dict[str, Any] = {"target": data.target} | ({"split": data.split} if data.split else {})
-    if text := text_column(frame_of(features)):
+    frame = frame_of(features)
+    if text := text_column(frame):
         told = f"column {text!r} alone; features by {WORDS!r}, or docs/data.md#texts-and-encoders"
         notes.append(("text", told))
         own |= {"text": text, "encoder": WORDS}
         names = _identifiers(data, features, [text])
         return FirstLook(own, notes=notes, source="text", identifiers=names)
     numbering = [n for n, c in features.items() if is_index(n, c) or _numbers_rows(c)]
-    used = {name: column for name, column in features.items() if name not in numbering}
+    flags = [str(name) for name, cells in frame.items() if is_part_flag(str(name), cells)]
+    used = {n: column for n, column in features.items() if n not in (*numbering, *flags)}
     if all(is_number(c.type) and not c.null_count for c in used.values()):
         notes.append(("features", preview(used)))
         if numbering:
             notes.append(("left out", f"{preview(map(repr, numbering))}: numbers the rows"))
-            own["drop"] = tuple(numbering)
+        if flags:
+            notes.append(("left out", f"{preview(map(repr, flags))}: says which part a row is of"))
+        if numbering or flags:
+            own["drop"] = (*numbering, *flags)
         return FirstLook(own, notes=notes, identifiers=_identifiers(data, features))
-    frame = frame_of(features)
     proposals = {str(name): propose(str(name), cells) for name, cells in frame.items()}
     own["columns"], told = _rules(data, proposals)
     notes.append(("columns", told))

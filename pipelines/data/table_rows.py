@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.data.columns import text_of
+from pipelines.data.columns import WORDS, text_of, texts
 from pipelines.data.dataset import Dataset, make_dataset, preview
 from pipelines.data.table_file import Columns, as_written, read_columns
 from pipelines.errors import UserError
 from pipelines.study.protocol import Data
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What pandas calls the index of a frame in the files that it writes, and on reading them again.
 INDEX = re.compile(r"|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
@@ -23,6 +26,8 @@ INDEX = re.compile(r"|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
     ("val", "valid", "validation", "dev", "development"), "val"
 )
+#: Names of columns whose cells, yes or no, say whether a row is of a part.
+PART_FLAG = re.compile(r"(?i)(?:is|in|for)[ _.-]?(?:train(?:ing)?|test(?:ing)?|validation|holdout)")
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,13 @@ def is_part(cells: Collection[str | None]) -> bool:
     """Whether different cells of a column say which part of the data a row is of."""
     parts = {PARTS.get((cell or "").lower()) for cell in cells}
     return None not in parts and "train" in parts
+
+
+def is_part_flag(name: str, cells: pd.Series) -> bool:
+    """Whether a column says by its name and yes or no whether a row is of a part: `is_test`."""
+    if not PART_FLAG.fullmatch(name):
+        return False
+    return {(cell or "").lower() for cell in texts(cells)} <= set(WORDS)
 
 
 def features_of(data: Data, columns: Columns) -> Columns:

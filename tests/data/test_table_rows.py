@@ -192,6 +192,35 @@ def test_a_column_of_parts_is_never_taken_for_the_label(tmp_path):
     assert (look.data.target, look.data.split) == ("churned", "part")
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "is_one"),
+    [
+        ("is_test", [0, 1], True),
+        ("in train", ["no", "yes"], True),
+        ("isHoldout", [True, False], True),
+        ("is_test", [0, 7], False),
+        ("tested", [0, 1], False),
+        ("is_valid", [0, 1], False),
+    ],
+)
+def test_new_makes_no_feature_of_whether_a_row_is_for_testing(name, cells, is_one, tmp_path):
+    look = seen(tmp_path, **{name: cells * 30})
+    kept = [column.name for column in look.dataset.columns]
+    assert kept == (["a"] if is_one else ["a", name])
+
+
+def test_a_flag_of_rows_for_testing_is_dropped_beside_columns_of_any_kind_and_never_the_label(
+    tmp_path,
+):
+    frame = pd.DataFrame(
+        {"a": [*"pqr"] * 20, "churned": ["yes", "no"] * 30, "is_test": [0, 1] * 30}
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    look = survey(tmp_path / "t.csv")
+    assert (look.data.target, look.data.columns) == ("churned", {"a": "one_hot", "is_test": "drop"})
+    assert look.look.reasons["is_test"] == "says which part of the data a row is of: 0, 1"
+
+
 def crowd(folder, column, values) -> None:
     frame = pd.DataFrame({column: values, "answer": [*"xyyx"] * (len(values) // 4)})
     frame.to_csv(folder / "crowd.csv", index=False)
