@@ -105,6 +105,16 @@ def evidence(suspects: Suspects) -> str:
     """How far the ranking can be trusted, in a sentence or two."""
     if suspects.collapsed:
         return f"Every final run of {suspects.arm} has collapsed: the ranking means nothing."
+    by_heart = ""
+    if suspects.ranking and suspects.ranking[0].score < 0:
+        by_heart = (
+            f"The models of {suspects.arm} hold every given label for the likeliest one: they may "
+            "have learned them by heart, and another arm may judge better. "
+        )
+    return by_heart + _measured(suspects)
+
+
+def _measured(suspects: Suspects) -> str:
     quality = suspects.quality
     if quality is None:
         return "No wrong label is known here, so how good the ranking is cannot be measured."

@@ -189,6 +189,12 @@ def test_where_no_wrong_label_is_known_nothing_is_claimed():
     assert "true" not in row and row["weight"] == ""
 
 
+def test_a_judge_that_doubts_no_label_is_told():
+    sure = Suspects("boosted_trees", [suspect(score=-0.98)], None, 10, 0)
+    assert "of boosted_trees hold every given label" in evidence(sure)
+    assert "by heart" not in evidence(Suspects("ce", [suspect(score=0.1)], None, 10, 0))
+
+
 def test_examples_that_are_no_images_have_none():
     dataset = make_dataset("x", np.zeros((2, 5), np.float32), ["a", "b"])
     [first] = contact_sheet(Suspects("ce", [suspect()], None, 1, 0), dataset)["first"]
