@@ -77,11 +77,12 @@ def _given(labels: LabelsFile, dataset: Dataset) -> list[tuple[int, str, int]]:
             raise UserError(f"{origin}: {path!r} names no example; names are {_called(dataset)}")
         if number[dataset.names[row]] > 1:
             raise UserError(f"{origin}: {path!r} names {number[dataset.names[row]]} examples")
-        if (row, annotator) in given:
-            whose = f" with the annotator {annotator!r}" if annotator else SEVERAL
-            raise UserError(f"{origin}: {path!r} occurs twice{whose}")
         if label not in codes:
             raise UserError(f"{origin}: label {label!r}: allowed are {preview(dataset.classes)}")
+        again = annotator and given.get((row, annotator)) == codes[label]  # sent twice: one answer
+        if (row, annotator) in given and not again:
+            whose = f" with other labels of {annotator!r}: keep one" if annotator else SEVERAL
+            raise UserError(f"{origin}: {path!r} occurs twice{whose}")
         given[row, annotator] = codes[label]
     if not given:
         raise UserError(f"{labels.file}: names no example")

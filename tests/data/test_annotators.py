@@ -207,10 +207,21 @@ def test_new_sees_several_annotators(data, tmp_path):
 def test_two_labels_of_one_example_without_a_rule_are_refused_with_the_way_out(data, tmp_path):
     labels = LabelsFile(file=long_form(tmp_path / "l.csv"), path="id", label="genre")
     assert_refused(data.model_copy(update={"labels": labels}), "line 3: .*twice; of several annota")
-    twice = (tmp_path / "l.csv").read_text() + "\nclip.0.mp3,w0,pop"
-    (tmp_path / "l.csv").write_text(twice)
-    labels = labels.model_copy(update={"annotator": "worker", "rule": "majority"})
-    message = "line 92: 'clip.0.mp3' occurs twice with the annotator 'w0'"
+
+
+def test_an_answer_that_was_sent_twice_is_one_and_two_of_one_annotator_are_refused(data, tmp_path):
+    rule = {"annotator": "worker", "rule": "soft"}
+    labels = LabelsFile(file=long_form(tmp_path / "l.csv"), path="id", label="genre", **rule)
+    once = load_dataset(data.model_copy(update={"labels": labels}))
+    text = (tmp_path / "l.csv").read_text()
+    first = text.splitlines()[1]
+    (tmp_path / "l.csv").write_text(f"{text}\n{first}")
+    assert (load_dataset(data.model_copy(update={"labels": labels})).soft == once.soft).all()
+    name, worker, label = first.split(",")
+    (tmp_path / "l.csv").write_text(
+        f"{text}\n{name},{worker},{'pop' if label == 'rock' else 'rock'}"
+    )
+    message = f"line 92: '{name}' occurs twice with other labels of '{worker}': keep one"
     assert_refused(data.model_copy(update={"labels": labels}), message)
 
 
