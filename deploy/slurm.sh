@@ -69,7 +69,7 @@ clear_up() {
     MINE=$(squeue --noheader --user="$(id -un)" --format=%A 2> /dev/null) || return 0
     for FOLDER in "${LEFT[@]}"; do
         ID=${FOLDER#/tmp/untuned-} ID=${ID%%-*}
-        grep -qx "$ID" <<< "$MINE" || { [ -O "$FOLDER" ] && rm -rf "$FOLDER"; } || true
+        [ ! -O "$FOLDER" ] || grep -qx "$ID" <<< "$MINE" || rm -rf "$FOLDER"
     done
 }
 
