@@ -66,7 +66,8 @@ free_port() {
 # Of jobs that SLURM has killed with all their processes: what they left on this machine.
 clear_up() {
     local LEFT=(/tmp/untuned-[0-9]*-????????-[0-9]*) FOLDER ID MINE   # before SLURM is asked who runs
-    MINE=$(squeue --noheader --user="$(id -un)" --format=%A 2> /dev/null) || return 0
+    MINE=$(squeue --noheader --user="$(id -un)" --format=%A 2> /dev/null)
+    grep -qx "$SLURM_JOB_ID" <<< "$MINE" || return 0   # this job runs: an answer without it is none
     for FOLDER in "${LEFT[@]}"; do
         ID=${FOLDER#/tmp/untuned-} ID=${ID%%-*}
         [ ! -O "$FOLDER" ] || grep -qx "$ID" <<< "$MINE" || rm -rf "$FOLDER"

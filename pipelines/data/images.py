@@ -34,7 +34,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 TURNED = range(2, 9)  # EXIF orientations of images that are not stored as they are looked at
 ON_THE_SIDE = range(5, 9)
 BLOCK = 4096  # images that wait for a thread at a time
-SHARE = 16  # of them that a thread is given: handing one over takes as long as reading its header
+SHARE = 16  # of them that a thread is given: to hand one over costs nearly what its header does
 
 # Renderers write long prompts into PNG files; Pillow refuses more than a mebibyte of text.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY

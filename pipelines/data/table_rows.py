@@ -128,7 +128,7 @@ def is_part_flag(name: str, cells: pd.Series) -> bool:
     """Whether a column says by its name and yes or no whether a row is of a part: `is_test`."""
     if not PART_FLAG.fullmatch(name):
         return False
-    return {(cell or "").lower() for cell in texts(cells)} <= set(WORDS)
+    return {cell.lower() for cell in texts(cells) if cell is not None} <= set(WORDS)
 
 
 def features_of(data: Data, columns: Columns) -> Columns:

@@ -198,6 +198,7 @@ def test_a_column_of_parts_is_never_taken_for_the_label(tmp_path):
         ("is_test", [0, 1], True),
         ("in train", ["no", "yes"], True),
         ("isHoldout", [True, False], True),
+        ("is_test", ["yes", None], True),
         ("is_test", [0, 7], False),
         ("tested", [0, 1], False),
         ("is_valid", [0, 1], False),
